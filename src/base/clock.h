@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 struct clock {
-	int64_t (*unix_s)(const struct clock *self);	   /* seconds since 1970 */
+	int64_t (*unix_s)(const struct clock *self);	    /* seconds since 1970 */
 	uint64_t (*monotonic_ms)(const struct clock *self); /* never goes back */
-	void *user;					   /* for the implementation */
+	void *user;					    /* for the implementation */
 };
 
 /* The system's clock; static storage, never freed. */

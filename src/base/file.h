@@ -11,8 +11,8 @@
 
 /* Reads a file of at most `max` bytes into new memory with a NUL after it (free with free()).
  * RC_NOT_FOUND, RC_TOO_LARGE, RC_IO; *d names the file. */
-enum rc file_read(const char *path, size_t max, uint8_t **out, size_t *len, struct diag *d)
-	ATT_MUST_CHECK;
+enum rc file_read(
+	const char *path, size_t max, uint8_t **out, size_t *len, struct diag *d) ATT_MUST_CHECK;
 
 /* Writes through a temporary file beside it, fsync, rename, fsync of the folder: old or new,
  * never a mixture. */

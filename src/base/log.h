@@ -18,5 +18,4 @@ struct log {
 /* `fmt` gives the event and its key=value pairs, without newline. Control characters in the
  * result are replaced by '?', so a peer cannot forge lines; lines are cut at 1,000 bytes and
  * written by one write(2). A NULL log discards. */
-void log_write(const struct log *log, enum log_level level, const char *fmt, ...)
-	ATT_PRINTF(3, 4);
+void log_write(const struct log *log, enum log_level level, const char *fmt, ...) ATT_PRINTF(3, 4);

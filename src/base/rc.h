@@ -8,29 +8,29 @@
 #include "base/compiler.h"
 
 /* id, text */
-#define RC_LIST(X)                                                                                 \
-	X(OK, "ok")                                                                                \
-	X(MALFORMED, "malformed")                                                                  \
-	X(TOO_LARGE, "too large")                                                                  \
-	X(TRUNCATED, "more bytes needed")                                                          \
-	X(RANGE, "value out of range")                                                             \
-	X(UNSUPPORTED, "not supported")                                                            \
-	X(NOT_FOUND, "not found")                                                                  \
-	X(EXISTS, "already exists")                                                                \
-	X(DENIED, "not allowed")                                                                   \
-	X(AUTH, "authentication failed")                                                           \
-	X(STATE, "not possible in this state")                                                     \
-	X(CONFLICT, "in conflict with another object")                                             \
-	X(SIGNATURE, "signature does not verify")                                                  \
-	X(EXPIRED, "expired")                                                                      \
-	X(REPLAY, "replayed or out of order")                                                      \
-	X(BUSY, "busy")                                                                            \
-	X(TIMEOUT, "timed out")                                                                    \
-	X(UNAVAILABLE, "unavailable")                                                              \
-	X(CLOSED, "closed by the other side")                                                      \
-	X(NOMEM, "out of memory")                                                                  \
-	X(IO, "input/output error")                                                                \
-	X(CRYPTO, "crypto library failed")                                                         \
+#define RC_LIST(X)                                     \
+	X(OK, "ok")                                    \
+	X(MALFORMED, "malformed")                      \
+	X(TOO_LARGE, "too large")                      \
+	X(TRUNCATED, "more bytes needed")              \
+	X(RANGE, "value out of range")                 \
+	X(UNSUPPORTED, "not supported")                \
+	X(NOT_FOUND, "not found")                      \
+	X(EXISTS, "already exists")                    \
+	X(DENIED, "not allowed")                       \
+	X(AUTH, "authentication failed")               \
+	X(STATE, "not possible in this state")         \
+	X(CONFLICT, "in conflict with another object") \
+	X(SIGNATURE, "signature does not verify")      \
+	X(EXPIRED, "expired")                          \
+	X(REPLAY, "replayed or out of order")          \
+	X(BUSY, "busy")                                \
+	X(TIMEOUT, "timed out")                        \
+	X(UNAVAILABLE, "unavailable")                  \
+	X(CLOSED, "closed by the other side")          \
+	X(NOMEM, "out of memory")                      \
+	X(IO, "input/output error")                    \
+	X(CRYPTO, "crypto library failed")             \
 	X(INTERNAL, "internal error")
 
 #define RC_ENUM(id, text) RC_##id,

@@ -95,8 +95,8 @@ static enum rc b64_group(const char *text, bool last, uint8_t *out, size_t *n)
 			return RC_MALFORMED;
 	for (size_t i = 4 - pad; i < 4; i++)
 		v[i] = 0;
-	uint32_t bits = (uint32_t)v[0] << 18 | (uint32_t)v[1] << 12 | (uint32_t)v[2] << 6 |
-			(uint32_t)v[3];
+	uint32_t bits =
+		(uint32_t)v[0] << 18 | (uint32_t)v[1] << 12 | (uint32_t)v[2] << 6 | (uint32_t)v[3];
 	if ((pad == 1 && (bits & 0xff)) || (pad == 2 && (bits & 0xffff)))
 		return RC_MALFORMED;
 	out[0] = (uint8_t)(bits >> 16);

@@ -20,8 +20,8 @@ enum rc hex_read_upto(const char *text, uint8_t *out, size_t cap, size_t *len) A
 #define B64_LEN(n) (((n) + 2) / 3 * 4 + 1)
 void b64_write(const void *bytes, size_t len, char *out);
 /* Padded, no white space, canonical (unused bits zero). RC_MALFORMED, RC_TOO_LARGE. */
-enum rc b64_read(const char *text, size_t text_len, uint8_t *out, size_t cap, size_t *len)
-	ATT_MUST_CHECK;
+enum rc b64_read(
+	const char *text, size_t text_len, uint8_t *out, size_t cap, size_t *len) ATT_MUST_CHECK;
 
 /* Decimal without sign, spaces or superfluous zeros, within [min, max]. */
 enum rc u64_read(const char *text, uint64_t min, uint64_t max, uint64_t *out) ATT_MUST_CHECK;

@@ -25,8 +25,8 @@ static void base64_rfc4648(void **state)
 
 static void base64_refuses(void **state)
 {
-	static const char *const bad[] = { "Z", "Zg=", "Zg", "Zh==", "Zm9=", "Z===", "====", "Zm 9v",
-		"Zg==Zg==", "Zm9v\n" };
+	static const char *const bad[] = { "Z", "Zg=", "Zg",
+		"Zh==", "Zm9=", "Z===", "====", "Zm 9v", "Zg==Zg==", "Zm9v\n" };
 	uint8_t back[16];
 	size_t len;
 
@@ -38,7 +38,8 @@ static void base64_refuses(void **state)
 
 static void numbers_are_strict(void **state)
 {
-	static const char *const bad[] = { "", "01", "+1", " 1", "1 ", "0x1", "-0", "18446744073709551616" };
+	static const char *const bad[] = { "", "01", "+1", " 1", "1 ", "0x1", "-0",
+		"18446744073709551616" };
 	uint64_t v;
 
 	(void)state;
