@@ -1,0 +1,34 @@
+# attestry: thin names over Meson and the scripts.
+#   make         build into build/
+#   make demo    the whole story on this machine
+#   make test    every test; ends with "N passed, N failed"
+#   make run     a registry under ./var
+#   make bench   what is measured, against whom; writes build/bench.json
+#   make lint    format, banned calls, includes, globals, function length
+BUILD ?= build
+
+.PHONY: all setup demo test run bench lint clean
+
+all: setup
+	@scripts/build $(BUILD)
+
+setup:
+	@scripts/setup
+
+demo: all
+	@scripts/demo $(BUILD)
+
+test: setup
+	@scripts/test
+
+run: all
+	@scripts/run $(BUILD)
+
+bench: setup
+	@scripts/bench
+
+lint: setup
+	@scripts/lint
+
+clean:
+	rm -rf build build-asan build-fuzz build-clang build-bench
