@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Places where a test may kill a process: `kill_point("core-after-commit")`.
+ * Compiled in only with the meson option `killpoints`; active only when
+ * ATTESTRY_KILLPOINT_FILE names a file that holds just that name. The process
+ * empties the file and sends itself SIGKILL. The file is written in place by
+ * the test, never renamed: a confined role keeps it open from its start. */
+
+#include "base/rc.h"
+
+/* Where the open file stands: a number that no role reaches by opening files. */
+#define KILL_POINT_FD 1000
+
+#ifdef ATT_KILLPOINTS
+void kill_point(const char *name);
+/* Opens the named file at KILL_POINT_FD unless it is there already or none is named. */
+enum rc kill_point_open(void) ATT_MUST_CHECK;
+#else
+static inline void kill_point(const char *name)
+{
+	(void)name;
+}
+static inline enum rc kill_point_open(void)
+{
+	return RC_OK;
+}
+#endif

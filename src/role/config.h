@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* attestryd's settings: read once, then immutable. The rows (names, bounds,
+ * defaults, help) stand in config.c; a new setting is a member here and a row
+ * there. Nothing here is secret. */
+
+#include "base/conf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum config_landlock { CONFIG_LANDLOCK_REQUIRE, CONFIG_LANDLOCK_WARN };
+
+struct config {
+	struct {
+		char *zone;	/* lower case, without trailing dot */
+		char *database; /* "sqlite:PATH"; PATH counts from dir when relative */
+		int64_t cert_days;
+		int64_t batch_max;	/* requests of one transaction */
+		int64_t answer_wait_ms; /* for zone, before an answer becomes "pending" */
+		int64_t auth_ttl_s;	/* life of an authorization code */
+		int64_t job_ttl_s;	/* life of a job for an operator's gateway */
+		int64_t job_retry_s;	/* until a job that was handed out is handed out again */
+		int64_t idempotency_ttl_s;
+	} registry;
+	struct {
+		char *folder;	 /* private keys and issued.log; only role keys enters it */
+		char *ca_folder; /* certificates, public */
+		int64_t threads; /* 0: one per core */
+	} keys;
+	struct {
+		char *folder; /* LMDB */
+		int64_t ttl_s;
+		int64_t minimum_s;		      /* SOA minimum: life of a cached denial */
+		int64_t refresh_s, retry_s, expire_s; /* SOA */
+		int64_t signature_s;		      /* life of RRSIGs of CERT and TLSA */
+		int64_t infra_signature_s;	      /* life of RRSIGs of SOA, NSEC, DNSKEY */
+		int64_t map_gib;		      /* address space of the LMDB map */
+		char *hostmaster;		      /* SOA rname as a mail address or name */
+	} zone;
+	struct {
+		struct conf_addr listen; /* UDP and TCP */
+		struct conf_addr dot;
+		char *dot_cert, *dot_key;
+		int64_t workers;	  /* processes; 0: one per core */
+		char *ns_name;		  /* in the zone; empty: ns1.<zone> */
+		struct conf_list ns_addr; /* A and AAAA of ns_name; empty: address of listen */
+		int64_t udp_max;	  /* EDNS payload */
+		int64_t tcp_idle_ms;
+		int64_t tcp_clients; /* TCP and DoT connections of one worker */
+	} dns;
+	struct {
+		struct conf_addr listen;
+		char *cert, *key;
+		char *client_ca; /* the party CA */
+		int64_t idle_ms;
+		int64_t clients; /* connections */
+		int64_t body_max;
+	} https;
+	struct { /* the trusted resolver that devices are told of */
+		char *name;
+		char *addr; /* IP address */
+		int64_t port;
+		struct conf_list pin; /* base64 SHA-256 of its SubjectPublicKeyInfo */
+	} resolver;
+	struct {
+		struct conf_list secondaries; /* addr:port, told by NOTIFY */
+	} out;
+	struct {
+		int64_t user_base; /* first uid of the roles; 0: do not switch */
+		int landlock;	   /* enum config_landlock */
+		char *run_folder;  /* pid and address files */
+		int64_t heartbeat_ms, heartbeat_timeout_ms;
+		int64_t start_timeout_ms;
+		int64_t restart_ms, restart_max_ms;
+		int64_t stop_timeout_ms;
+		char *log_level;
+	} supervisor;
+
+	/* Not settings: where the file stands. */
+	char *dir;  /* absolute */
+	char *file; /* absolute */
+};
+
+/* Reads and checks. Free with config_free. RC_ values as conf_read_file. */
+enum rc config_read(const char *path, struct config *out, struct diag *d) ATT_MUST_CHECK;
+void config_free(struct config *config);
+
+/* The table itself: for help and for the file that `attestry init` writes (conf_write). */
+const struct conf_table *config_table(void);
+
+/* The file of "sqlite:PATH", absolute, into `out`. RC_UNSUPPORTED: another engine. */
+enum rc config_sqlite_path(
+	const struct config *config, char *out, size_t cap, struct diag *d) ATT_MUST_CHECK;
