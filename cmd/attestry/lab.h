@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The lab: a whole registry with its providers, operator and SIMs on this
+ * machine's loopback, in one folder. `lab.json` in that folder is the contract
+ * for anyone's scripts (doc/lab.md). Files of cmd/attestry/lab*.c only. */
+
+#include "base/diag.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define LAB_SIMS     3
+#define LAB_SERVICES 2
+
+struct lab_sim {
+	const char *iccid; /* as in the owner name */
+	const char *eid;
+	char claim[33]; /* hex */
+	char kic[33], kid[33];
+};
+
+struct lab_service {
+	const char *handle; /* and the party's id */
+	const char *name;
+	int port;
+	char spki_hex[65]; /* SHA-256 of the broker's SubjectPublicKeyInfo */
+	pid_t pid;
+};
+
+struct lab {
+	char dir[PATH_MAX];	 /* absolute */
+	char programs[PATH_MAX]; /* the folder of this program: where the others lie */
+	const char *zone;
+	int ttl;
+	int dns, dot, https, resolver; /* ports */
+	char resolver_pin[45];	       /* base64 of SHA-256 over its SubjectPublicKeyInfo */
+	struct lab_service services[LAB_SERVICES];
+	struct lab_sim sims[LAB_SIMS];
+	json_t *pids; /* role -> [pid] */
+};
+
+/* lab_files.c: every configuration file and key of the parts that are not attestry's own. */
+enum rc lab_path(const struct lab *lab, char out[PATH_MAX], const char *fmt, ...)
+	ATT_PRINTF(3, 4) ATT_MUST_CHECK;
+enum rc lab_write(const struct lab *lab, const char *name, unsigned mode, struct diag *d,
+	const char *fmt, ...) ATT_PRINTF(5, 6) ATT_MUST_CHECK;
+enum rc lab_write_resolver(const struct lab *lab, struct diag *d) ATT_MUST_CHECK;
+enum rc lab_write_broker(
+	const struct lab *lab, const struct lab_service *s, struct diag *d) ATT_MUST_CHECK;
+enum rc lab_write_sims(const struct lab *lab, struct diag *d) ATT_MUST_CHECK;
+enum rc lab_write_mno(const struct lab *lab, struct diag *d) ATT_MUST_CHECK;
+/* Writes lab.json (0600: it holds passwords and claim codes). */
+enum rc lab_write_json(const struct lab *lab, json_t *parties, struct diag *d) ATT_MUST_CHECK;
+
+/* lab_keys.c */
+/* A self-signed P-256 server certificate for localhost and 127.0.0.1 in
+ * DIR/<folder>/<name>.{key,pem}; the SHA-256 of its SubjectPublicKeyInfo goes to spki. */
+enum rc lab_self_signed(const struct lab *lab, const char *folder, const char *name,
+	unsigned char spki[32], struct diag *d) ATT_MUST_CHECK;
+/* Random text: `len` characters of the alphabet, with a NUL. */
+enum rc lab_random_text(char *out, size_t len, const char *alphabet) ATT_MUST_CHECK;
+/* A TCP and UDP port that is free on 127.0.0.1 now. */
+enum rc lab_free_port(int *port, struct diag *d) ATT_MUST_CHECK;
+
+/* lab_up.c */
+enum rc lab_up(const char *dir, bool empty, bool quiet, struct diag *d) ATT_MUST_CHECK;
