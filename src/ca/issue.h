@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* From a certificate request to a certificate: the whole of what `keys` does
+ * for one device or party, without the log's sync. */
+
+#include "ca/cert.h"
+#include "ca/csr.h"
+#include "ca/issued.h"
+
+/* What a registry signs with. Read-only once loaded; threads share it. */
+struct ca_authority {
+	char zone[CA_NAME_MAX + 1];
+	struct ca_issuer issuing, devkit, party;
+	struct ca_issued *issued; /* borrowed; NULL: no log (bench, tests) */
+};
+
+struct ca_device_order {
+	const uint8_t *csr;
+	size_t csr_len;
+	const char *owner_name; /* lower case, in the zone, no trailing dot */
+	bool devkit;
+	const char *asp, *service, *eid; /* O, OU, serialNumber; eid may be "" */
+	int64_t not_before, not_after;
+};
+
+struct ca_issued_cert {
+	uint8_t der[CA_CERT_MAX];
+	size_t der_len;
+	uint8_t sha256[CA_SHA256_LEN];
+	bool has_b;
+	uint8_t b_point[CA_POINT_LEN];
+	struct ca_issued_entry entry; /* for ca_issued_append */
+};
+
+enum rc ca_issue_device(struct ca_crypt *x, const struct ca_authority *ca,
+	const struct ca_device_order *order, int64_t now, struct ca_issued_cert *out,
+	struct diag *d) ATT_MUST_CHECK;
+
+/* A client certificate for a party: O absent, CN = id (3..16 characters). */
+enum rc ca_issue_party(struct ca_crypt *x, const struct ca_authority *ca, const uint8_t *csr,
+	size_t csr_len, const char *id, int64_t not_before, int64_t not_after, int64_t now,
+	struct ca_issued_cert *out, struct diag *d) ATT_MUST_CHECK;

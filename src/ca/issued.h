@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* issued.log: one record for every certificate that `keys` signs, on disk
+ * before the certificate leaves. Append-only; each record carries a chain
+ * value over all before it, so a record changed or taken out is found at the
+ * next start. A tail that a crash cut short is dropped: nothing in it was ever
+ * answered. The log also says which name a key was certified for: one key, one
+ * name, for ever. */
+
+#include "ca/cert.h"
+
+struct ca_issued; /* thread-safe */
+
+struct ca_issued_entry {
+	enum ca_profile profile;
+	int64_t issued, not_after;
+	uint8_t serial[CA_SERIAL_LEN];
+	uint8_t spki_sha256[CA_SHA256_LEN];
+	uint8_t cert_sha256[CA_SHA256_LEN];
+	char name[CA_NAME_MAX + 1]; /* CN */
+};
+
+/* Opens or makes the file (0600) and reads it all. Memory: 32 bytes per key at a load of at most
+ * 3/4, 43 to 86 bytes per key. RC_CONFLICT when the chain is broken. */
+enum rc ca_issued_open(struct ca_issued **out, const char *path, struct diag *d) ATT_MUST_CHECK;
+void ca_issued_close(struct ca_issued *log);
+
+/* Binds a key to a name before it is certified. RC_CONFLICT when it belongs to another. */
+enum rc ca_issued_bind(struct ca_issued *log, const uint8_t spki_sha256[CA_SHA256_LEN],
+	const char *name, struct diag *d) ATT_MUST_CHECK;
+/* Appends all entries and syncs once. After an error the log is unusable: the process must end. */
+enum rc ca_issued_append(struct ca_issued *log, const struct ca_issued_entry *const *entries,
+	size_t count, struct diag *d) ATT_MUST_CHECK;
+uint64_t ca_issued_count(const struct ca_issued *log);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Signing RRsets of the registry's zone (RFC 4034, algorithm 13 of RFC 6605).
+ * The canonical form is written here from typed fields and everything in it is
+ * checked first: owner in the zone, a type that our zone holds, rdata of that
+ * type's form, canonical and in order, bounded validity; a DNSKEY, CDS or
+ * CDNSKEY RRset holds this registry's own keys and nothing else. */
+
+#include "ca/crypt.h"
+
+#define CA_RR_VALIDITY_MAX (30 * 86400) /* seconds from inception to expiration */
+#define CA_RR_AHEAD_MAX	   (31 * 86400) /* seconds from now to expiration */
+#define CA_RR_COUNT_MAX	   128
+#define CA_RR_BYTES_MAX	   65535 /* rdata of one RRset; what a message can carry */
+#define CA_NAME_WIRE_MAX   255
+#define CA_DNSKEY_LEN	   68 /* flags, protocol, algorithm, x|y (RFC 6605 section 4) */
+
+struct ca_bytes {
+	const uint8_t *at;
+	size_t len;
+};
+
+/* Borrowed. */
+struct ca_rrset {
+	struct ca_bytes owner; /* wire form, lower case, no compression */
+	uint16_t type;
+	uint32_t ttl;
+	const struct ca_bytes *rdata; /* canonical form, sorted, no duplicates */
+	size_t rdata_count;
+	uint32_t inception, expiration;
+	bool ksk;
+};
+
+/* A zone's keys. */
+struct ca_zone {
+	uint8_t apex[CA_NAME_WIRE_MAX]; /* wire form */
+	size_t apex_len;
+	const struct ca_key *ksk, *zsk; /* borrowed */
+	uint8_t ksk_rdata[CA_DNSKEY_LEN], zsk_rdata[CA_DNSKEY_LEN];
+	uint16_t ksk_tag, zsk_tag;
+	uint8_t ksk_ds_sha256[CA_SHA256_LEN];
+};
+
+enum rc ca_zone_init(struct ca_zone *out, struct ca_crypt *x, const char *zone,
+	const struct ca_key *ksk, const struct ca_key *zsk, struct diag *d) ATT_MUST_CHECK;
+
+/* r||s. RC_RANGE, RC_DENIED (not our name, type or key), RC_MALFORMED (rdata). */
+enum rc ca_rrset_sign(struct ca_crypt *x, const struct ca_zone *zone, const struct ca_rrset *rrset,
+	int64_t now, uint8_t sig[64], struct diag *d) ATT_MUST_CHECK;
+
+/* RFC 4034 appendix B. */
+uint16_t ca_key_tag(const uint8_t *dnskey_rdata, size_t len);
+/* "iotregistry.example" to wire form. RC_RANGE unless lower-case LDH labels. */
+enum rc ca_name_to_wire(const char *text, uint8_t out[CA_NAME_WIRE_MAX], size_t *len,
+	struct diag *d) ATT_MUST_CHECK;
