@@ -41,11 +41,12 @@ enum rc payload_text_copy(struct payload_bytes a, char *out, size_t cap)
 
 static bool is_name_byte(uint8_t b)
 {
-	return (b >= 'a' && b <= 'z') || (b >= '0' && b <= '9') || b == '-' || b == '_';
+	return (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') ||
+	       b == '-' || b == '_';
 }
 
-/* A lower-case host name without trailing dot. */
-static bool is_name(struct payload_bytes n)
+/* A host name without trailing dot; upper case only where the format does not forbid it. */
+static bool is_host(struct payload_bytes n)
 {
 	size_t label = 0;
 
@@ -61,6 +62,14 @@ static bool is_name(struct payload_bytes n)
 		}
 	}
 	return label > 0;
+}
+
+static bool is_name(struct payload_bytes n)
+{
+	for (size_t i = 0; n.at && i < n.len; i++)
+		if (n.at[i] >= 'A' && n.at[i] <= 'Z')
+			return false;
+	return is_host(n);
 }
 
 /* Printable ASCII without spaces: what a handle or a URL may be made of (RFC 3986 section 2). */
@@ -111,7 +120,7 @@ enum rc payload__check_profile(const struct payload *p, struct diag *d)
 			p->resolvers_len, PAYLOAD_RESOLVERS_MAX);
 	for (size_t i = 0; i < p->resolvers_len; i++) {
 		const struct payload_resolver *r = &p->resolvers[i];
-		if (!is_name(r->name) || r->port == 0 || !r->addr.at ||
+		if (!is_host(r->name) || r->port == 0 || !r->addr.at ||
 			(r->addr.len != 4 && r->addr.len != 16))
 			return diag_set(d, RC_RANGE,
 				"resolver: name, address or port "
@@ -141,7 +150,7 @@ static enum rc check_service(const struct payload *p, struct diag *d)
 {
 	if (!is_visible(p->service, HANDLE_MAX))
 		return diag_set(d, RC_RANGE, "service: handle (formats 2, key 13)");
-	if (!is_name(p->fqdn) || p->port == 0)
+	if (!is_host(p->fqdn) || p->port == 0)
 		return diag_set(d, RC_RANGE, "service: fqdn or port (formats 2, key 13)");
 	if (p->url.at && !is_visible(p->url, URL_MAX))
 		return diag_set(d, RC_RANGE, "service: url (formats 2, key 13)");
