@@ -55,6 +55,10 @@ enum rc lab_write_mno(const struct lab *lab, struct diag *d) ATT_MUST_CHECK;
 /* Writes lab.json (0600: it holds passwords and claim codes). */
 enum rc lab_write_json(const struct lab *lab, json_t *parties, struct diag *d) ATT_MUST_CHECK;
 
+/* What a SIM carries before its first payload: file F3. `ds` is the trust anchor's text. */
+enum rc lab_write_registry_profile(
+	const struct lab *lab, const char *ds, struct diag *d) ATT_MUST_CHECK;
+
 /* lab_keys.c */
 /* A self-signed P-256 server certificate for localhost and 127.0.0.1 in
  * DIR/<folder>/<name>.{key,pem}; the SHA-256 of its SubjectPublicKeyInfo goes to spki. */
@@ -65,5 +69,11 @@ enum rc lab_random_text(char *out, size_t len, const char *alphabet) ATT_MUST_CH
 /* A TCP and UDP port that is free on 127.0.0.1 now. */
 enum rc lab_free_port(int *port, struct diag *d) ATT_MUST_CHECK;
 
-/* lab_up.c */
+enum rc lab_sha256(const void *bytes, size_t len, unsigned char out[32]) ATT_MUST_CHECK;
+
+/* lab_up.c, lab_down.c */
 enum rc lab_up(const char *dir, bool empty, bool quiet, struct diag *d) ATT_MUST_CHECK;
+/* Ends every process of the lab; one that is gone already is no error. */
+enum rc lab_down(const char *dir, struct diag *d);
+/* Prints what runs and where. */
+enum rc lab_status(const char *dir, bool as_json, bool *all_up, struct diag *d) ATT_MUST_CHECK;

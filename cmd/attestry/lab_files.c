@@ -157,9 +157,8 @@ enum rc lab_write_sims(const struct lab *lab, struct diag *d)
 				json_sprintf("%s/sims/modem%zu", lab->dir, i + 1), "socket",
 				json_sprintf("%s/sims/card%zu.sock", lab->dir, i + 1), "files",
 				"06", join(lab, "sims/root.der"), "07",
-				join(lab, "sims/issuing.der"), "0C",
-				join(lab, "sims/payload.der"), "F3",
-				join(lab, "sims/registry-profile.cbor")));
+				join(lab, "sims/issuing.der"), "0C", join(lab, "sims/payload.der"),
+				"F3", join(lab, "sims/registry-profile.cbor")));
 	}
 	return dump(lab, "sims/sim.json", 0600,
 		json_pack("{s:o, s:o, s:s, s:o}", "state", join(lab, "sims/state"), "sms",

@@ -36,6 +36,11 @@ enum rc lab_random_text(char *out, size_t len, const char *alphabet)
 	return RC_OK;
 }
 
+enum rc lab_sha256(const void *bytes, size_t len, unsigned char out[32])
+{
+	return EVP_Digest(bytes, len, out, NULL, EVP_sha256(), NULL) == 1 ? RC_OK : RC_CRYPTO;
+}
+
 static int bind_free(int type, int port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET,
