@@ -78,6 +78,11 @@ void attest_free(struct attest *attest);
 enum attest_reason attest_check(
 	struct attest *attest, const unsigned char *der, size_t len, struct attest_result *result);
 
+/* The same without waiting: when nothing is remembered the answer is "cannot tell", and a look-up
+ * has begun that serves a later call. */
+enum attest_reason attest_check_now(
+	struct attest *attest, const unsigned char *der, size_t len, struct attest_result *result);
+
 /* The same, but waits for the whole look-up instead of wait_ms, and answers from the cache only
  * when `fresh` is 0. */
 enum attest_reason attest_check_wait(struct attest *attest, const unsigned char *der, size_t len,

@@ -244,6 +244,12 @@ enum attest_reason attest_check(
 	return check(attest, der, len, attest->wait_ms, false, result);
 }
 
+enum attest_reason attest_check_now(
+	struct attest *attest, const unsigned char *der, size_t len, struct attest_result *result)
+{
+	return check(attest, der, len, 0, false, result);
+}
+
 enum attest_reason attest_check_wait(struct attest *attest, const unsigned char *der, size_t len,
 	int fresh, struct attest_result *result)
 {
