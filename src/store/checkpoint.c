@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+
+/* Wake at 4 MiB of log; SQLite's own default is 1,000 pages, but in the committing thread. */
+#define WAKE_PAGES 1000
+/* A log that PASSIVE never catches up with is emptied by force: the writer then waits once. */
+#define FORCE_PAGES 50000
+
+struct store_checkpointer {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	sqlite3 *db;
+	int pages; /* asked for and not yet begun; under the lock */
+	bool stop;
+	int noted; /* the writer's only */
+};
+
+static void *run(void *user)
+{
+	struct store_checkpointer *c = user;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->stop) {
+		int pages = c->pages;
+
+		if (pages == 0) {
+			pthread_cond_wait(&c->wake, &c->lock);
+			continue;
+		}
+		c->pages = 0;
+		pthread_mutex_unlock(&c->lock);
+		sqlite3_wal_checkpoint_v2(c->db, NULL,
+			pages > FORCE_PAGES ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
+			NULL, NULL);
+		pthread_mutex_lock(&c->lock);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+enum rc store_checkpointer_start(const char *path, struct store_checkpointer **out, struct diag *d)
+{
+	struct store_checkpointer *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return RC_NOMEM;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->wake, NULL);
+	if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+		SQLITE_OK) {
+		diag_set(d, RC_IO, "database %s: cannot open for checkpoints", path);
+		goto out;
+	}
+	sqlite3_busy_timeout(c->db, 1000);
+	if (pthread_create(&c->thread, NULL, run, c) != 0) {
+		diag_set(d, RC_UNAVAILABLE, "cannot start the checkpoint thread");
+		goto out;
+	}
+	*out = c;
+	return RC_OK;
+out:
+	sqlite3_close(c->db);
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+	return RC_UNAVAILABLE;
+}
+
+void store_checkpointer_note(struct store_checkpointer *c, int pages)
+{
+	if (!c)
+		return;
+	if (pages < c->noted) /* the log began anew */
+		c->noted = 0;
+	if (pages < c->noted + WAKE_PAGES)
+		return;
+	c->noted = pages;
+	pthread_mutex_lock(&c->lock);
+	c->pages = pages;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void store_checkpointer_stop(struct store_checkpointer *c)
+{
+	if (!c)
+		return;
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	pthread_cond_signal(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->thread, NULL);
+	sqlite3_close(c->db);
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}

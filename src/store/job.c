@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/engine.h"
+
+#include <string.h>
+
+static void read_job(struct st__q *q, struct arena *a, struct store_job *j)
+{
+	*j = (struct store_job){ .id = st__col_int(q, 0) };
+	j->profile = st__col_int(q, 1);
+	j->kind = (int)st__col_int(q, 2);
+	j->state = (int)st__col_int(q, 3);
+	st__col_text(q, 4, j->iccid, sizeof(j->iccid));
+	j->slot = (uint32_t)st__col_int(q, 5);
+	st__col_text(q, 6, j->mno, sizeof(j->mno));
+	j->attempt = (uint32_t)st__col_int(q, 7);
+	j->has_nonce = st__col_fixed(q, 8, j->nonce, sizeof(j->nonce));
+	j->cert = st__col_int(q, 9);
+	j->sequence = (uint64_t)st__col_int(q, 10);
+	j->with_cert = st__col_int(q, 11) != 0;
+	j->payload = st__col_blob(q, 12, a);
+	j->kit = st__col_blob(q, 13, a);
+	st__col_text(q, 14, j->reason, sizeof(j->reason));
+	j->has_result = st__col_fixed(q, 15, j->result_sha256, sizeof(j->result_sha256));
+	j->not_after = st__col_int(q, 16);
+	j->created = st__col_int(q, 17);
+	j->closed = st__col_int(q, 18);
+}
+
+enum rc store_job_add(struct store *s, struct store_job *j)
+{
+	struct st__q q = st__start(s, ST__JOB_ADD);
+
+	st__int(&q, j->profile);
+	st__int(&q, j->kind);
+	st__int(&q, j->state);
+	st__text(&q, j->iccid);
+	st__int(&q, j->slot);
+	st__text(&q, j->mno);
+	st__int(&q, j->attempt);
+	st__blob(&q, j->has_nonce ? j->nonce : NULL, sizeof(j->nonce));
+	st__int(&q, j->cert);
+	st__int(&q, (int64_t)j->sequence);
+	st__int(&q, j->with_cert);
+	st__blob(&q, j->payload.len ? j->payload.bytes : NULL, j->payload.len);
+	st__blob(&q, j->kit.len ? j->kit.bytes : NULL, j->kit.len);
+	st__int(&q, j->not_after);
+	st__int(&q, j->created);
+	return st__run_int(&q, &j->id);
+}
+
+enum rc store_job_get(struct store *s, int64_t id, struct arena *a, struct store_job *out)
+{
+	struct st__q q = st__start(s, ST__JOB_GET);
+	struct store_job j;
+	bool found = false;
+	enum rc rc;
+
+	st__int(&q, id);
+	if (st__row(&q)) {
+		read_job(&q, a, &j);
+		found = true;
+	}
+	rc = st__end(&q);
+	if (rc == RC_OK && !found)
+		return RC_NOT_FOUND;
+	if (rc == RC_OK)
+		*out = j;
+	return rc;
+}
+
+enum rc store_job_close(struct store *s, const struct store_job *j)
+{
+	struct st__q q = st__start(s, ST__JOB_CLOSE);
+
+	st__int(&q, j->id);
+	st__int(&q, j->state);
+	st__text(&q, j->reason);
+	st__int(&q, j->cert);
+	st__blob(&q, j->has_result ? j->result_sha256 : NULL, sizeof(j->result_sha256));
+	st__int(&q, j->closed);
+	return st__run(&q);
+}
+
+enum rc store_job_open(struct store *s, const char *mno, int64_t after, size_t limit,
+	struct arena *a, struct store_job **out, size_t *n)
+{
+	struct st__q q = st__start(s, ST__JOB_OPEN);
+	struct st__list l = { 0 };
+
+	st__text(&q, mno);
+	st__int(&q, after);
+	st__int(&q, (int64_t)limit);
+	while (st__row(&q)) {
+		struct store_job *j = st__list_add(&l, sizeof(*j), a, &q);
+
+		if (j)
+			read_job(&q, a, j);
+	}
+	*out = (struct store_job *)(void *)l.items;
+	*n = l.n;
+	return st__end(&q);
+}
+
+static enum rc ids(struct st__q *q, size_t limit, int64_t *out, size_t *n)
+{
+	size_t got = 0;
+
+	while (got < limit && st__row(q))
+		out[got++] = st__col_int(q, 0);
+	*n = got;
+	return st__end(q);
+}
+
+enum rc store_job_of_profile(
+	struct store *s, int64_t profile, int64_t *out, size_t limit, size_t *n)
+{
+	struct st__q q = st__start(s, ST__JOB_OF_PROFILE);
+
+	st__int(&q, profile);
+	st__int(&q, (int64_t)limit);
+	return ids(&q, limit, out, n);
+}
+
+enum rc store_job_expired(struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n)
+{
+	struct st__q q = st__start(s, ST__JOB_EXPIRED);
+
+	st__int(&q, now);
+	st__int(&q, (int64_t)limit);
+	return ids(&q, limit, out, n);
+}
+
+enum rc store_receipt_add(
+	struct store *s, int64_t job, const char *file, struct store_blob por, int64_t received)
+{
+	struct st__q q = st__start(s, ST__RECEIPT_ADD);
+
+	st__int(&q, job);
+	st__text(&q, file);
+	st__blob(&q, por.bytes ? por.bytes : (const uint8_t *)"", por.len);
+	st__int(&q, received);
+	return st__run(&q);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Every statement of the registry, once, in the SQL that SQLite and PostgreSQL share. Parameters
+ * are $1, $2 ... and bound by that number, wherever they stand in the text. */
+
+/* clang-format off */
+#define ST__PROFILE_OWN \
+	"p.id, p.device, p.slot, p.sponsor, p.service, p.state, p.kind, p.wipe_pending, " \
+	"p.install_due, p.sequence, p.pending_job, p.attempts, p.cert, p.key_id, p.card_cert, " \
+	"p.card_sequence, p.auth_salt, p.auth_sha256, p.auth_expires, p.auth_tries, p.created, " \
+	"p.updated, "
+#define ST__PROFILE_VIEW \
+	"SELECT " ST__PROFILE_OWN \
+	"d.iccid, d.eid, d.mno, d.owner, d.locked, d.stolen, d.broken, " \
+	"c.id, c.profile, c.sha256, c.spki, c.state, c.not_before, c.not_after, c.service, " \
+	"k.spki, k.state "
+#define ST__PROFILE_JOINS \
+	"LEFT JOIN certificate c ON c.id = p.cert LEFT JOIN device_key k ON k.id = p.key_id "
+#define ST__PROFILE_PAGE \
+	"p.state <> 4 AND ($2 = '' OR p.service = $2) AND p.device >= $3 " \
+	"AND (p.device > $3 OR p.slot > $4) "
+#define ST__SERVICE \
+	"SELECT handle, asp, fqdn, port, url, td_url, td_sha256, publish_tlsa, created, asp_cert, " \
+	"wifi_sealed FROM service "
+#define ST__DEVICE \
+	"SELECT d.id, d.iccid, d.eid, d.imei, d.mno, d.owner, d.locked, d.stolen, d.broken, " \
+	"d.claim_salt, d.claim_sha256, d.claim_tries, d.claim_tried, d.created FROM device d "
+#define ST__JOB \
+	"SELECT id, profile, kind, state, iccid, slot, mno, attempt, nonce, cert, sequence, " \
+	"with_cert, payload, kit, reason, result_sha256, not_after, created, closed FROM job "
+#define ST__PARTY "SELECT id, name, roles, spki, password, created FROM party "
+#define ST__CERT "SELECT id, profile, sha256, spki, state, not_before, not_after, service"
+#define ST__KEY "SELECT id, spki, device, slot, state"
+
+#define ST__SQL_LIST(X) \
+	X(COUNTER_GET, "SELECT value FROM counter WHERE name = $1") \
+	X(COUNTER_SET, "UPDATE counter SET value = $2 WHERE name = $1") \
+	X(SETTING_GET, "SELECT value FROM setting WHERE name = $1") \
+	X(SETTING_PUT, "INSERT INTO setting (name, value) VALUES ($1, $2) " \
+		"ON CONFLICT (name) DO UPDATE SET value = excluded.value") \
+	X(PARTY_ADD, "INSERT INTO party (id, name, roles, spki, password, created) " \
+		"VALUES ($1, $2, $3, $4, $5, $6)") \
+	X(PARTY_GET, ST__PARTY "WHERE id = $1") \
+	X(PARTY_BY_SPKI, ST__PARTY "WHERE spki = $1") \
+	X(PARTY_LIST, ST__PARTY "WHERE id > $1 ORDER BY id LIMIT $2") \
+	X(SERVICE_ADD, "INSERT INTO service (handle, asp, fqdn, port, url, td_url, td_sha256, " \
+		"publish_tlsa, created, asp_cert, wifi_sealed) " \
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)") \
+	X(SERVICE_SAVE, "UPDATE service SET fqdn = $2, port = $3, url = $4, td_url = $5, " \
+		"td_sha256 = $6, publish_tlsa = $7, asp_cert = $8, wifi_sealed = $9 " \
+		"WHERE handle = $1") \
+	X(SERVICE_GET, ST__SERVICE "WHERE handle = $1") \
+	X(SERVICE_LIST, ST__SERVICE "WHERE handle > $1 ORDER BY handle LIMIT $2") \
+	X(SERVICE_LIST_ASP, ST__SERVICE "WHERE asp = $3 AND handle > $1 ORDER BY handle LIMIT $2") \
+	X(PIN_DROP, "DELETE FROM service_pin WHERE service = $1") \
+	X(PIN_ADD, "INSERT INTO service_pin (service, n, cert_usage, selector, matching, data) " \
+		"VALUES ($1, $2, $3, $4, $5, $6)") \
+	X(PIN_LIST, "SELECT cert_usage, selector, matching, data FROM service_pin " \
+		"WHERE service = $1 ORDER BY n") \
+	X(DEVICE_ADD, "INSERT INTO device (iccid, eid, imei, mno, owner, locked, stolen, broken, " \
+		"claim_salt, claim_sha256, claim_tries, claim_tried, created) " \
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11) RETURNING id") \
+	X(DEVICE_BY_ICCID, ST__DEVICE "WHERE d.iccid = $1") \
+	X(DEVICE_SAVE, "UPDATE device SET imei = $2, owner = $3, locked = $4, stolen = $5, " \
+		"broken = $6, claim_tries = $7, claim_tried = $8 WHERE id = $1") \
+	X(DEVICE_LIST, ST__DEVICE "WHERE d.id > $1 ORDER BY d.id LIMIT $2") \
+	X(DEVICE_LIST_MNO, ST__DEVICE "WHERE d.mno = $3 AND d.id > $1 ORDER BY d.id LIMIT $2") \
+	X(DEVICE_LIST_OWNER, ST__DEVICE "WHERE d.owner = $3 AND d.id > $1 ORDER BY d.id LIMIT $2") \
+	X(DEVICE_LIST_SPONSOR, ST__DEVICE "JOIN (SELECT DISTINCT device FROM profile " \
+		"WHERE sponsor = $3 AND device > $1 AND state <> 4 ORDER BY device LIMIT $2) s " \
+		"ON s.device = d.id ORDER BY d.id") \
+	X(HISTORY_ADD, "INSERT INTO iccid_history (device, iccid, mno, since, until) " \
+		"VALUES ($1, $2, $3, $4, 0)") \
+	X(HISTORY_LIST, "SELECT iccid, mno, since, until FROM iccid_history " \
+		"WHERE device = $1 ORDER BY since") \
+	X(CONSENT_ADD, "INSERT INTO consent (device, asp) VALUES ($1, $2)") \
+	X(CONSENT_DROP, "DELETE FROM consent WHERE device = $1 AND asp = $2") \
+	X(CONSENT_DROP_ALL, "DELETE FROM consent WHERE device = $1") \
+	X(CONSENT_GET, "SELECT 1 FROM consent WHERE device = $1 AND asp = $2") \
+	X(CONSENT_LIST, "SELECT asp FROM consent WHERE device = $1 ORDER BY asp") \
+	X(DEVICE_SLOTS, "SELECT slot FROM profile WHERE device = $1 AND state <> 4") \
+	X(DEVICE_SPONSORED, "SELECT 1 FROM profile WHERE sponsor = $2 AND device = $1 " \
+		"AND state <> 4 LIMIT 1") \
+	X(PROFILE_ADD, "INSERT INTO profile (device, slot, sponsor, service, state, kind, " \
+		"wipe_pending, install_due, sequence, pending_job, attempts, cert, key_id, card_cert, " \
+		"card_sequence, auth_salt, auth_sha256, auth_expires, auth_tries, created, updated) " \
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, " \
+		"$18, $19, $20, $21) RETURNING id") \
+	X(PROFILE_SAVE, "UPDATE profile SET state = $2, wipe_pending = $3, install_due = $4, " \
+		"sequence = $5, pending_job = $6, attempts = $7, cert = $8, key_id = $9, " \
+		"card_cert = $10, card_sequence = $11, updated = $12 WHERE id = $1") \
+	X(PROFILE_SAVE_ALL, "UPDATE profile SET state = $2, wipe_pending = $3, install_due = $4, " \
+		"sequence = $5, pending_job = $6, attempts = $7, cert = $8, key_id = $9, " \
+		"card_cert = $10, card_sequence = $11, updated = $12, sponsor = $13, service = $14, " \
+		"kind = $15, auth_salt = $16, auth_sha256 = $17, auth_expires = $18, " \
+		"auth_tries = $19, created = $20 WHERE id = $1") \
+	X(PROFILE_GET, ST__PROFILE_VIEW "FROM device d JOIN profile p ON p.device = d.id " \
+		ST__PROFILE_JOINS "WHERE d.iccid = $1 AND p.slot = $2") \
+	X(PROFILE_BY_ID, ST__PROFILE_VIEW "FROM profile p JOIN device d ON p.device = d.id " \
+		ST__PROFILE_JOINS "WHERE p.id = $1") \
+	X(PROFILE_LIST, ST__PROFILE_VIEW "FROM profile p JOIN device d ON p.device = d.id " \
+		ST__PROFILE_JOINS "WHERE $1 = '' AND " ST__PROFILE_PAGE \
+		"ORDER BY p.device, p.slot LIMIT $5") \
+	X(PROFILE_LIST_SPONSOR, ST__PROFILE_VIEW "FROM profile p JOIN device d ON p.device = d.id " \
+		ST__PROFILE_JOINS "WHERE p.sponsor = $1 AND " ST__PROFILE_PAGE \
+		"ORDER BY p.device, p.slot LIMIT $5") \
+	X(PROFILE_LIST_MNO, ST__PROFILE_VIEW "FROM device d JOIN profile p ON p.device = d.id " \
+		ST__PROFILE_JOINS "WHERE d.mno = $1 AND d.id >= $3 AND " ST__PROFILE_PAGE \
+		"ORDER BY d.id, p.slot LIMIT $5") \
+	X(PROFILE_LIST_OWNER, ST__PROFILE_VIEW "FROM device d JOIN profile p ON p.device = d.id " \
+		ST__PROFILE_JOINS "WHERE d.owner = $1 AND d.id >= $3 AND " ST__PROFILE_PAGE \
+		"ORDER BY d.id, p.slot LIMIT $5") \
+	X(PROFILE_DUE, "SELECT id FROM profile WHERE install_due = 1 AND id > $1 " \
+		"ORDER BY id LIMIT $2") \
+	X(PROFILE_DUE_SERVICE, "UPDATE profile SET install_due = 1 WHERE service = $1 AND state = 2") \
+	X(PROFILE_EXPIRED, "SELECT profile FROM certificate WHERE state = 1 AND not_after <= $1 " \
+		"ORDER BY not_after LIMIT $2") \
+	X(CERT_ADD, "INSERT INTO certificate (profile, sha256, spki, state, not_before, not_after, " \
+		"service, der) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id") \
+	X(CERT_STATE, "UPDATE certificate SET state = $2 WHERE id = $1") \
+	X(CERT_GET, ST__CERT ", der FROM certificate WHERE id = $1") \
+	X(KEY_ADD, "INSERT INTO device_key (spki, device, slot, state, csr, b_point) " \
+		"VALUES ($1, $2, $3, $4, $5, $6) RETURNING id") \
+	X(KEY_GET, ST__KEY ", csr, b_point FROM device_key WHERE id = $1") \
+	X(KEY_BY_SPKI, ST__KEY " FROM device_key WHERE spki = $1") \
+	X(KEY_REVOKE, "UPDATE device_key SET state = 2 WHERE id = $1") \
+	X(JOB_ADD, "INSERT INTO job (profile, kind, state, iccid, slot, mno, attempt, nonce, cert, " \
+		"sequence, with_cert, payload, kit, reason, result_sha256, not_after, created, closed) " \
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', NULL, $14, $15, 0) " \
+		"RETURNING id") \
+	X(JOB_GET, ST__JOB "WHERE id = $1") \
+	X(JOB_CLOSE, "UPDATE job SET state = $2, reason = $3, cert = $4, result_sha256 = $5, " \
+		"closed = $6, payload = NULL, kit = NULL WHERE id = $1") \
+	X(JOB_OPEN, ST__JOB "WHERE mno = $1 AND state = 1 AND id > $2 ORDER BY id LIMIT $3") \
+	X(JOB_OF_PROFILE, "SELECT id FROM job WHERE profile = $1 AND state = 1 " \
+		"ORDER BY id LIMIT $2") \
+	X(JOB_EXPIRED, "SELECT id FROM job WHERE state = 1 AND not_after <= $1 ORDER BY id LIMIT $2") \
+	X(RECEIPT_ADD, "INSERT INTO receipt (job, file, por, received) VALUES ($1, $2, $3, $4)") \
+	X(CHANGE_ADD, "INSERT INTO zone_change (seq, name, withdrawn, cert_sha256, spki_sha256, " \
+		"not_after, records) VALUES ($1, $2, $3, $4, $5, $6, $7)") \
+	X(CHANGE_FIRST, "SELECT min(seq) FROM zone_change") \
+	X(CHANGE_LIST, "SELECT seq, name, withdrawn, cert_sha256, spki_sha256, not_after, records " \
+		"FROM (SELECT seq, name, withdrawn, cert_sha256, spki_sha256, not_after, records, " \
+		"row_number() OVER (PARTITION BY name ORDER BY seq DESC) AS newness " \
+		"FROM zone_change WHERE seq > $1 AND seq <= $2) z " \
+		"WHERE newness = 1 AND (withdrawn = 1 OR $3 = 0) ORDER BY seq LIMIT $4") \
+	X(CHANGE_PRUNE, "DELETE FROM zone_change WHERE seq < $1 AND seq IN " \
+		"(SELECT seq FROM zone_change ORDER BY seq LIMIT $2)") \
+	X(ZONE_PAGE, "SELECT p.id, p.slot, d.iccid, c.sha256, c.spki, c.not_after " \
+		"FROM profile p JOIN device d ON d.id = p.device JOIN certificate c ON c.id = p.cert " \
+		"WHERE p.id > $1 AND p.state = 2 AND c.state = 1 ORDER BY p.id LIMIT $2") \
+	X(WAIT_ADD, "INSERT INTO publish_wait (seq, party, name, operation) VALUES ($1, $2, $3, $4)") \
+	X(WAIT_LIST, "SELECT id, seq, party, name, operation FROM publish_wait WHERE seq <= $1 " \
+		"ORDER BY id LIMIT $2") \
+	X(WAIT_DROP, "DELETE FROM publish_wait WHERE id = $1") \
+	X(POLL_ADD, "INSERT INTO poll (party, date, event, name, text) VALUES ($1, $2, $3, $4, $5)") \
+	X(POLL_HEAD, "SELECT id, date, event, name, text FROM poll WHERE party = $1 " \
+		"ORDER BY id LIMIT 1") \
+	X(POLL_COUNT, "SELECT count(*) FROM poll WHERE party = $1") \
+	X(POLL_DROP, "DELETE FROM poll WHERE party = $1 AND id = $2 RETURNING id") \
+	X(IDEM_GET, "SELECT request_sha256, reply, seq, expires FROM idempotency " \
+		"WHERE party = $1 AND idem_key = $2") \
+	X(IDEM_PUT, "INSERT INTO idempotency (party, idem_key, request_sha256, reply, seq, expires) " \
+		"VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (party, idem_key) DO UPDATE SET " \
+		"request_sha256 = excluded.request_sha256, reply = excluded.reply, " \
+		"seq = excluded.seq, expires = excluded.expires") \
+	X(IDEM_EXPIRE, "DELETE FROM idempotency WHERE (party, idem_key) IN " \
+		"(SELECT party, idem_key FROM idempotency WHERE expires <= $1 LIMIT $2)") \
+	X(AUDIT_ADD, "INSERT INTO audit (seq, time, party, operation, object, detail, hash) " \
+		"VALUES ($1, $2, $3, $4, $5, $6, $7)") \
+	X(AUDIT_HEAD, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1") \
+	X(AUDIT_LIST, "SELECT seq, time, party, operation, object, detail, hash FROM audit " \
+		"WHERE seq > $1 ORDER BY seq LIMIT $2")
+/* clang-format on */
+
+#define ST__SQL_ENUM(id, text) ST__##id,
+enum st__sql { ST__SQL_LIST(ST__SQL_ENUM) ST__SQL_COUNT };
+#undef ST__SQL_ENUM

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The registry's memory, asked in the registry's words. No SQL outside this folder; no rule
+ * inside it. One store object is used by one thread. States, kinds and roles are the numbers
+ * of proto/registry.proto. Functions return RC_OK, RC_NOT_FOUND (no such row), RC_EXISTS (a
+ * unique value is taken), RC_CONFLICT (a referenced object is missing) or RC_IO. */
+
+#include "base/arena.h"
+#include "base/diag.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Limits of one row, in bytes with the NUL where text. */
+#define STORE_ID_MAX	   17  /* party: EPP clID, 3-16 characters */
+#define STORE_HANDLE_MAX   33  /* service handle, 1-32 */
+#define STORE_ICCID_MAX	   21  /* 19 digits + f, or 20 digits */
+#define STORE_EID_MAX	   33  /* SGP.22: 32 digits */
+#define STORE_NAME_MAX	   129 /* a party's name for people */
+#define STORE_FQDN_MAX	   254 /* RFC 1035 section 2.3.4 */
+#define STORE_URL_MAX	   513
+#define STORE_PASSWORD_MAX 129 /* Argon2id in its encoded form */
+#define STORE_SHA256	   32
+#define STORE_SALT	   16
+
+struct store;
+
+/* A blob whose bytes belong to whoever filled it in; the store copies, or allocates in an arena. */
+struct store_blob {
+	const uint8_t *bytes;
+	size_t len;
+};
+
+struct store_party {
+	char id[STORE_ID_MAX];
+	char name[STORE_NAME_MAX];
+	uint32_t roles; /* bit 1 << ROLE_x */
+	bool has_spki;
+	uint8_t spki[STORE_SHA256];
+	char password[STORE_PASSWORD_MAX]; /* "" = no password login */
+	int64_t created;
+};
+
+struct store_pin {
+	uint32_t usage;
+	uint32_t selector;
+	uint32_t matching;
+	struct store_blob data;
+};
+
+struct store_service {
+	char handle[STORE_HANDLE_MAX];
+	char asp[STORE_ID_MAX];
+	char fqdn[STORE_FQDN_MAX];
+	char url[STORE_URL_MAX];
+	char td_url[STORE_URL_MAX];
+	uint32_t port;
+	bool publish_tlsa;
+	bool has_td;
+	uint8_t td_sha256[STORE_SHA256];
+	struct store_blob asp_cert;
+	struct store_blob wifi_sealed;
+	int64_t created;
+};
+
+struct store_device {
+	int64_t id;
+	char iccid[STORE_ICCID_MAX];
+	char eid[STORE_EID_MAX];
+	char imei[17];
+	char mno[STORE_ID_MAX];
+	char owner[STORE_ID_MAX];
+	bool locked;
+	bool stolen;
+	bool broken;
+	bool has_claim;
+	uint8_t claim_salt[STORE_SALT];
+	uint8_t claim_sha256[STORE_SHA256];
+	uint32_t claim_tries;
+	int64_t claim_tried;
+	int64_t created;
+};
+
+struct store_iccid {
+	char iccid[STORE_ICCID_MAX];
+	char mno[STORE_ID_MAX];
+	int64_t since;
+	int64_t until; /* 0 = current */
+};
+
+struct store_cert {
+	int64_t id; /* 0 = none */
+	int64_t profile;
+	uint8_t sha256[STORE_SHA256];
+	uint8_t spki[STORE_SHA256];
+	int state;
+	int64_t not_before;
+	int64_t not_after;
+	char service[STORE_HANDLE_MAX];
+};
+
+enum store_key_state { STORE_KEY_NONE, STORE_KEY_IN_USE, STORE_KEY_REVOKED };
+
+struct store_key {
+	int64_t id; /* 0 = none */
+	uint8_t spki[STORE_SHA256];
+	int64_t device;
+	uint32_t slot;
+	enum store_key_state state;
+	struct store_blob csr;	   /* filled by store_key_get only */
+	struct store_blob b_point; /* as csr */
+};
+
+/* A profile's own columns. */
+struct store_profile {
+	int64_t id;
+	int64_t device;
+	uint32_t slot;
+	char sponsor[STORE_ID_MAX];
+	char service[STORE_HANDLE_MAX];
+	int state;
+	int kind;
+	bool wipe_pending;
+	bool install_due; /* a payload is to be signed and sent to the card */
+	uint64_t sequence;
+	int64_t pending_job;
+	uint32_t attempts; /* jobs of this profile that failed since one succeeded */
+	int64_t cert;
+	int64_t key;
+	int64_t card_cert;	/* certificate the card has confirmed */
+	uint64_t card_sequence; /* payload the card has confirmed */
+	bool has_auth;
+	uint8_t auth_salt[STORE_SALT];
+	uint8_t auth_sha256[STORE_SHA256];
+	int64_t auth_expires;
+	uint32_t auth_tries;
+	int64_t created;
+	int64_t updated;
+};
+
+/* A profile with all that a decision about it needs, read by one statement. */
+struct store_profile_view {
+	struct store_profile p;
+	char iccid[STORE_ICCID_MAX];
+	char eid[STORE_EID_MAX];
+	char mno[STORE_ID_MAX];
+	char owner[STORE_ID_MAX];
+	bool locked;
+	bool stolen;
+	bool broken;
+	struct store_cert cert;
+	uint8_t key_spki[STORE_SHA256];
+	enum store_key_state key_state;
+};
+
+struct store_job {
+	int64_t id;
+	int64_t profile;
+	int kind;
+	int state;
+	char iccid[STORE_ICCID_MAX];
+	uint32_t slot;
+	char mno[STORE_ID_MAX];
+	uint32_t attempt;
+	bool has_nonce;
+	uint8_t nonce[16];
+	int64_t cert;	   /* install: the certificate; keygen: the one that resulted */
+	uint64_t sequence; /* install: of the payload */
+	bool with_cert;	   /* install: file 02 goes along */
+	struct store_blob payload;
+	struct store_blob kit; /* packed registry.Job with the kit files only */
+	char reason[129];
+	bool has_result;
+	uint8_t result_sha256[STORE_SHA256];
+	int64_t not_after;
+	int64_t created;
+	int64_t closed;
+};
+
+struct store_change {
+	uint64_t seq;
+	char name[300]; /* relative to the zone; "" = apex */
+	bool withdrawn;
+	bool has_cert;
+	uint8_t cert_sha256[STORE_SHA256];
+	uint8_t spki_sha256[STORE_SHA256];
+	int64_t not_after;
+	struct store_blob records; /* service, apex: packed zone.Change */
+};
+
+struct store_poll {
+	uint64_t id;
+	int64_t date;
+	const char *event;
+	const char *name;
+	const char *text;
+};
+
+struct store_wait {
+	int64_t id;
+	uint64_t seq;
+	char party[STORE_ID_MAX];
+	char name[64];
+	char operation[32];
+};
+
+struct store_idem {
+	uint8_t request_sha256[STORE_SHA256];
+	struct store_blob reply;
+	uint64_t seq;
+	int64_t expires;
+};
+
+struct store_audit {
+	uint64_t seq;
+	int64_t time;
+	const char *party;
+	const char *operation;
+	const char *object;
+	const char *detail;
+	uint8_t hash[STORE_SHA256];
+};
+
+/* Which objects a list shows: all (operator), or those a party sponsors, operates or owns. */
+enum store_side { STORE_ALL, STORE_SPONSOR, STORE_MNO, STORE_OWNER };
+
+/* ---- the store itself ------------------------------------------------------------------- */
+
+/* Opens or creates the SQLite database `path`, brings its schema up to date. A read-only store
+ * (`writable` false) sees committed states only. RC_UNSUPPORTED: the schema is newer than we. */
+enum rc store_sqlite_open(
+	const char *path, bool writable, struct store **out, struct diag *d) ATT_MUST_CHECK;
+void store_close(struct store *s);
+
+/* The last error in words, without values of rows. */
+const char *store_why(const struct store *s);
+
+/* A thread with a connection of its own that moves the write-ahead log into the database, so
+ * that no commit waits for it. Call after confinement. NULL-safe. */
+struct store_checkpointer;
+enum rc store_checkpointer_start(
+	const char *path, struct store_checkpointer **out, struct diag *d) ATT_MUST_CHECK;
+/* The writer's log has `pages` pages: wakes the thread when that is many. */
+void store_checkpointer_note(struct store_checkpointer *c, int pages);
+void store_checkpointer_stop(struct store_checkpointer *c);
+/* Pages in the write-ahead log after the last commit of this store. */
+int store_wal_pages(const struct store *s);
+
+/* One transaction per batch, one savepoint per request in it. Rolling back to the savepoint
+ * also takes back the change numbers and the audit rows of the request. store_read_begin holds
+ * one committed state for many reads. */
+enum rc store_begin(struct store *s) ATT_MUST_CHECK;
+enum rc store_commit(struct store *s) ATT_MUST_CHECK;
+void store_rollback(struct store *s);
+enum rc store_savepoint(struct store *s) ATT_MUST_CHECK;
+enum rc store_savepoint_release(struct store *s) ATT_MUST_CHECK;
+enum rc store_savepoint_rollback(struct store *s) ATT_MUST_CHECK;
+enum rc store_read_begin(struct store *s) ATT_MUST_CHECK;
+void store_read_end(struct store *s);
+
+/* A named value of the registry itself (zone name, apex content); the value goes to `a`. */
+enum rc store_setting_get(
+	struct store *s, const char *name, struct arena *a, struct store_blob *out) ATT_MUST_CHECK;
+enum rc store_setting_put(
+	struct store *s, const char *name, struct store_blob value) ATT_MUST_CHECK;
+
+/* ---- parties and services --------------------------------------------------------------- */
+
+enum rc store_party_add(struct store *s, const struct store_party *p) ATT_MUST_CHECK;
+enum rc store_party_get(struct store *s, const char *id, struct store_party *out) ATT_MUST_CHECK;
+enum rc store_party_by_spki(
+	struct store *s, const uint8_t spki[STORE_SHA256], struct store_party *out) ATT_MUST_CHECK;
+enum rc store_party_list(struct store *s, const char *after, size_t limit, struct arena *a,
+	struct store_party **out, size_t *n) ATT_MUST_CHECK;
+
+enum rc store_service_add(struct store *s, const struct store_service *v,
+	const struct store_pin *pins, size_t pin_count) ATT_MUST_CHECK;
+/* Replaces every column but handle, asp and created, and all pins. */
+enum rc store_service_save(struct store *s, const struct store_service *v,
+	const struct store_pin *pins, size_t pin_count) ATT_MUST_CHECK;
+/* Blobs go to `a`; a NULL arena leaves them empty. */
+enum rc store_service_get(struct store *s, const char *handle, struct arena *a,
+	struct store_service *out) ATT_MUST_CHECK;
+enum rc store_service_pins(struct store *s, const char *handle, struct arena *a,
+	struct store_pin **out, size_t *n) ATT_MUST_CHECK;
+/* `asp` "" lists all. Blobs are left empty. */
+enum rc store_service_list(struct store *s, const char *asp, const char *after, size_t limit,
+	struct arena *a, struct store_service **out, size_t *n) ATT_MUST_CHECK;
+
+/* ---- devices ---------------------------------------------------------------------------- */
+
+/* Sets d->id and opens its ICCID history. */
+enum rc store_device_add(struct store *s, struct store_device *d) ATT_MUST_CHECK;
+enum rc store_device_by_iccid(
+	struct store *s, const char *iccid, struct store_device *out) ATT_MUST_CHECK;
+/* Owner, locks, flags, IMEI and the counted claim attempts. */
+enum rc store_device_save(struct store *s, const struct store_device *d) ATT_MUST_CHECK;
+enum rc store_device_list(struct store *s, enum store_side side, const char *party, int64_t after,
+	size_t limit, struct arena *a, struct store_device **out, size_t *n) ATT_MUST_CHECK;
+enum rc store_device_history(struct store *s, int64_t device, struct arena *a,
+	struct store_iccid **out, size_t *n) ATT_MUST_CHECK;
+enum rc store_consent_add(struct store *s, int64_t device, const char *asp) ATT_MUST_CHECK;
+enum rc store_consent_remove(struct store *s, int64_t device, const char *asp) ATT_MUST_CHECK;
+enum rc store_consent_drop_all(struct store *s, int64_t device) ATT_MUST_CHECK;
+/* RC_OK when given, RC_NOT_FOUND when not. */
+enum rc store_consent_check(struct store *s, int64_t device, const char *asp) ATT_MUST_CHECK;
+enum rc store_consent_list(
+	struct store *s, int64_t device, struct arena *a, char ***out, size_t *n) ATT_MUST_CHECK;
+/* Slots of the device that are not deleted, as a bit mask 1 << slot. */
+enum rc store_device_slots(struct store *s, int64_t device, uint32_t *mask) ATT_MUST_CHECK;
+/* RC_OK when `party` sponsors a profile on the device. */
+enum rc store_device_sponsored(struct store *s, int64_t device, const char *party) ATT_MUST_CHECK;
+
+/* ---- profiles, certificates, keys ------------------------------------------------------- */
+
+enum rc store_profile_add(struct store *s, struct store_profile *p) ATT_MUST_CHECK;
+/* State, flags, sequences, certificate and key; what an activation changes. */
+enum rc store_profile_save(struct store *s, const struct store_profile *p) ATT_MUST_CHECK;
+/* Sponsor, service, kind, authInfo and creation too. */
+enum rc store_profile_save_all(struct store *s, const struct store_profile *p) ATT_MUST_CHECK;
+/* Deleted slots are found too. */
+enum rc store_profile_get(struct store *s, const char *iccid, uint32_t slot,
+	struct store_profile_view *out) ATT_MUST_CHECK;
+enum rc store_profile_by_id(
+	struct store *s, int64_t id, struct store_profile_view *out) ATT_MUST_CHECK;
+/* Not deleted, after (device, slot), of one service when it is not "". */
+enum rc store_profile_list(struct store *s, enum store_side side, const char *party,
+	const char *service, int64_t after_device, uint32_t after_slot, size_t limit,
+	struct arena *a, struct store_profile_view **out, size_t *n) ATT_MUST_CHECK;
+/* Profiles with install_due, lowest id first, ids over `after`. */
+enum rc store_profile_due(
+	struct store *s, int64_t after, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+/* Every activated profile of a service gets a new payload. */
+enum rc store_profile_due_service(struct store *s, const char *service) ATT_MUST_CHECK;
+/* Profiles whose valid certificate ended at or before `now`. */
+enum rc store_profile_expired(
+	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+
+/* Sets c->id. */
+enum rc store_cert_add(struct store *s, struct store_cert *c, struct store_blob der) ATT_MUST_CHECK;
+enum rc store_cert_state(struct store *s, int64_t id, int state) ATT_MUST_CHECK;
+enum rc store_cert_get(struct store *s, int64_t id, struct arena *a, struct store_cert *out,
+	struct store_blob *der) ATT_MUST_CHECK;
+
+/* Sets k->id. RC_EXISTS: the key is known already, whoever has it. */
+enum rc store_key_add(struct store *s, struct store_key *k) ATT_MUST_CHECK;
+enum rc store_key_get(
+	struct store *s, int64_t id, struct arena *a, struct store_key *out) ATT_MUST_CHECK;
+/* Without csr and b_point. */
+enum rc store_key_by_spki(
+	struct store *s, const uint8_t spki[STORE_SHA256], struct store_key *out) ATT_MUST_CHECK;
+enum rc store_key_revoke(struct store *s, int64_t id) ATT_MUST_CHECK;
+
+/* ---- jobs ------------------------------------------------------------------------------- */
+
+/* Sets j->id. */
+enum rc store_job_add(struct store *s, struct store_job *j) ATT_MUST_CHECK;
+enum rc store_job_get(
+	struct store *s, int64_t id, struct arena *a, struct store_job *out) ATT_MUST_CHECK;
+/* Ends a job: state, reason, cert, hash of the accepted result; drops its payload and kit. */
+enum rc store_job_close(struct store *s, const struct store_job *j) ATT_MUST_CHECK;
+/* Open jobs of an MNO with ids over `after`, oldest first. */
+enum rc store_job_open(struct store *s, const char *mno, int64_t after, size_t limit,
+	struct arena *a, struct store_job **out, size_t *n) ATT_MUST_CHECK;
+/* Ids of the open jobs of a profile, oldest first; *n at most `limit`. */
+enum rc store_job_of_profile(
+	struct store *s, int64_t profile, int64_t *out, size_t limit, size_t *n) ATT_MUST_CHECK;
+/* Open jobs with not_after <= now. */
+enum rc store_job_expired(
+	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+enum rc store_receipt_add(struct store *s, int64_t job, const char *file, struct store_blob por,
+	int64_t received) ATT_MUST_CHECK;
+
+/* ---- the zone --------------------------------------------------------------------------- */
+
+/* Takes the next sequence number and writes the row. */
+enum rc store_change_add(struct store *s, struct store_change *c) ATT_MUST_CHECK;
+/* The highest number ever taken (in the open transaction, with what it took). */
+uint64_t store_change_last(const struct store *s);
+/* The lowest number still kept, last + 1 when none. */
+enum rc store_change_first(struct store *s, uint64_t *out) ATT_MUST_CHECK;
+/* Changes of (after, upto] in order, of which a later one of the same name is not in there too. */
+enum rc store_change_list(struct store *s, uint64_t after, uint64_t upto, bool withdrawn_only,
+	size_t limit, struct arena *a, struct store_change **out, size_t *n) ATT_MUST_CHECK;
+enum rc store_change_prune(struct store *s, uint64_t below, size_t limit) ATT_MUST_CHECK;
+/* Device records of the zone as they stand, for a snapshot: activated profiles in pages. */
+enum rc store_zone_page(struct store *s, int64_t after, size_t limit, struct arena *a,
+	struct store_change **out, size_t *n, int64_t *next) ATT_MUST_CHECK;
+
+enum rc store_wait_add(struct store *s, const struct store_wait *w) ATT_MUST_CHECK;
+/* Waits with seq <= upto. */
+enum rc store_wait_list(struct store *s, uint64_t upto, size_t limit, struct arena *a,
+	struct store_wait **out, size_t *n) ATT_MUST_CHECK;
+enum rc store_wait_remove(struct store *s, int64_t id) ATT_MUST_CHECK;
+
+/* ---- poll, idempotency, audit ----------------------------------------------------------- */
+
+enum rc store_poll_add(
+	struct store *s, const char *party, const struct store_poll *m) ATT_MUST_CHECK;
+/* The oldest message and how many there are; RC_NOT_FOUND when none. */
+enum rc store_poll_head(struct store *s, const char *party, struct arena *a, struct store_poll *out,
+	uint32_t *count) ATT_MUST_CHECK;
+enum rc store_poll_remove(struct store *s, const char *party, uint64_t id) ATT_MUST_CHECK;
+
+enum rc store_idem_get(struct store *s, const char *party, const char *key, struct arena *a,
+	struct store_idem *out) ATT_MUST_CHECK;
+enum rc store_idem_put(struct store *s, const char *party, const char *key,
+	const struct store_idem *i) ATT_MUST_CHECK;
+enum rc store_idem_expire(struct store *s, int64_t now, size_t limit) ATT_MUST_CHECK;
+
+/* Appends to the chain; fills in seq and hash. */
+enum rc store_audit_add(struct store *s, struct store_audit *row) ATT_MUST_CHECK;
+enum rc store_audit_list(struct store *s, uint64_t after, size_t limit, struct arena *a,
+	struct store_audit **out, size_t *n) ATT_MUST_CHECK;
