@@ -10,10 +10,11 @@ for i, f in enumerate(files, 1):
         sys.exit(f"{f}: migrations must be numbered 001, 002, ... without a gap")
 with open(out, "w") as c:
     c.write('/* SPDX-License-Identifier: Apache-2.0 */\n#include "store/engine.h"\n\n')
+    for i, f in enumerate(files, 1):
+        # Bytes, not a literal: C compilers need not take literals over 4,095 characters.
+        text = ", ".join(str(b) for b in open(f, "rb").read())
+        c.write(f"static const char migration_{i}[] = {{ {text}, 0 }};\n")
     c.write("const char *const st__schema[] = {\n")
-    for f in files:
-        for line in open(f):
-            line = line.rstrip("\n").replace("\\", "\\\\").replace('"', '\\"')
-            c.write(f'\t"{line}\\n"\n')
-        c.write("\t,\n")
+    for i in range(1, len(files) + 1):
+        c.write(f"\tmigration_{i},\n")
     c.write(f"}};\nconst int st__schema_count = {len(files)};\n")

@@ -4,7 +4,7 @@
 /* A database of its own for a test, gone afterwards. */
 
 #include "store/store.h"
-#include "unit.h"
+#include "../unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
