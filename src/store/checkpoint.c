@@ -7,8 +7,9 @@
 
 /* Wake at 4 MiB of log; SQLite's own default is 1,000 pages, but in the committing thread. */
 #define WAKE_PAGES 1000
-/* A log that PASSIVE never catches up with is emptied by force: the writer then waits once. */
-#define FORCE_PAGES 50000
+/* A busy writer appends while PASSIVE copies, so its log never begins anew. Past this many pages
+ * RESTART follows at once: it holds the writer up for the few pages that came meanwhile. */
+#define RESTART_PAGES 4000
 
 struct store_checkpointer {
 	pthread_t thread;
@@ -34,9 +35,10 @@ static void *run(void *user)
 		}
 		c->pages = 0;
 		pthread_mutex_unlock(&c->lock);
-		sqlite3_wal_checkpoint_v2(c->db, NULL,
-			pages > FORCE_PAGES ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
-			NULL, NULL);
+		sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		if (pages > RESTART_PAGES)
+			sqlite3_wal_checkpoint_v2(
+				c->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 		pthread_mutex_lock(&c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);

@@ -207,7 +207,8 @@ static void test_checkpointer_empties_the_log(void **state)
 	}
 	store_checkpointer_stop(c);
 	assert_true(peak >= 1000);
-	assert_true(store_wal_pages(s) < peak || peak < 9000);
+	/* Without the thread the log would hold three pages and more per commit. */
+	assert_true(peak < 3 * 3000);
 	store_close(s);
 	temp_db_remove(&t);
 }
