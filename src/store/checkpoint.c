@@ -59,6 +59,12 @@ enum rc store_checkpointer_start(const char *path, struct store_checkpointer **o
 		goto out;
 	}
 	sqlite3_busy_timeout(c->db, 1000);
+	/* Until its first read a connection does not know that there is a log, and a checkpoint
+	 * of its does nothing. */
+	if (sqlite3_exec(c->db, "SELECT count(*) FROM counter", NULL, NULL, NULL) != SQLITE_OK) {
+		diag_set(d, RC_IO, "database %s: %s", path, sqlite3_errmsg(c->db));
+		goto out;
+	}
 	if (pthread_create(&c->thread, NULL, run, c) != 0) {
 		diag_set(d, RC_UNAVAILABLE, "cannot start the checkpoint thread");
 		goto out;
