@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/store.h"
+#include "store/engine.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -7,16 +7,17 @@
 
 /* Wake at 4 MiB of log; SQLite's own default is 1,000 pages, but in the committing thread. */
 #define WAKE_PAGES 1000
-/* A busy writer appends while PASSIVE copies, so its log never begins anew. Past this many pages
- * RESTART follows at once: it holds the writer up for the few pages that came meanwhile. */
-#define RESTART_PAGES 4000
+/* A busy writer appends while the thread copies, so the log never begins anew. Past this many
+ * pages the writer itself copies what came meanwhile; a thread could wait for its lock for ever. */
+#define FINISH_PAGES 4000
 
 struct store_checkpointer {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	sqlite3 *db;
-	int pages; /* asked for and not yet begun; under the lock */
+	bool busy; /* under the lock, as the next two */
+	int pages; /* asked for and not yet begun */
 	bool stop;
 	int noted; /* the writer's only */
 };
@@ -34,12 +35,11 @@ static void *run(void *user)
 			continue;
 		}
 		c->pages = 0;
+		c->busy = true;
 		pthread_mutex_unlock(&c->lock);
 		sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-		if (pages > RESTART_PAGES)
-			sqlite3_wal_checkpoint_v2(
-				c->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 		pthread_mutex_lock(&c->lock);
+		c->busy = false;
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
@@ -79,19 +79,27 @@ out:
 	return RC_UNAVAILABLE;
 }
 
-void store_checkpointer_note(struct store_checkpointer *c, int pages)
+void store_checkpointer_note(struct store_checkpointer *c, struct store *s)
 {
+	int pages = s->engine->wal_pages(s);
+	bool finish;
+
 	if (!c)
 		return;
 	if (pages < c->noted) /* the log began anew */
 		c->noted = 0;
 	if (pages < c->noted + WAKE_PAGES)
 		return;
-	c->noted = pages;
 	pthread_mutex_lock(&c->lock);
-	c->pages = pages;
-	pthread_cond_signal(&c->wake);
+	finish = pages > FINISH_PAGES && !c->busy && c->pages == 0;
+	if (!finish && !c->busy) {
+		c->noted = pages;
+		c->pages = pages;
+		pthread_cond_signal(&c->wake);
+	}
 	pthread_mutex_unlock(&c->lock);
+	if (finish)
+		s->engine->checkpoint(s);
 }
 
 void store_checkpointer_stop(struct store_checkpointer *c)

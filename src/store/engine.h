@@ -36,6 +36,7 @@ struct st__engine {
 	/* Transaction control and other statements without parameters or rows. */
 	enum rc (*command)(struct store *s, enum st__command c);
 	int (*wal_pages)(const struct store *s);
+	void (*checkpoint)(struct store *s);
 	void (*close)(struct store *s);
 };
 

@@ -242,8 +242,9 @@ const char *store_why(const struct store *s);
 struct store_checkpointer;
 enum rc store_checkpointer_start(
 	const char *path, struct store_checkpointer **out, struct diag *d) ATT_MUST_CHECK;
-/* The writer's log has `pages` pages: wakes the thread when that is many. */
-void store_checkpointer_note(struct store_checkpointer *c, int pages);
+/* Looks at the log of the writer `s`: wakes the thread when it has grown, and now and then copies
+ * the rest here. For after the answers of a batch. */
+void store_checkpointer_note(struct store_checkpointer *c, struct store *s);
 void store_checkpointer_stop(struct store_checkpointer *c);
 /* Pages in the write-ahead log after the last commit of this store. */
 int store_wal_pages(const struct store *s);
