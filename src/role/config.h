@@ -75,7 +75,7 @@ struct config {
 		int64_t start_timeout_ms;
 		int64_t restart_ms, restart_max_ms;
 		int64_t stop_timeout_ms;
-		char *log_level;
+		int log_level; /* enum log_level */
 	} supervisor;
 
 	/* Not settings: where the file stands. */

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/config.h"
+#include "base/str.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct conf_section sections[] = {
+	{ "registry", "The registry's zone, its database, how long things live." },
+	{ "keys", "Private keys and certificates." },
+	{ "zone", "The signed zone." },
+	{ "dns", "The authoritative name server." },
+	{ "https", "The JSON interface for parties, over mutual TLS." },
+	{ "resolver", "The trusted resolver (DNS over TLS) that devices are told to use." },
+	{ "out", "What the registry tells others." },
+	{ "supervisor", "Processes, their users and their confinement." },
+};
+
+#define MEMBER(path) offsetof(struct config, path)
+#define INT(s, n, member, lo, hi, preset, unit, help)                      \
+	{                                                                  \
+		s, n, CONF_INT, MEMBER(member), lo, hi, preset, unit, help \
+	}
+#define TIME(s, n, member, lo, hi, preset, unit, help)                          \
+	{                                                                       \
+		s, n, CONF_DURATION, MEMBER(member), lo, hi, preset, unit, help \
+	}
+#define TEXT(s, n, member, lo, hi, preset, help)                              \
+	{                                                                     \
+		s, n, CONF_STRING, MEMBER(member), lo, hi, preset, NULL, help \
+	}
+#define PATH(s, n, member, preset, help)                                  \
+	{                                                                 \
+		s, n, CONF_PATH, MEMBER(member), 0, 0, preset, NULL, help \
+	}
+#define ADDR(s, n, member, preset, help)                                  \
+	{                                                                 \
+		s, n, CONF_ADDR, MEMBER(member), 0, 0, preset, NULL, help \
+	}
+#define LIST(s, n, member, preset, help)                                  \
+	{                                                                 \
+		s, n, CONF_LIST, MEMBER(member), 0, 0, preset, NULL, help \
+	}
+
+#define DAY (24 * 3600)
+
+static const struct conf_row rows[] = {
+	/* 41 characters: an owner name must fit the 64 octets of a CN (RFC 5280 appendix A.1). */
+	TEXT("registry", "zone", registry.zone, 1, 41, NULL, "The zone, without trailing dot."),
+	TEXT("registry", "database", registry.database, 1, 180, "sqlite:db/registry.db",
+		"Where objects are kept."),
+	INT("registry", "cert_days", registry.cert_days, 1, 3650, "90", "days",
+		"Life of a device certificate."),
+	INT("registry", "batch_max", registry.batch_max, 1, 10000, "1000", NULL,
+		"Requests that one transaction may take."),
+	TIME("registry", "answer_wait", registry.answer_wait_ms, 0, 60000, "500ms", "ms",
+		"How long an answer waits for the zone before it says pending."),
+	TIME("registry", "auth_ttl", registry.auth_ttl_s, 60, 30 * DAY, "7d", "s",
+		"Life of an authorization code unless the request says less."),
+	TIME("registry", "job_ttl", registry.job_ttl_s, 60, 30 * DAY, "24h", "s",
+		"Life of a job for an operator's gateway."),
+	TIME("registry", "job_retry", registry.job_retry_s, 1, DAY, "60s", "s",
+		"When a job without result is handed out again."),
+	TIME("registry", "idempotency_ttl", registry.idempotency_ttl_s, 60, 30 * DAY, "24h", "s",
+		"How long the answer to an Idempotency-Key is kept."),
+
+	PATH("keys", "folder", keys.folder, "keys",
+		"Private keys and the log of issued certificates; only role keys enters it."),
+	PATH("keys", "ca_folder", keys.ca_folder, "ca", "The certificates of the registry's CAs."),
+	INT("keys", "threads", keys.threads, 0, 256, "0", NULL,
+		"Threads that sign; 0: one per core."),
+
+	PATH("zone", "folder", zone.folder, "zone", "The signed zone (LMDB)."),
+	TIME("zone", "ttl", zone.ttl_s, 1, DAY, "300", "s", "TTL of every record."),
+	TIME("zone", "minimum", zone.minimum_s, 1, DAY, "60", "s",
+		"SOA minimum: how long a denial may be cached."),
+	TIME("zone", "refresh", zone.refresh_s, 10, DAY, "300", "s", "SOA refresh."),
+	TIME("zone", "retry", zone.retry_s, 5, DAY, "60", "s", "SOA retry."),
+	TIME("zone", "expire", zone.expire_s, 600, 90 * DAY, "7d", "s", "SOA expire."),
+	TIME("zone", "signature_life", zone.signature_s, 60, 30 * DAY, "24h", "s",
+		"Life of the signatures of device records; refreshed at half."),
+	TIME("zone", "infra_signature_life", zone.infra_signature_s, 60, 60 * DAY, "14d", "s",
+		"Life of the signatures of SOA, NSEC and DNSKEY."),
+	INT("zone", "map_gib", zone.map_gib, 1, 4096, "64", "GiB",
+		"Address space (not memory) set aside for the zone."),
+	TEXT("zone", "hostmaster", zone.hostmaster, 0, 180, "",
+		"SOA rname; empty: hostmaster in the zone."),
+
+	ADDR("dns", "listen", dns.listen, "127.0.0.1:5300", "UDP and TCP; port 0: any free one."),
+	ADDR("dns", "dot", dns.dot, "127.0.0.1:8530", "DNS over TLS; empty: none."),
+	PATH("dns", "dot_cert", dns.dot_cert, "tls/dot.pem", "Certificate chain, PEM."),
+	PATH("dns", "dot_key", dns.dot_key, "tls/dot.key", "Its private key, PEM."),
+	INT("dns", "workers", dns.workers, 0, 64, "0", NULL, "Processes; 0: one per core."),
+	TEXT("dns", "ns_name", dns.ns_name, 0, 253, "", "The name server; empty: ns1 in the zone."),
+	LIST("dns", "ns_addr", dns.ns_addr, "",
+		"Its addresses as published; empty: the address of listen."),
+	INT("dns", "udp_max", dns.udp_max, 512, 4096, "1232", "bytes", "Largest UDP answer."),
+	TIME("dns", "tcp_idle", dns.tcp_idle_ms, 100, 600000, "10s", "ms",
+		"An idle TCP or TLS connection is closed after this."),
+	INT("dns", "tcp_clients", dns.tcp_clients, 1, 100000, "1000", NULL,
+		"TCP and TLS connections of one worker."),
+
+	ADDR("https", "listen", https.listen, "127.0.0.1:8443", "Port 0: any free one."),
+	PATH("https", "cert", https.cert, "tls/https.pem", "Certificate chain, PEM."),
+	PATH("https", "key", https.key, "tls/https.key", "Its private key, PEM."),
+	PATH("https", "client_ca", https.client_ca, "ca/party.pem",
+		"The CA of the parties' certificates."),
+	TIME("https", "idle", https.idle_ms, 1000, 3600000, "60s", "ms",
+		"An idle connection is closed after this."),
+	INT("https", "clients", https.clients, 1, 100000, "1000", NULL, "Connections at a time."),
+	INT("https", "body_max", https.body_max, 1024, 16 * 1024 * 1024, "4194304", "bytes",
+		"Largest request body."),
+
+	TEXT("resolver", "name", resolver.name, 0, 253, "", "Its TLS name; empty: none is told."),
+	TEXT("resolver", "addr", resolver.addr, 0, 45, "", "Its IP address."),
+	INT("resolver", "port", resolver.port, 1, 65535, "853", NULL, "Its port."),
+	LIST("resolver", "pin", resolver.pin, "",
+		"Base64 SHA-256 of its public key (SPKI); two while one rotates."),
+
+	LIST("out", "secondaries", out.secondaries, "",
+		"address:port of each secondary that is told of a new serial by NOTIFY."),
+
+	INT("supervisor", "user_base", supervisor.user_base, 0, 2000000000, "0", NULL,
+		"First of the user ids that the processes run as when started by root; 0: the "
+		"starter's."),
+	{ "supervisor", "landlock", CONF_CHOICE, MEMBER(supervisor.landlock), 0, 0, "require",
+		"require|warn", "Whether to start on a kernel without Landlock." },
+	PATH("supervisor", "run_folder", supervisor.run_folder, "run",
+		"Process ids and chosen addresses."),
+	TIME("supervisor", "heartbeat", supervisor.heartbeat_ms, 50, 60000, "1s", "ms",
+		"How often each process is asked whether it lives."),
+	TIME("supervisor", "heartbeat_timeout", supervisor.heartbeat_timeout_ms, 100, 600000, "10s",
+		"ms", "A process that does not answer for this long is killed."),
+	TIME("supervisor", "start_timeout", supervisor.start_timeout_ms, 1000, 3600000, "5m", "ms",
+		"A process that is not ready after this is killed."),
+	TIME("supervisor", "restart", supervisor.restart_ms, 1, 60000, "50ms", "ms",
+		"Wait before a dead process is started again; doubles while it keeps dying."),
+	TIME("supervisor", "restart_max", supervisor.restart_max_ms, 1, 600000, "5s", "ms",
+		"Longest such wait."),
+	TIME("supervisor", "stop_timeout", supervisor.stop_timeout_ms, 100, 600000, "5s", "ms",
+		"A process that has not ended this long after it was asked to is killed."),
+	{ "supervisor", "log_level", CONF_CHOICE, MEMBER(supervisor.log_level), 0, 0, "info",
+		"debug|info|warning|error", "Lines below this are not written." },
+};
+
+static const struct conf_table table = { .sections = sections,
+	.section_count = ARRAY_LEN(sections),
+	.rows = rows,
+	.row_count = ARRAY_LEN(rows) };
+
+const struct conf_table *config_table(void)
+{
+	return &table;
+}
+
+/* Labels of lower-case letters, digits and hyphens (RFC 1123 section 2.1). */
+static bool is_zone_name(const char *name)
+{
+	size_t label = 0;
+
+	for (const char *p = name;; p++) {
+		if (*p == '.' || *p == '\0') {
+			if (label == 0 || label > 63 || p[-1] == '-')
+				return false;
+			if (*p == '\0')
+				return true;
+			label = 0;
+			continue;
+		}
+		if (!(islower((unsigned char)*p) || isdigit((unsigned char)*p) ||
+			    (*p == '-' && label > 0)))
+			return false;
+		label++;
+	}
+}
+
+/* What no single row can say. */
+static enum rc check(const struct config *c, struct diag *d)
+{
+	char path[4096];
+
+	if (!is_zone_name(c->registry.zone))
+		return diag_set(d, RC_MALFORMED,
+			"[registry] zone: \"%s\" is not a lower-case name without trailing dot",
+			c->registry.zone);
+	if (c->dns.listen.len == 0)
+		return diag_set(d, RC_MALFORMED, "[dns] listen: is empty");
+	if (c->https.listen.len == 0)
+		return diag_set(d, RC_MALFORMED, "[https] listen: is empty");
+	if (c->supervisor.heartbeat_timeout_ms < 2 * c->supervisor.heartbeat_ms)
+		return diag_set(
+			d, RC_RANGE, "[supervisor] heartbeat_timeout: is not twice the heartbeat");
+	if (c->resolver.name[0] && (!c->resolver.addr[0] || c->resolver.pin.count == 0))
+		return diag_set(d, RC_MALFORMED, "[resolver] name: needs addr and pin beside it");
+	for (size_t i = 0; i < c->out.secondaries.count; i++) {
+		struct conf_addr addr;
+		if (conf_addr_read(c->out.secondaries.items[i], &addr) != RC_OK || addr.len == 0)
+			return diag_set(d, RC_MALFORMED,
+				"[out] secondaries: \"%s\" is not address:port",
+				c->out.secondaries.items[i]);
+	}
+	return config_sqlite_path(c, path, sizeof(path), d);
+}
+
+enum rc config_read(const char *path, struct config *out, struct diag *d)
+{
+	struct config c = { 0 };
+	enum rc rc = conf_read_file(&table, path, &c, d);
+
+	if (rc != RC_OK)
+		return rc;
+	c.file = realpath(path, NULL);
+	c.dir = c.file ? strdup(c.file) : NULL;
+	if (!c.dir) {
+		rc = RC_NOMEM;
+		goto out;
+	}
+	*strrchr(c.dir, '/') = '\0';
+	rc = check(&c, d);
+	if (rc != RC_OK) {
+		diag_prefix(d, path);
+		goto out;
+	}
+	*out = c;
+	c = (struct config){ 0 };
+out:
+	config_free(&c);
+	return rc;
+}
+
+void config_free(struct config *config)
+{
+	conf_free(&table, config);
+	free(config->dir);
+	free(config->file);
+	*config = (struct config){ 0 };
+}
+
+enum rc config_sqlite_path(const struct config *config, char *out, size_t cap, struct diag *d)
+{
+	static const char scheme[] = "sqlite:";
+	const char *path = config->registry.database + sizeof(scheme) - 1;
+	enum rc rc;
+
+	if (strncmp(config->registry.database, scheme, sizeof(scheme) - 1) != 0 || !path[0])
+		return diag_set(d, RC_UNSUPPORTED, "[registry] database: \"%s\" is not sqlite:PATH",
+			config->registry.database);
+	rc = path[0] == '/' ? str_copy(out, cap, path)
+			    : str_format(out, cap, "%s/%s", config->dir, path);
+	return rc == RC_OK ? rc : diag_set(d, rc, "[registry] database: path is too long");
+}
