@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core: the database and every rule. Its links come from keys, zone, front-* and out. */
+#include "role/role.h"
+
+enum rc role_core_run(struct role *role)
+{
+	struct diag d = { 0 };
+	enum rc rc = role_confine(role, &d);
+
+	if (rc != RC_OK) {
+		log_write(role->log, LOG_ERROR, "confinement why=%s", d.text);
+		return rc;
+	}
+	rc = role_ready(role);
+	return rc == RC_OK ? role_loop(role) : rc;
+}
