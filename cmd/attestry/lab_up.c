@@ -21,6 +21,8 @@
 #define START_MS   20000
 #define ALNUM	   "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789"
 #define HEX_DIGITS "0123456789abcdef"
+/* First uid of the roles when root starts a lab: above what distributions hand out. */
+#define LAB_USER_BASE 61840
 
 extern char **environ;
 
@@ -140,33 +142,48 @@ static enum rc start(struct lab *lab, const char *role, const char *ready, pid_t
 	return rc;
 }
 
+/* A role under a uid of its own must be able to walk to the folder. */
+static bool others_can_reach(const char *dir)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (str_copy(path, sizeof(path), dir) != RC_OK)
+		return false;
+	for (char *slash; (slash = strrchr(path, '/')) && slash != path; *slash = '\0')
+		if (stat(path, &st) != 0 || !(st.st_mode & S_IXOTH))
+			return false;
+	return true;
+}
+
 static enum rc init_registry(struct lab *lab, struct diag *d)
 {
-	char dir[PATH_MAX], settings[8][160];
+	char dir[PATH_MAX], settings[10][160];
 	char *argv[32] = { "attestry", "init", dir, "--zone", (char *)(uintptr_t)lab->zone };
 	size_t argc = 5, n = 0;
 	enum rc rc = lab_path(lab, dir, "registry");
-
 	const struct {
-		const char *name;
-		int port;
-	} listen[] = { { "dns.listen", lab->dns }, { "dns.dot", lab->dot },
-		{ "https.listen", lab->https } };
-	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(listen); i++)
-		rc = str_format(settings[n++], sizeof(settings[0]), "%s=127.0.0.1:%d",
-			listen[i].name, listen[i].port);
-	if (rc == RC_OK)
-		rc = str_format(settings[n++], sizeof(settings[0]), "zone.ttl=%d", lab->ttl);
-	if (rc == RC_OK)
-		rc = str_format(settings[n++], sizeof(settings[0]), "zone.minimum=%d", lab->ttl);
-	if (rc == RC_OK)
-		rc = str_format(
-			settings[n++], sizeof(settings[0]), "resolver.port=%d", lab->resolver);
-	if (rc == RC_OK)
-		rc = str_format(
-			settings[n++], sizeof(settings[0]), "resolver.pin=%s", lab->resolver_pin);
-	if (rc == RC_OK)
-		rc = str_copy(settings[n++], sizeof(settings[0]), "resolver.name=localhost");
+		const char *name, *prefix, *text;
+		int number;
+	} rows[] = {
+		{ "dns.listen", "127.0.0.1:", NULL, lab->dns },
+		{ "dns.dot", "127.0.0.1:", NULL, lab->dot },
+		{ "https.listen", "127.0.0.1:", NULL, lab->https },
+		{ "zone.ttl", "", NULL, lab->ttl },
+		{ "zone.minimum", "", NULL, lab->ttl },
+		{ "resolver.name", "", "localhost", 0 },
+		{ "resolver.addr", "", "127.0.0.1", 0 },
+		{ "resolver.port", "", NULL, lab->resolver },
+		{ "resolver.pin", "", lab->resolver_pin, 0 },
+		{ "supervisor.user_base", "", NULL,
+			geteuid() == 0 && others_can_reach(lab->dir) ? LAB_USER_BASE : 0 },
+	};
+
+	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(rows); i++, n++)
+		rc = rows[i].text ? str_format(settings[n], sizeof(settings[0]), "%s=%s",
+					    rows[i].name, rows[i].text)
+				  : str_format(settings[n], sizeof(settings[0]), "%s=%s%d",
+					    rows[i].name, rows[i].prefix, rows[i].number);
 	for (size_t i = 0; i < n; i++) {
 		argv[argc++] = "--set";
 		argv[argc++] = settings[i];

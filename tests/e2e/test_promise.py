@@ -211,7 +211,7 @@ def test_killed_under_load(empty_lab):
 def test_killed_at_a_point(empty_lab, point):
     """Killed exactly between two steps; the file that arms the point is emptied when it hit."""
     lab = empty_lab
-    armed = lab.dir / "registry" / "run" / "killpoint"
+    armed = lab.killpoint
     workers, stop = start_load(lab, 10000 + 1000 * KILL_POINTS.index(point))
     try:
         wait_answers(workers, 20)

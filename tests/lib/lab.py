@@ -104,10 +104,15 @@ class Lab:
         self.top = fresh_folder()
         self.dir = self.top / "lab"
         self.json = None
+        # Roles under uids of their own empty this file when they die at a named point.
+        self.killpoint = self.top / "killpoint"
+        self.killpoint.write_text("")
+        self.killpoint.chmod(0o666)
 
     def up(self, *options):
         try:
-            run(program("attestry"), "lab", "up", self.dir, *options, timeout=180)
+            run(program("attestry"), "lab", "up", self.dir, *options, timeout=180,
+                env={"ATTESTRY_KILLPOINT_FILE": str(self.killpoint)})
         except AssertionError as e:
             logs = "".join(f"--- {p.name}\n" + "\n".join(p.read_text(errors="replace").splitlines()[-15:]) + "\n"
                            for p in sorted(self.dir.glob("log/*.log")))
