@@ -416,7 +416,7 @@ static enum rc start_registry(struct lab *lab, struct diag *d)
 		rc = str_format(program, sizeof(program), "%s/attestryd", lab->programs);
 	if (rc == RC_OK)
 		rc = lab_path(lab, conf, "registry/attestry.conf");
-	return rc == RC_OK ? start(lab, "attestryd", "event=ready", &pid, argv, d) : rc;
+	return rc == RC_OK ? start(lab, "attestryd", "serving roles=", &pid, argv, d) : rc;
 }
 
 static enum rc start_resolver(struct lab *lab, struct diag *d)
