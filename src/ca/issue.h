@@ -27,10 +27,9 @@ struct ca_device_order {
 struct ca_issued_cert {
 	uint8_t der[CA_CERT_MAX];
 	size_t der_len;
-	uint8_t sha256[CA_SHA256_LEN];
 	bool has_b;
 	uint8_t b_point[CA_POINT_LEN];
-	struct ca_issued_entry entry; /* for ca_issued_append */
+	struct ca_issued_entry entry; /* hashes and serial; for ca_issued_append */
 };
 
 enum rc ca_issue_device(struct ca_crypt *x, const struct ca_authority *ca,

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* issued.log: one record for every certificate that `keys` signs, on disk
- * before the certificate leaves. Append-only; each record carries a chain
- * value over all before it, so a record changed or taken out is found at the
- * next start. A tail that a crash cut short is dropped: nothing in it was ever
- * answered. The log also says which name a key was certified for: one key, one
- * name, for ever. */
+/* issued.log: one record for every certificate that is signed, on disk before
+ * the certificate leaves. Append-only; each record carries a chain value over
+ * all before it, so a record changed or taken out is found at the next start. A
+ * tail that a crash cut short is dropped: nothing in it was ever answered. The
+ * log also says which name a key was certified for: one key, one name, for ever.
+ *
+ *	file   := "attestry-issued1" record*
+ *	record := u16 length of body | body | chain (16)
+ *	body   := u8 profile | i64 issued | i64 not_after | serial (16) | SPKI SHA-256 (32)
+ *		  | certificate SHA-256 (32) | u8 length | CN
+ *	chain  := first half of h(n) = SHA-256(h(n-1) | body), h(0) = zeros
+ *
+ * The certificates themselves are in the database; their hashes here bind them. */
 
 #include "ca/cert.h"
 
@@ -21,15 +28,19 @@ struct ca_issued_entry {
 	char name[CA_NAME_MAX + 1]; /* CN */
 };
 
-/* Opens or makes the file (0600) and reads it all. Memory: 32 bytes per key at a load of at most
- * 3/4, 43 to 86 bytes per key. RC_CONFLICT when the chain is broken. */
+/* Opens or makes the file (0600), takes it for this process alone (RC_BUSY) and reads it all.
+ * Memory: 32 bytes per slot of a table that is at most 3/4 full, so 43 to 86 bytes per key.
+ * RC_CONFLICT when the chain is broken. */
 enum rc ca_issued_open(struct ca_issued **out, const char *path, struct diag *d) ATT_MUST_CHECK;
 void ca_issued_close(struct ca_issued *log);
 
 /* Binds a key to a name before it is certified. RC_CONFLICT when it belongs to another. */
-enum rc ca_issued_bind(struct ca_issued *log, const uint8_t spki_sha256[CA_SHA256_LEN],
-	const char *name, struct diag *d) ATT_MUST_CHECK;
-/* Appends all entries and syncs once. After an error the log is unusable: the process must end. */
+enum rc ca_issued_bind(struct ca_issued *log, enum ca_profile profile,
+	const uint8_t spki_sha256[CA_SHA256_LEN], const char *name, struct diag *d) ATT_MUST_CHECK;
+/* Appends all entries and syncs once. After an error the log takes no more: the process must end,
+ * and its successor reads what is on disk. */
 enum rc ca_issued_append(struct ca_issued *log, const struct ca_issued_entry *const *entries,
 	size_t count, struct diag *d) ATT_MUST_CHECK;
-uint64_t ca_issued_count(const struct ca_issued *log);
+/* Records in the file, and keys bound. */
+uint64_t ca_issued_count(struct ca_issued *log);
+uint64_t ca_issued_keys(struct ca_issued *log);

@@ -12,7 +12,6 @@
 #define CA_RR_VALIDITY_MAX (30 * 86400) /* seconds from inception to expiration */
 #define CA_RR_AHEAD_MAX	   (31 * 86400) /* seconds from now to expiration */
 #define CA_RR_COUNT_MAX	   128
-#define CA_RR_BYTES_MAX	   65535 /* rdata of one RRset; what a message can carry */
 #define CA_NAME_WIRE_MAX   255
 #define CA_DNSKEY_LEN	   68 /* flags, protocol, algorithm, x|y (RFC 6605 section 4) */
 
@@ -39,11 +38,12 @@ struct ca_zone {
 	const struct ca_key *ksk, *zsk; /* borrowed */
 	uint8_t ksk_rdata[CA_DNSKEY_LEN], zsk_rdata[CA_DNSKEY_LEN];
 	uint16_t ksk_tag, zsk_tag;
-	uint8_t ksk_ds_sha256[CA_SHA256_LEN];
+	uint8_t ksk_ds_sha256[CA_SHA256_LEN],
+		ksk_ds_sha384[48]; /* DS digests, RFC 4034 section 5 */
 };
 
-enum rc ca_zone_init(struct ca_zone *out, struct ca_crypt *x, const char *zone,
-	const struct ca_key *ksk, const struct ca_key *zsk, struct diag *d) ATT_MUST_CHECK;
+enum rc ca_zone_init(struct ca_zone *out, const char *name, const struct ca_key *ksk,
+	const struct ca_key *zsk, struct diag *d) ATT_MUST_CHECK;
 
 /* r||s. RC_RANGE, RC_DENIED (not our name, type or key), RC_MALFORMED (rdata). */
 enum rc ca_rrset_sign(struct ca_crypt *x, const struct ca_zone *zone, const struct ca_rrset *rrset,

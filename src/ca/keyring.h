@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Everything a running registry signs and opens with, loaded from the folders
+ * that ca_init made. Read-only afterwards; the threads of `keys` share it. */
+
+#include "ca/issue.h"
+#include "ca/rrsign.h"
+
+/* Not to be moved once loaded: its parts point at one another. */
+struct ca_keyring {
+	struct ca_key issuing, devkit, party, payload, seal, ksk, zsk;
+	struct ca_authority authority;
+	struct ca_zone zone;
+	uint8_t root[CA_CERT_READ];
+	size_t root_len;
+	uint8_t payload_cert[CA_CERT_MAX], payload_devkit_cert[CA_CERT_MAX]; /* container C */
+	size_t payload_cert_len, payload_devkit_cert_len;
+};
+
+/* RC_NOT_FOUND with a hint when `attestry init --root-csr` was not finished. RC_CONFLICT when a
+ * certificate does not belong to its key, RC_SIGNATURE when a chain does not hold. */
+enum rc ca_keyring_load(struct ca_keyring *out, struct ca_crypt *x, const char *keys_folder,
+	const char *ca_folder, const char *zone, struct diag *d) ATT_MUST_CHECK;
+void ca_keyring_free(struct ca_keyring *ring);

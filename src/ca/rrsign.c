@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ca/rrsign.h"
+#include "base/put.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+enum rr_type {
+	RR_A = 1,
+	RR_NS = 2,
+	RR_SOA = 6,
+	RR_AAAA = 28,
+	RR_CERT = 37,
+	RR_NSEC = 47,
+	RR_DNSKEY = 48,
+	RR_TLSA = 52,
+	RR_CDS = 59,
+	RR_CDNSKEY = 60,
+};
+
+#define CLASS_IN      1
+#define ALG_P256      13 /* RFC 6605 */
+#define RRSIG_FIXED   18 /* RFC 4034 section 3.1, before the signer's name */
+#define LABEL_MAX     63
+#define DNSKEY_ZONE   0x0100
+#define DNSKEY_SEP    0x0001
+#define DIGEST_SHA256 2
+#define DIGEST_SHA384 4
+/* One RRset in canonical form: rdata, and owner, type, class, TTL, length for each. */
+#define CANONICAL_MAX (RRSIG_FIXED + CA_NAME_WIRE_MAX + 16384)
+
+/* The length of the wire name at the start of `b`, 0 when it is not a lower-case uncompressed one;
+ * the root's octet is included. Labels without it are counted. */
+static size_t name_len(struct ca_bytes b, uint8_t *labels)
+{
+	size_t at = 0;
+	uint8_t count = 0;
+
+	while (at < b.len && b.at[at] != 0) {
+		size_t n = b.at[at];
+		if (n > LABEL_MAX || at + 1 + n >= b.len)
+			return 0;
+		for (size_t i = at + 1; i <= at + n; i++)
+			if (b.at[i] >= 'A' && b.at[i] <= 'Z')
+				return 0;
+		at += 1 + n;
+		count++;
+	}
+	if (at >= b.len || at + 1 > CA_NAME_WIRE_MAX)
+		return 0;
+	*labels = count;
+	return at + 1;
+}
+
+/* Whether a whole name lies at or below the apex, on a label boundary. */
+static bool in_zone(const struct ca_zone *zone, const uint8_t *name, size_t len)
+{
+	size_t at = 0;
+
+	while (len - at > zone->apex_len)
+		at += 1u + name[at];
+	return len - at == zone->apex_len && memcmp(name + at, zone->apex, zone->apex_len) == 0;
+}
+
+static bool whole_name(struct ca_bytes b)
+{
+	uint8_t labels;
+
+	return name_len(b, &labels) == b.len;
+}
+
+/* RFC 4034 section 4.1.2: windows ascend, blocks of 1..32 octets without trailing zeros. */
+static bool bitmap_ok(const uint8_t *at, size_t len)
+{
+	int before = -1;
+
+	if (len == 0)
+		return false;
+	while (len > 0) {
+		if (len < 3 || at[0] <= before || at[1] < 1 || at[1] > 32 || len < 2u + at[1] ||
+			at[1 + at[1]] == 0)
+			return false;
+		before = at[0];
+		len -= 2u + at[1];
+		at += 2 + at[1];
+	}
+	return true;
+}
+
+static bool nsec_ok(const struct ca_zone *zone, struct ca_bytes b)
+{
+	uint8_t labels;
+	size_t n = name_len(b, &labels);
+
+	return n > 0 && in_zone(zone, b.at, n) && bitmap_ok(b.at + n, b.len - n);
+}
+
+static bool soa_ok(struct ca_bytes b)
+{
+	uint8_t labels;
+	size_t m = name_len(b, &labels);
+	size_t r = m ? name_len((struct ca_bytes){ b.at + m, b.len - m }, &labels) : 0;
+
+	return r > 0 && b.len == m + r + 20;
+}
+
+static bool tlsa_ok(struct ca_bytes b)
+{
+	if (b.len < 4 || b.at[0] > 3 || b.at[1] > 1 || b.at[2] > 2)
+		return false;
+	return b.at[2] == 0 || b.len == (b.at[2] == 1 ? 35 : 67);
+}
+
+static bool own_dnskey(const struct ca_zone *zone, struct ca_bytes b)
+{
+	return b.len == CA_DNSKEY_LEN && (memcmp(b.at, zone->ksk_rdata, b.len) == 0 ||
+						 memcmp(b.at, zone->zsk_rdata, b.len) == 0);
+}
+
+/* RFC 7344: our KSK; RFC 8078: or the one value that asks the parent to delete. */
+static bool own_cdnskey(const struct ca_zone *zone, struct ca_bytes b)
+{
+	static const uint8_t delete[] = { 0, 0, 3, 0, 0 };
+
+	return (b.len == CA_DNSKEY_LEN && memcmp(b.at, zone->ksk_rdata, b.len) == 0) ||
+	       (b.len == sizeof(delete) && memcmp(b.at, delete, b.len) == 0);
+}
+
+static bool own_cds(const struct ca_zone *zone, struct ca_bytes b)
+{
+	static const uint8_t delete[] = { 0, 0, 0, 0, 0 };
+	uint8_t want[4 + 48] = { (uint8_t)(zone->ksk_tag >> 8), (uint8_t)zone->ksk_tag, ALG_P256 };
+
+	if (b.len == sizeof(delete) && memcmp(b.at, delete, b.len) == 0)
+		return true;
+	if (b.len < 4)
+		return false;
+	want[3] = b.at[3];
+	if (b.at[3] == DIGEST_SHA256) {
+		memcpy(want + 4, zone->ksk_ds_sha256, CA_SHA256_LEN);
+		return b.len == 4 + CA_SHA256_LEN && memcmp(b.at, want, b.len) == 0;
+	}
+	if (b.at[3] == DIGEST_SHA384) {
+		memcpy(want + 4, zone->ksk_ds_sha384, 48);
+		return b.len == 4 + 48 && memcmp(b.at, want, b.len) == 0;
+	}
+	return false;
+}
+
+/* Whether rdata has the form of its type; the types are those of our zone and no others. */
+static enum rc check_rdata(
+	const struct ca_zone *zone, unsigned type, struct ca_bytes b, struct diag *d)
+{
+	bool ok = false;
+
+	switch (type) {
+	case RR_A: ok = b.len == 4; break;
+	case RR_AAAA: ok = b.len == 16; break;
+	case RR_NS: ok = whole_name(b); break;
+	case RR_SOA: ok = soa_ok(b); break;
+	case RR_CERT: ok = b.len > 5; break;
+	case RR_TLSA: ok = tlsa_ok(b); break;
+	case RR_NSEC: ok = nsec_ok(zone, b); break;
+	case RR_DNSKEY: ok = own_dnskey(zone, b); break;
+	case RR_CDS: ok = own_cds(zone, b); break;
+	case RR_CDNSKEY: ok = own_cdnskey(zone, b); break;
+	default: return diag_set(d, RC_DENIED, "rrset: type %u is not signed here", type);
+	}
+	if (ok)
+		return RC_OK;
+	if (type == RR_DNSKEY || type == RR_CDS || type == RR_CDNSKEY)
+		return diag_set(d, RC_DENIED, "rrset: type %u: not a key of this zone", type);
+	return diag_set(
+		d, RC_MALFORMED, "rrset: type %u: rdata of %zu bytes is not its form", type, b.len);
+}
+
+static bool for_ksk(unsigned type)
+{
+	return type == RR_DNSKEY || type == RR_CDS || type == RR_CDNSKEY;
+}
+
+static enum rc check_owner(
+	const struct ca_zone *zone, const struct ca_rrset *r, uint8_t *labels, struct diag *d)
+{
+	size_t n = name_len(r->owner, labels);
+
+	if (n == 0 || n != r->owner.len)
+		return diag_set(d, RC_MALFORMED,
+			"rrset: owner: not a lower-case wire name (RFC 4034 section 6.2)");
+	if (!in_zone(zone, r->owner.at, n))
+		return diag_set(d, RC_DENIED, "rrset: owner: not in the zone");
+	if ((for_ksk(r->type) || r->type == RR_SOA || r->type == RR_NS) && n != zone->apex_len)
+		return diag_set(d, RC_DENIED, "rrset: type %u stands at the apex only", r->type);
+	if (r->ksk != for_ksk(r->type))
+		return diag_set(d, RC_DENIED,
+			"rrset: the KSK signs DNSKEY, CDS and CDNSKEY and nothing else");
+	return RC_OK;
+}
+
+static enum rc check_validity(const struct ca_rrset *r, int64_t now, struct diag *d)
+{
+	uint32_t life = r->expiration - r->inception; /* RFC 1982 serial arithmetic */
+	uint32_t ahead = r->expiration - (uint32_t)now;
+
+	if (life == 0 || life > CA_RR_VALIDITY_MAX || ahead == 0 || ahead > CA_RR_AHEAD_MAX)
+		return diag_set(d, RC_RANGE,
+			"rrset: validity: %u s, ends %d s from now; at most %d and %d", life,
+			(int32_t)ahead, CA_RR_VALIDITY_MAX, CA_RR_AHEAD_MAX);
+	return RC_OK;
+}
+
+static bool ascends(struct ca_bytes a, struct ca_bytes b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	int order = n > 0 ? memcmp(a.at, b.at, n) : 0;
+
+	return order < 0 || (order == 0 && a.len < b.len);
+}
+
+static enum rc check_rdatas(const struct ca_zone *zone, const struct ca_rrset *r, struct diag *d)
+{
+	if (r->rdata_count == 0 || r->rdata_count > CA_RR_COUNT_MAX)
+		return diag_set(d, RC_RANGE, "rrset: %zu records", r->rdata_count);
+	if (r->rdata_count > 1 && (r->type == RR_SOA || r->type == RR_NSEC))
+		return diag_set(d, RC_RANGE, "rrset: type %u is one record", r->type);
+	for (size_t i = 0; i < r->rdata_count; i++) {
+		enum rc rc = check_rdata(zone, r->type, r->rdata[i], d);
+		if (rc != RC_OK)
+			return rc;
+		if (i > 0 && !ascends(r->rdata[i - 1], r->rdata[i]))
+			return diag_set(d, RC_MALFORMED,
+				"rrset: rdata not in canonical order (RFC 4034 section 6.3)");
+	}
+	return RC_OK;
+}
+
+/* RFC 4034 section 3.1.8.1. */
+static void put_canonical(
+	struct put *p, const struct ca_zone *zone, const struct ca_rrset *r, uint8_t labels)
+{
+	put_u16(p, r->type);
+	put_u8(p, ALG_P256);
+	put_u8(p, labels);
+	put_u32(p, r->ttl);
+	put_u32(p, r->expiration);
+	put_u32(p, r->inception);
+	put_u16(p, r->ksk ? zone->ksk_tag : zone->zsk_tag);
+	put_bytes(p, zone->apex, zone->apex_len);
+	for (size_t i = 0; i < r->rdata_count; i++) {
+		put_bytes(p, r->owner.at, r->owner.len);
+		put_u16(p, r->type);
+		put_u16(p, CLASS_IN);
+		put_u32(p, r->ttl);
+		put_u16(p, (uint16_t)r->rdata[i].len);
+		put_bytes(p, r->rdata[i].at, r->rdata[i].len);
+	}
+}
+
+enum rc ca_rrset_sign(struct ca_crypt *x, const struct ca_zone *zone, const struct ca_rrset *r,
+	int64_t now, uint8_t sig[64], struct diag *d)
+{
+	uint8_t buf[CANONICAL_MAX], digest[CA_SHA256_LEN], labels = 0;
+	struct put p = put_init(buf, sizeof(buf));
+	enum rc rc = check_owner(zone, r, &labels, d);
+
+	if (rc == RC_OK)
+		rc = check_validity(r, now, d);
+	if (rc == RC_OK)
+		rc = check_rdatas(zone, r, d);
+	if (rc != RC_OK)
+		return rc;
+	put_canonical(&p, zone, r, labels);
+	if (!put_ok(&p))
+		return diag_set(d, RC_TOO_LARGE, "rrset: more than %d bytes", CANONICAL_MAX);
+	rc = ca_sha256(x, buf, p.len, digest);
+	if (rc == RC_OK)
+		rc = ca_sign_raw(x, r->ksk ? zone->ksk : zone->zsk, digest, sig);
+	if (rc != RC_OK)
+		return diag_set(d, rc, "rrset: signing failed");
+	return RC_OK;
+}
+
+uint16_t ca_key_tag(const uint8_t *rdata, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum += i & 1 ? rdata[i] : (uint32_t)rdata[i] << 8;
+	return (uint16_t)(sum + (sum >> 16));
+}
+
+enum rc ca_name_to_wire(
+	const char *text, uint8_t out[CA_NAME_WIRE_MAX], size_t *len, struct diag *d)
+{
+	struct put p = put_init(out, CA_NAME_WIRE_MAX);
+	const char *at = text;
+
+	while (*at) {
+		size_t n = strcspn(at, ".");
+		bool ok = n > 0 && n <= LABEL_MAX && at[0] != '-' && at[n - 1] != '-';
+		for (size_t i = 0; i < n; i++)
+			ok = ok && ((at[i] >= 'a' && at[i] <= 'z') ||
+					   (at[i] >= '0' && at[i] <= '9') || at[i] == '-');
+		if (!ok || (at[n] == '.' && !at[n + 1]))
+			return diag_set(d, RC_RANGE,
+				"zone: lower-case letters, digits and hyphens, no trailing dot "
+				"(RFC 1123 section 2.1)");
+		put_u8(&p, (uint8_t)n);
+		put_bytes(&p, at, n);
+		at += n + (at[n] == '.');
+	}
+	put_u8(&p, 0);
+	if (!put_ok(&p) || p.len == 1)
+		return diag_set(d, RC_RANGE, "zone: 1 to %d characters", CA_NAME_WIRE_MAX - 2);
+	*len = p.len;
+	return RC_OK;
+}
+
+static void write_dnskey(uint8_t out[CA_DNSKEY_LEN], uint16_t flags, const struct ca_key *key)
+{
+	struct put p = put_init(out, CA_DNSKEY_LEN);
+
+	put_u16(&p, flags);
+	put_u8(&p, 3);
+	put_u8(&p, ALG_P256);
+	put_bytes(&p, key->point + 1, CA_POINT_LEN - 1);
+}
+
+enum rc ca_zone_init(struct ca_zone *out, const char *name, const struct ca_key *ksk,
+	const struct ca_key *zsk, struct diag *d)
+{
+	struct ca_zone zone = { .ksk = ksk, .zsk = zsk };
+	uint8_t owner_key[CA_NAME_WIRE_MAX + CA_DNSKEY_LEN];
+	enum rc rc = ca_name_to_wire(name, zone.apex, &zone.apex_len, d);
+
+	if (rc != RC_OK)
+		return rc;
+	write_dnskey(zone.ksk_rdata, DNSKEY_ZONE | DNSKEY_SEP, ksk);
+	write_dnskey(zone.zsk_rdata, DNSKEY_ZONE, zsk);
+	zone.ksk_tag = ca_key_tag(zone.ksk_rdata, CA_DNSKEY_LEN);
+	zone.zsk_tag = ca_key_tag(zone.zsk_rdata, CA_DNSKEY_LEN);
+	memcpy(owner_key, zone.apex, zone.apex_len);
+	memcpy(owner_key + zone.apex_len, zone.ksk_rdata, CA_DNSKEY_LEN);
+	size_t len = zone.apex_len + CA_DNSKEY_LEN;
+	if (EVP_Digest(owner_key, len, zone.ksk_ds_sha256, NULL, EVP_sha256(), NULL) != 1 ||
+		EVP_Digest(owner_key, len, zone.ksk_ds_sha384, NULL, EVP_sha384(), NULL) != 1)
+		return diag_set(d, RC_CRYPTO, "zone: no SHA-2 in the crypto library");
+	*out = zone;
+	return RC_OK;
+}
