@@ -327,19 +327,6 @@ static enum rc merge_clears(Registry__ServiceUpdate *update, const json_t *objec
 	return RC_OK;
 }
 
-/* A null that reflect would take as absent must still be a known member. */
-static enum rc check_names(const ProtobufCMessage *msg, const json_t *object, struct api_fault *f)
-{
-	const char *name;
-	json_t *value;
-
-	json_object_foreach((json_t *)(uintptr_t)object, name,
-		value) if (!protobuf_c_message_descriptor_get_field_by_name(msg->descriptor,
-				   name) &&
-			   strcmp(name, "wifi") != 0) return bad_request(f, "", "unknown member");
-	return RC_OK;
-}
-
 static enum rc read_object(const struct api_route *route, json_t *object, const struct target *t,
 	const struct api_seal *seal, struct api_fault *f)
 {
@@ -349,11 +336,8 @@ static enum rc read_object(const struct api_route *route, json_t *object, const 
 	if (!json_is_object(object))
 		return bad_request(f, "", "the body must be a JSON object");
 	rc = check_private(route, object, f);
-	if (rc == RC_OK && (route->traits & API_MERGE)) {
-		rc = check_names(t->body, object, f);
-		if (rc == RC_OK)
-			rc = merge_clears((Registry__ServiceUpdate *)t->op, object);
-	}
+	if (rc == RC_OK && (route->traits & API_MERGE))
+		rc = merge_clears((Registry__ServiceUpdate *)t->op, object);
 	if (rc == RC_OK && (route->traits & API_WIFI)) {
 		wifi = json_incref(json_object_get(object, "wifi"));
 		(void)json_object_del(object, "wifi");
