@@ -31,7 +31,12 @@ class Refused(Exception):
 def environment(**more):
     env = {k: v for k, v in os.environ.items() if not k.startswith("ATTESTRY_LAB")}
     # A leak at exit of a short-lived command is the unit tests' to find.
-    env["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1:" + env.get("ASAN_OPTIONS", "")
+    if SANITIZED:
+        env["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1:" + env.get("ASAN_OPTIONS", "")
+        env["UBSAN_OPTIONS"] = "print_stacktrace=1"
+        # For programs of others that load our modules: the sanitizer must come first.
+        env["LD_PRELOAD"] = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True,
+                                           check=True).stdout.strip()
     env.update(more)
     return env
 
@@ -125,9 +130,17 @@ class Lab:
         return self
 
     def down(self):
+        found = []
         if self.dir.exists():
             run(program("attestry"), "lab", "down", self.dir, check=False)
+            for path in sorted(self.top.rglob("*.log")):
+                text = path.read_text(errors="replace")
+                at = re.search(r"ERROR: AddressSanitizer|runtime error:|ERROR: LeakSanitizer", text)
+                if at:
+                    found.append(f"{path.name}: {text[at.start():at.start() + 3000]}")
         shutil.rmtree(self.top, ignore_errors=True)
+        # A role that a sanitizer ended is restarted by its supervisor: only its log tells.
+        assert not found, "\n".join(found)
 
     # ---- asking -------------------------------------------------------------
     def cli(self, *args, party=None, env=None, timeout=120):
