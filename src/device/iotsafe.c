@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/device__.h"
+
+#include "base/ident.h"
+#include "base/str.h"
+#include "device/ssl__.h"
+
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TIMEOUT_MS	    5000
+#define DISCOVER_TIMEOUT_MS 500
+#define INS_SELECT	    0xa4
+#define INS_READ_BINARY	    0xb0
+
+/* id, text */
+static const char *const ERROR_TEXTS[] = {
+	[IOTSAFE_OK] = "ok",
+	[IOTSAFE_EINVAL] = "wrong argument",
+	[IOTSAFE_ENOCARD] = "no card",
+	[IOTSAFE_ETIMEOUT] = "the card did not answer in time",
+	[IOTSAFE_EPROTO] = "the card's answer makes no sense",
+	[IOTSAFE_ENOTFOUND] = "no such applet or object",
+	[IOTSAFE_EDENIED] = "refused by the card",
+	[IOTSAFE_ECARD] = "error of the card",
+	[IOTSAFE_ETOOLARGE] = "too large",
+	[IOTSAFE_ECRYPTO] = "error of the crypto library",
+	[IOTSAFE_ENOMEM] = "out of memory",
+};
+
+const char *iotsafe_error_text(enum iotsafe_error error)
+{
+	return (unsigned)error < ARRAY_LEN(ERROR_TEXTS) ? ERROR_TEXTS[error] : "unknown error";
+}
+
+const char *iotsafe_last_error(const struct iotsafe *card)
+{
+	return card->last.text;
+}
+
+const char *iotsafe_name(const struct iotsafe *card)
+{
+	return card->name;
+}
+
+unsigned char iotsafe_container(unsigned slot, unsigned n)
+{
+	return slot == 1 ? (unsigned char)n : (unsigned char)(slot << 4 | n);
+}
+
+enum iotsafe_error dev__error(enum rc rc)
+{
+	static const struct {
+		enum rc rc;
+		enum iotsafe_error error;
+	} map[] = {
+		{ RC_OK, IOTSAFE_OK },
+		{ RC_RANGE, IOTSAFE_EINVAL },
+		{ RC_CLOSED, IOTSAFE_ENOCARD },
+		{ RC_UNAVAILABLE, IOTSAFE_ENOCARD },
+		{ RC_IO, IOTSAFE_ENOCARD },
+		{ RC_TIMEOUT, IOTSAFE_ETIMEOUT },
+		{ RC_MALFORMED, IOTSAFE_EPROTO },
+		{ RC_NOT_FOUND, IOTSAFE_ENOTFOUND },
+		{ RC_DENIED, IOTSAFE_EDENIED },
+		{ RC_TOO_LARGE, IOTSAFE_ETOOLARGE },
+		{ RC_CRYPTO, IOTSAFE_ECRYPTO },
+		{ RC_NOMEM, IOTSAFE_ENOMEM },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(map); i++)
+		if (map[i].rc == rc)
+			return map[i].error;
+	return IOTSAFE_ECARD;
+}
+
+/* The link open and ours alone, or neither. */
+static enum rc take_link(struct iotsafe *card, struct diag *d)
+{
+	enum rc rc = RC_OK;
+
+	if (card->link.fd < 0) {
+		card->selected = false;
+		card->channel = 0;
+		rc = card->link.ops->open(&card->link, d);
+	}
+	if (rc == RC_OK)
+		rc = card->link.ops->lock(&card->link, dev__now_ms() + card->timeout_ms, d);
+	return rc;
+}
+
+/* The applet selected on a channel of ours. Where the selection was lost, the channel may still be
+ * there; where it is not (the modem was reset), another is opened. */
+static enum rc ready(struct iotsafe *card, struct diag *d)
+{
+	enum rc rc = RC_CLOSED;
+
+	if (card->selected && card->channel > 0)
+		return RC_OK;
+	if (card->selected || card->channel > 0)
+		rc = dev__select(card, d);
+	if (rc == RC_CLOSED && card->link.fd >= 0)
+		rc = dev__open_channel(card, d);
+	card->selected = rc == RC_OK;
+	return rc;
+}
+
+enum iotsafe_error dev__run(struct iotsafe *card,
+	enum rc (*op)(struct iotsafe *card, void *arg, struct diag *d), void *arg)
+{
+	struct diag d = { 0 };
+	enum rc rc = RC_CLOSED;
+
+	pthread_mutex_lock(&card->mutex);
+	for (int tries = 0; tries < 2 && rc == RC_CLOSED; tries++) {
+		rc = take_link(card, &d);
+		if (rc != RC_OK)
+			break;
+		rc = ready(card, &d);
+		if (rc == RC_OK)
+			rc = op(card, arg, &d);
+		if (rc == RC_CLOSED)
+			card->selected = false;
+		card->link.ops->unlock(&card->link);
+	}
+	card->last = rc == RC_OK ? (struct diag){ 0 } : d;
+	pthread_mutex_unlock(&card->mutex);
+	return dev__error(rc);
+}
+
+static enum rc parse_name(struct iotsafe *card, const char *name, struct diag *d)
+{
+	static const struct {
+		const char *prefix;
+		const struct dev_link_ops *ops;
+	} kinds[] = { { "tty:", &dev__tty }, { "socket:", &dev__socket } };
+
+	if (!name || !*name)
+		return diag_set(d, RC_RANGE, "card: not named (set IOTSAFE_CARD=tty:PATH)");
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		size_t n = strlen(kinds[i].prefix);
+		if (strncmp(name, kinds[i].prefix, n) != 0)
+			continue;
+		card->link.ops = kinds[i].ops;
+		if (str_copy(card->link.path, sizeof(card->link.path), name + n) != RC_OK ||
+			str_copy(card->name, sizeof(card->name), name) != RC_OK)
+			return diag_set(d, RC_RANGE, "card: path too long");
+		return RC_OK;
+	}
+	return diag_set(d, RC_RANGE, "card %.80s: neither tty:PATH nor socket:PATH", name);
+}
+
+static enum rc no_op(struct iotsafe *card, void *arg, struct diag *d)
+{
+	(void)card;
+	(void)arg;
+	(void)d;
+	return RC_OK;
+}
+
+enum iotsafe_error iotsafe_open(
+	const struct iotsafe_options *options, struct iotsafe **out, char *error, size_t error_cap)
+{
+	static const struct iotsafe_options none = { 0 };
+	const struct iotsafe_options *o = options ? options : &none;
+	struct iotsafe *card = calloc(1, sizeof(*card));
+	enum iotsafe_error e = IOTSAFE_EINVAL;
+	struct diag d = { 0 };
+
+	if (!card)
+		return IOTSAFE_ENOMEM;
+	pthread_mutex_init(&card->mutex, NULL);
+	card->link.fd = -1;
+	card->timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
+	if (parse_name(card, o->card ? o->card : getenv("IOTSAFE_CARD"), &d) != RC_OK)
+		goto out;
+	if (o->aid && (o->aid_len < 5 || o->aid_len > sizeof(card->aid))) {
+		(void)diag_set(
+			&d, RC_RANGE, "AID: %zu bytes, not 5..16 (ISO 7816-4 8.2.1.2)", o->aid_len);
+		goto out;
+	}
+	if (o->aid) {
+		memcpy(card->aid, o->aid, o->aid_len);
+		card->aid_len = o->aid_len;
+	}
+	e = dev__run(card, no_op, NULL);
+	d = card->last;
+	if (e == IOTSAFE_OK) {
+		*out = card;
+		card = NULL;
+	}
+out:
+	if (error && error_cap > 0 && e != IOTSAFE_OK)
+		(void)!str_format(error, error_cap, "%s", d.text);
+	iotsafe_close(card);
+	return e;
+}
+
+void iotsafe_close(struct iotsafe *card)
+{
+	if (!card)
+		return;
+	dev__ssl_free(card);
+	if (card->link.fd >= 0 && card->link.ops->lock(&card->link,
+					  dev__now_ms() + card->timeout_ms, NULL) == RC_OK) {
+		dev__close_channel(card);
+		card->link.ops->unlock(&card->link);
+	}
+	dev__link_close(&card->link);
+	pthread_mutex_destroy(&card->mutex);
+	free(card);
+}
+
+/* EF_ICCID under the master file, on our own channel; the applet is selected again afterwards. */
+static enum rc read_ef_iccid(struct iotsafe *card, char out[IOTSAFE_ICCID_TEXT], struct diag *d)
+{
+	static const uint8_t mf[] = { 0x3f, 0x00 }, ef[] = { 0x2f, 0xe2 };
+	struct dev_answer a;
+	enum rc rc = dev__command(
+		card, DEV_HEADER(INS_SELECT, 0, 0x0c), mf, sizeof(mf), DEV_NO_LE, &a, d);
+
+	if (rc == RC_OK)
+		rc = dev__status(a.sw, "SELECT MF", d);
+	if (rc == RC_OK)
+		rc = dev__command(
+			card, DEV_HEADER(INS_SELECT, 0, 0x0c), ef, sizeof(ef), DEV_NO_LE, &a, d);
+	if (rc == RC_OK)
+		rc = dev__status(a.sw, "SELECT EF_ICCID", d);
+	if (rc == RC_OK)
+		rc = dev__command(
+			card, DEV_HEADER(INS_READ_BINARY, 0, 0), NULL, 0, IDENT_ICCID_LEN, &a, d);
+	if (rc == RC_OK)
+		rc = dev__status(a.sw, "READ BINARY", d);
+	if (rc == RC_OK && (a.len != IDENT_ICCID_LEN || ident_iccid_write(a.data, out) != RC_OK))
+		rc = diag_set(d, RC_MALFORMED, "EF_ICCID: not an ICCID");
+	return rc;
+}
+
+static enum rc iccid_op(struct iotsafe *card, void *arg, struct diag *d)
+{
+	char *out = arg;
+	enum rc rc, again;
+
+	if (card->link.ops->iccid && card->link.ops->iccid(&card->link, out,
+					     dev__now_ms() + card->timeout_ms, d) == RC_OK)
+		return RC_OK;
+	rc = read_ef_iccid(card, out, d);
+	again = dev__select(card, rc == RC_OK ? d : NULL);
+	if (rc == RC_CLOSED) /* no such file system here; the channel itself is well */
+		rc = RC_NOT_FOUND;
+	return rc == RC_OK ? again : rc;
+}
+
+enum iotsafe_error iotsafe_iccid(struct iotsafe *card, char out[IOTSAFE_ICCID_TEXT])
+{
+	char text[IOTSAFE_ICCID_TEXT] = "";
+	enum iotsafe_error e = dev__run(card, iccid_op, text);
+
+	if (e == IOTSAFE_OK)
+		memcpy(out, text, sizeof(text));
+	return e;
+}
+
+static bool try_card(const char *name, unsigned timeout_ms, struct iotsafe_found *out)
+{
+	struct iotsafe_options o = { .card = name, .timeout_ms = timeout_ms };
+	struct iotsafe *card = NULL;
+
+	if (iotsafe_open(&o, &card, NULL, 0) != IOTSAFE_OK)
+		return false;
+	*out = (struct iotsafe_found){ 0 };
+	(void)!str_copy(out->card, sizeof(out->card), name);
+	if (iotsafe_iccid(card, out->iccid) != IOTSAFE_OK)
+		out->iccid[0] = '\0';
+	iotsafe_close(card);
+	return true;
+}
+
+size_t iotsafe_discover(struct iotsafe_found *out, size_t cap, unsigned timeout_ms)
+{
+	static const char *const patterns[] = { "/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyMODEM*" };
+	const char *named = getenv("IOTSAFE_CARD");
+	unsigned ms = timeout_ms ? timeout_ms : DISCOVER_TIMEOUT_MS;
+	struct iotsafe_found found;
+	size_t count = 0;
+	glob_t g = { 0 };
+
+	if (named && try_card(named, ms, &found)) {
+		if (count < cap)
+			out[count] = found;
+		count++;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
+		(void)glob(patterns[i], i == 0 ? 0 : GLOB_APPEND, NULL, &g);
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		char name[sizeof(found.card)];
+		if (str_format(name, sizeof(name), "tty:%s", g.gl_pathv[i]) != RC_OK)
+			continue;
+		if ((named && strcmp(named, name) == 0) || !try_card(name, ms, &found))
+			continue;
+		if (count < cap)
+			out[count] = found;
+		count++;
+	}
+	globfree(&g);
+	return count;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Between libiotsafe and its OpenSSL provider. */
+
+#include "iotsafe.h"
+
+#include <openssl/core.h>
+
+/* The provider's entry, for OSSL_PROVIDER_add_builtin and for the loadable module. */
+OSSL_provider_init_fn dev__provider_init;
+
+#define DEV_PROVIDER "iotsafe"
+/* For EVP_PKEY_fromdata within one process: an open card (octet pointer) and a key's id. */
+#define DEV_PARAM_CARD "iotsafe-card"
+#define DEV_PARAM_ID   "iotsafe-id"
+
+/* Frees what ssl.c keeps in the handle. */
+void dev__ssl_free(struct iotsafe *card);
