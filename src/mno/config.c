@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mno/internal.h"
+
+#include "base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define POR_TIMEOUT_MS	   2000
+#define POR_TIMEOUT_MAX_MS 30000
+
+static enum rc text(const json_t *doc, const char *name, char **out, struct diag *d)
+{
+	const char *value = json_string_value(json_object_get(doc, name));
+
+	if (!value || !*value)
+		return diag_set(d, RC_MALFORMED, "%s: missing", name);
+	*out = strdup(value);
+	return *out ? RC_OK : diag_set(d, RC_NOMEM, "no memory");
+}
+
+static enum rc number(
+	const json_t *doc, const char *name, unsigned preset, unsigned *out, struct diag *d)
+{
+	const json_t *v = json_object_get(doc, name);
+
+	*out = preset;
+	if (!v)
+		return RC_OK;
+	if (!json_is_integer(v) || json_integer_value(v) < 10 || json_integer_value(v) > 3600000)
+		return diag_set(d, RC_RANGE, "%s: not 10..3600000", name);
+	*out = (unsigned)json_integer_value(v);
+	return RC_OK;
+}
+
+/* Reads a key and wipes its text: jansson's memory is not locked. */
+static bool key(json_t *sim, const char *name, uint8_t out[SCP80_KEY_LEN])
+{
+	json_t *v = json_object_get(sim, name);
+	bool ok = json_is_string(v) && hex_read(json_string_value(v), out, SCP80_KEY_LEN) == RC_OK;
+
+	if (json_is_string(v))
+		mem_wipe((char *)(uintptr_t)json_string_value(v), json_string_length(v));
+	return ok;
+}
+
+static enum rc read_sim(json_t *sim, size_t i, struct mno_config *c, struct diag *d)
+{
+	struct mno_sim_key *s = &c->sims[i];
+	const char *iccid = json_string_value(json_object_get(sim, "iccid"));
+	json_int_t kvn = json_integer_value(json_object_get(sim, "kvn"));
+
+	s->at = i * 2 * SCP80_KEY_LEN;
+	if (!iccid || ident_iccid_read(iccid, s->ef) != RC_OK ||
+		ident_iccid_write(s->ef, s->iccid) != RC_OK)
+		return diag_set(d, RC_MALFORMED, "sims[%zu].iccid: not an ICCID", i);
+	if (kvn < 1 || kvn > 15)
+		return diag_set(d, RC_RANGE, "sims[%zu].kvn: not 1..15", i);
+	s->kvn = (unsigned)kvn;
+	if (!key(sim, "kic", c->keys.bytes + s->at) ||
+		!key(sim, "kid", c->keys.bytes + s->at + SCP80_KEY_LEN))
+		return diag_set(d, RC_MALFORMED, "sims[%zu]: kic or kid is not 16 bytes in hex", i);
+	return RC_OK;
+}
+
+static int cmp_sim(const void *a, const void *b)
+{
+	const struct mno_sim_key *x = a, *y = b;
+
+	return memcmp(x->ef, y->ef, sizeof(x->ef));
+}
+
+static enum rc read_sims(const json_t *doc, struct mno_config *c, struct diag *d)
+{
+	const json_t *sims = json_object_get(doc, "sims");
+	size_t n = json_array_size(sims);
+	enum rc rc = RC_OK;
+
+	if (!json_is_array(sims) || n > MNO_SIMS_MAX)
+		return diag_set(d, RC_MALFORMED, "sims: no list of at most %d", MNO_SIMS_MAX);
+	c->sims = calloc(n + 1, sizeof(*c->sims));
+	if (!c->sims || secret_new(&c->keys, (n + 1) * 2 * SCP80_KEY_LEN) != RC_OK)
+		return diag_set(d, RC_NOMEM, "no memory for %zu SIMs", n);
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		rc = read_sim(json_array_get(sims, i), i, c, d);
+	if (rc != RC_OK)
+		return rc;
+	c->n_sims = n;
+	qsort(c->sims, n, sizeof(*c->sims), cmp_sim);
+	for (size_t i = 1; i < n; i++)
+		if (cmp_sim(&c->sims[i - 1], &c->sims[i]) == 0)
+			return diag_set(d, RC_EXISTS, "sims: %s is there twice", c->sims[i].iccid);
+	return RC_OK;
+}
+
+static enum rc read_tar(const json_t *doc, uint8_t tar[SCP80_TAR_LEN], struct diag *d)
+{
+	const char *hex = json_string_value(json_object_get(doc, "tar"));
+
+	memcpy(tar, scp80_tar_isa, SCP80_TAR_LEN);
+	if (hex && hex_read(hex, tar, SCP80_TAR_LEN) != RC_OK)
+		return diag_set(d, RC_MALFORMED, "tar: not 3 bytes in hex");
+	return RC_OK;
+}
+
+static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
+{
+	const struct {
+		const char *name;
+		char **to;
+	} texts[] = { { "url", &c->url }, { "ca", &c->ca }, { "cert", &c->cert },
+		{ "key", &c->key }, { "sms", &c->sms }, { "state", &c->state } };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts) && rc == RC_OK; i++)
+		rc = text(doc, texts[i].name, texts[i].to, d);
+	if (rc == RC_OK)
+		rc = number(doc, "por_timeout_ms", POR_TIMEOUT_MS, &c->por_timeout_ms, d);
+	if (rc == RC_OK)
+		rc = number(
+			doc, "por_timeout_max_ms", POR_TIMEOUT_MAX_MS, &c->por_timeout_max_ms, d);
+	if (rc == RC_OK)
+		rc = read_tar(doc, c->tar, d);
+	return rc == RC_OK ? read_sims(doc, c, d) : rc;
+}
+
+enum rc mno__config_read(const char *path, struct mno_config *out, struct diag *d)
+{
+	struct mno_config c = { 0 };
+	struct secret bytes = { 0 };
+	json_error_t error;
+	json_t *doc = NULL;
+	enum rc rc = secret_read_file(&bytes, path, MNO_CONFIG_MAX);
+
+	if (rc != RC_OK)
+		return diag_set(d, rc, "%s: %s", path,
+			rc == RC_DENIED ? "others can read it; chmod 600" : rc_text(rc));
+	doc = json_loadb((const char *)bytes.bytes, bytes.len, JSON_REJECT_DUPLICATES, &error);
+	secret_free(&bytes);
+	rc = doc ? read_doc(doc, &c, d)
+		 : diag_set(d, RC_MALFORMED, "line %d: not JSON", error.line);
+	json_decref(doc);
+	if (rc != RC_OK) {
+		diag_prefix(d, path);
+		mno__config_fini(&c);
+		return rc;
+	}
+	*out = c;
+	return RC_OK;
+}
+
+void mno__config_fini(struct mno_config *c)
+{
+	free(c->url);
+	free(c->ca);
+	free(c->cert);
+	free(c->key);
+	free(c->sms);
+	free(c->state);
+	free(c->sims);
+	secret_free(&c->keys);
+	memset(c, 0, sizeof(*c));
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The operator's gateway: takes jobs from the registry and carries them out on
+ * SIMs, over the air. It alone holds the cards' OTA keys; the registry gets
+ * receipts, never keys. A job that is done once stays done across restarts. */
+
+#include "base/diag.h"
+#include "base/log.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+/* The last step of formats.md section 4's life of a job, as this gateway keeps it. */
+enum mno_job_state { MNO_JOB_OPEN, MNO_JOB_DONE, MNO_JOB_POSTED };
+
+/* Runs with the configuration of a 0600 JSON file until SIGTERM or SIGINT; SIGHUP makes it read the
+ * SIMs anew. Prints "ready" on standard output when it serves. */
+enum rc mno_run(const char *config_path, const struct log *log, struct diag *d) ATT_MUST_CHECK;
+
+/* What the state file knows, without touching it: {"sims", "open", "done", "posted",
+ * "jobs":[{"id","kind","iccid","state"}]} with at most 100 jobs not yet posted. */
+enum rc mno_status(const char *config_path, json_t **out, struct diag *d) ATT_MUST_CHECK;
