@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "zone/serve_internal.h"
+
+/* Positive answers. */
+
+static bool successor(struct serve *s, const struct serve_rec *rec, struct serve_rec *next)
+{
+	MDB_cursor *c = s->cursor[s->reader->state.active];
+	MDB_val k = { rec->key_len, (void *)(uintptr_t)rec->key };
+	MDB_val v;
+
+	*next = (struct serve_rec){ 0 };
+	if (mdb_cursor_get(c, &k, &v, MDB_SET) != 0)
+		return false;
+	if (mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0)
+		*next = (struct serve_rec){ k.mv_data, k.mv_size, v.mv_data, v.mv_size };
+	return true;
+}
+
+/* In-zone addresses of name servers (RFC 1035 section 3.3.11: additional processing). */
+static void add_addresses(struct serve *s, struct serve_msg *m, const struct rec_view *ns)
+{
+	const uint8_t *p = ns->rdata;
+
+	for (unsigned i = 0; i < ns->count; i++, p += 2 + rec_get16(p)) {
+		struct zone_key key;
+		struct serve_rec rec;
+		struct serve_owner owner;
+		struct rec_iter it;
+		struct rec_view v;
+		uint8_t room[ZONE_NAME_MAX];
+		int rel = zone_name_below(p + 2, rec_get16(p), &s->origin);
+
+		if (rel <= 0)
+			continue;
+		zone_key_write(p + 2, (size_t)rel, &key);
+		if (!serve__seek(s, key.bytes, key.len, &rec) ||
+			zone_key_cmp(rec.key, rec.key_len, key.bytes, key.len) != 0 ||
+			!serve__owner(s, m, rec.key, rec.key_len, room, &owner))
+			continue;
+		it = rec_iter_init(rec.value, rec.value_len);
+		while (rec_iter_next(&it, &v)) {
+			bool full = m->full;
+
+			/* What does not fit here is left out without TC (RFC 2181 section 9). */
+			if ((v.type == RR_A || v.type == RR_AAAA) &&
+				!serve__put_view(
+					s, m, SECTION_ADDITIONAL, &owner, &v, v.ttl, m->dnssec))
+				m->full = full;
+		}
+	}
+}
+
+static bool put_device(struct serve *s, struct serve_msg *m, const struct serve_owner *o,
+	const struct serve_rec *rec)
+{
+	uint16_t type = m->q->qtype;
+	bool any = type == RR_ANY;
+	bool found = false;
+
+	if (type == RR_CERT || any) {
+		serve__put_cert(s, m, o, rec->value, m->dnssec);
+		found = true;
+	}
+	if (type == RR_TLSA || any) {
+		serve__put_tlsa(s, m, o, rec->value, m->dnssec);
+		found = true;
+	}
+	if (type == RR_RRSIG) {
+		serve__put_rrsig(s, m, SECTION_ANSWER, o, RR_CERT, s->ttl, s->ttl,
+			rec->value + REC_DATA_SPAN, rec->value + REC_CERT_SIG);
+		serve__put_rrsig(s, m, SECTION_ANSWER, o, RR_TLSA, s->ttl, s->ttl,
+			rec->value + REC_DATA_SPAN, rec->value + REC_TLSA_SIG);
+		found = true;
+	}
+	return found;
+}
+
+static bool put_general(struct serve *s, struct serve_msg *m, const struct serve_owner *o,
+	const struct serve_rec *rec)
+{
+	uint16_t type = m->q->qtype;
+	bool any = type == RR_ANY;
+	struct rec_iter it = rec_iter_init(rec->value, rec->value_len);
+	struct rec_view v;
+	bool found = false;
+
+	while (rec_iter_next(&it, &v)) {
+		if (type == RR_RRSIG) {
+			serve__put_rrsig(s, m, SECTION_ANSWER, o, v.type, v.ttl, v.ttl, v.sig,
+				v.sig + RR_SPAN_LEN);
+			found = true;
+			continue;
+		}
+		if (v.type != type && !any)
+			continue;
+		found = true;
+		serve__put_view(s, m, SECTION_ANSWER, o, &v, v.ttl, m->dnssec);
+	}
+	return found;
+}
+
+/* Addresses come after all answers. */
+static void put_general_additional(
+	struct serve *s, struct serve_msg *m, const struct serve_rec *rec)
+{
+	struct rec_iter it = rec_iter_init(rec->value, rec->value_len);
+	struct rec_view v;
+
+	if (m->q->qtype != RR_NS && m->q->qtype != RR_ANY)
+		return;
+	while (rec_iter_next(&it, &v))
+		if (v.type == RR_NS && !m->full)
+			add_addresses(s, m, &v);
+}
+
+bool serve__data(struct serve *s, struct serve_msg *m, const struct serve_rec *rec)
+{
+	struct serve_owner o = { .pointer = DNS_HEADER_LEN, .count = m->q_labels };
+	uint16_t type = m->q->qtype;
+	bool device = rec->value[REC_KIND] == REC_DEVICE;
+	bool found = device ? put_device(s, m, &o, rec) : put_general(s, m, &o, rec);
+
+	if (type == RR_NSEC || type == RR_RRSIG || type == RR_ANY) {
+		struct serve_rec next;
+
+		found = true;
+		if (type == RR_RRSIG)
+			serve__put_rrsig(s, m, SECTION_ANSWER, &o, RR_NSEC, s->minimum, s->minimum,
+				rec->value + REC_NSEC_SPAN, rec->value + REC_NSEC_SIG);
+		else if (successor(s, rec, &next))
+			serve__put_nsec(s, m, SECTION_ANSWER, &o, rec, &next, m->dnssec);
+	}
+	if (found && !device)
+		put_general_additional(s, m, rec);
+	return found;
+}

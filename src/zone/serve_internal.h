@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Private to serve*.c: the message being written, and the snapshot's cached parts. */
+
+#include "zone/rec.h"
+#include "zone/serve.h"
+
+#include <string.h>
+
+#define SERVE_NSEC_MAX	(ZONE_NAME_MAX + 10 + ZONE_NAME_MAX + REC_BITMAP_MAX)
+#define SERVE_RRSIG_MAX (RR_RRSIG_FIXED + ZONE_NAME_MAX + RR_SIG_LEN)
+
+/* A record found: borrowed from the snapshot. */
+struct serve_rec {
+	const uint8_t *key;
+	size_t key_len;
+	const uint8_t *value;
+	size_t value_len;
+};
+
+struct serve {
+	struct snap_reader *reader;
+	uint16_t udp_max;
+	bool usable; /* a snapshot with content is entered */
+	bool stale;  /* the next begin must refresh what is below */
+	MDB_cursor *cursor[2];
+	unsigned apex_labels;
+	uint32_t ttl;
+	uint32_t minimum;
+	struct zone_name origin;
+	uint8_t apex[REC_VALUE_MAX]; /* copy: it is in every denial */
+	size_t apex_len;
+	struct rec_view soa; /* borrows from apex */
+	/* The successor of *.<zone> and its NSEC: most denials need just that one. */
+	struct serve_rec wild_pred;
+	struct serve_rec wild_next;
+};
+
+/* Offset of a name in the message for compression; 0: write it out. */
+struct serve_owner {
+	const uint8_t *labels; /* in front of the zone; length octets, no root */
+	size_t len;
+	unsigned pointer; /* where the whole name stands already, or 0 */
+	unsigned count;	  /* labels of the whole name */
+};
+
+struct serve_msg {
+	const struct query *q;
+	uint8_t *buf;
+	uint8_t *at;
+	uint8_t *end;	   /* room without the OPT record */
+	bool full;	   /* something did not fit */
+	uint16_t count[3]; /* answer, authority, additional */
+	unsigned zone_at;  /* offset of the zone's name in the question */
+	size_t rel_len;	   /* labels of the question in front of the zone */
+	unsigned q_labels; /* of the whole question name */
+	bool dnssec;
+	struct zone_key key;
+};
+
+enum serve_section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL };
+
+/* The record with the smallest key >= `key`; false: none. */
+bool serve__seek(struct serve *s, const uint8_t *key, size_t key_len, struct serve_rec *out);
+/* The record before the one that serve__seek found (or the last when it found none). */
+bool serve__before(struct serve *s, bool found, struct serve_rec *out);
+
+/* One RRset of a record with its RRSIG when asked for; whole or not at all. False: no room. */
+bool serve__put_view(struct serve *s, struct serve_msg *m, enum serve_section section,
+	const struct serve_owner *owner, const struct rec_view *v, uint32_t ttl, bool sig);
+bool serve__put_cert(struct serve *s, struct serve_msg *m, const struct serve_owner *owner,
+	const uint8_t *value, bool sig);
+bool serve__put_tlsa(struct serve *s, struct serve_msg *m, const struct serve_owner *owner,
+	const uint8_t *value, bool sig);
+/* The NSEC of `rec`, whose successor in the zone is `next` (key NULL: the apex). */
+bool serve__put_nsec(struct serve *s, struct serve_msg *m, enum serve_section section,
+	const struct serve_owner *owner, const struct serve_rec *rec, const struct serve_rec *next,
+	bool sig);
+bool serve__put_rrsig(struct serve *s, struct serve_msg *m, enum serve_section section,
+	const struct serve_owner *owner, uint16_t covered, uint32_t ttl, uint32_t orig_ttl,
+	const uint8_t *span, const uint8_t *sig);
+/* The owner form of a stored key; `room` (ZONE_NAME_MAX) holds its labels. */
+bool serve__owner(const struct serve *s, const struct serve_msg *m, const uint8_t *key,
+	size_t key_len, uint8_t *room, struct serve_owner *out);
+
+/* Fills answer (and additional) for an existing name; false when the type is not there. */
+bool serve__data(struct serve *s, struct serve_msg *m, const struct serve_rec *rec);
+/* SOA and the proofs into authority. `next` is where the question's key would stand. */
+void serve__deny_type(struct serve *s, struct serve_msg *m, const struct serve_rec *rec);
+void serve__deny_nonterminal(struct serve *s, struct serve_msg *m, const struct serve_rec *next);
+void serve__deny_name(struct serve *s, struct serve_msg *m, const struct serve_rec *next);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "zone/serve_internal.h"
+
+/* Records into the message. Each RRset is written whole or taken back. */
+
+static bool room_for(struct serve_msg *m, size_t len)
+{
+	if ((size_t)(m->end - m->at) >= len)
+		return true;
+	m->full = true;
+	return false;
+}
+
+static inline void put_bytes_raw(struct serve_msg *m, const void *p, size_t len)
+{
+	memcpy(m->at, p, len);
+	m->at += len;
+}
+
+static inline size_t owner_room(const struct serve_owner *o)
+{
+	return o->pointer ? 2 : o->len + 2;
+}
+
+static inline void put_owner(struct serve_msg *m, const struct serve_owner *o)
+{
+	if (o->pointer) {
+		rec_put16(m->at, (uint16_t)(0xc000u | o->pointer));
+	} else {
+		put_bytes_raw(m, o->labels, o->len);
+		rec_put16(m->at, (uint16_t)(0xc000u | m->zone_at));
+	}
+	m->at += 2;
+}
+
+/* Owner, type, class, TTL and RDLENGTH. */
+static inline void put_head(
+	struct serve_msg *m, const struct serve_owner *o, uint16_t type, uint32_t ttl, size_t rdlen)
+{
+	put_owner(m, o);
+	rec_put16(m->at, type);
+	rec_put16(m->at + 2, RR_IN);
+	rec_put32(m->at + 4, ttl);
+	rec_put16(m->at + 8, (uint16_t)rdlen);
+	m->at += 10;
+}
+
+bool serve__put_rrsig(struct serve *s, struct serve_msg *m, enum serve_section section,
+	const struct serve_owner *owner, uint16_t covered, uint32_t ttl, uint32_t orig_ttl,
+	const uint8_t *span, const uint8_t *sig)
+{
+	size_t rdlen = RR_RRSIG_FIXED + s->origin.len + (size_t)RR_SIG_LEN;
+
+	if (!room_for(m, owner_room(owner) + 10 + rdlen))
+		return false;
+	put_head(m, owner, RR_RRSIG, ttl, rdlen);
+	rec_put16(m->at, covered);
+	m->at[2] = RR_ALG_P256;
+	m->at[3] = (uint8_t)owner->count;
+	rec_put32(m->at + 4, orig_ttl);
+	memcpy(m->at + 8, span, RR_SPAN_LEN);
+	m->at += RR_RRSIG_FIXED;
+	put_bytes_raw(m, s->origin.wire, s->origin.len);
+	put_bytes_raw(m, sig, RR_SIG_LEN);
+	m->count[section]++;
+	return true;
+}
+
+bool serve__put_view(struct serve *s, struct serve_msg *m, enum serve_section section,
+	const struct serve_owner *owner, const struct rec_view *v, uint32_t ttl, bool sig)
+{
+	uint8_t *start = m->at;
+	uint16_t before = m->count[section];
+	const uint8_t *p = v->rdata;
+
+	for (unsigned i = 0; i < v->count; i++) {
+		size_t len = rec_get16(p);
+
+		if (!room_for(m, owner_room(owner) + 10 + len))
+			goto undo;
+		put_head(m, owner, v->type, ttl, len);
+		put_bytes_raw(m, p + 2, len);
+		m->count[section]++;
+		p += 2 + len;
+	}
+	if (!sig || serve__put_rrsig(s, m, section, owner, v->type, ttl, v->ttl, v->sig,
+			    v->sig + RR_SPAN_LEN))
+		return true;
+undo:
+	m->at = start;
+	m->count[section] = before;
+	return false;
+}
+
+bool serve__put_cert(struct serve *s, struct serve_msg *m, const struct serve_owner *owner,
+	const uint8_t *value, bool sig)
+{
+	uint8_t *start = m->at;
+
+	if (!room_for(m, owner_room(owner) + 10 + RR_CERT_LEN))
+		return false;
+	put_head(m, owner, RR_CERT, s->ttl, RR_CERT_LEN);
+	rec_device_cert(value, m->at);
+	m->at += RR_CERT_LEN;
+	m->count[SECTION_ANSWER]++;
+	if (!sig || serve__put_rrsig(s, m, SECTION_ANSWER, owner, RR_CERT, s->ttl, s->ttl,
+			    value + REC_DATA_SPAN, value + REC_CERT_SIG))
+		return true;
+	m->at = start;
+	m->count[SECTION_ANSWER]--;
+	return false;
+}
+
+bool serve__put_tlsa(struct serve *s, struct serve_msg *m, const struct serve_owner *owner,
+	const uint8_t *value, bool sig)
+{
+	uint8_t *start = m->at;
+	uint8_t tlsa[2][RR_TLSA_LEN];
+
+	if (!room_for(m, 2 * (owner_room(owner) + 10 + RR_TLSA_LEN)))
+		return false;
+	rec_device_tlsa(value, tlsa);
+	for (unsigned i = 0; i < 2; i++) {
+		put_head(m, owner, RR_TLSA, s->ttl, RR_TLSA_LEN);
+		put_bytes_raw(m, tlsa[i], RR_TLSA_LEN);
+	}
+	m->count[SECTION_ANSWER] = (uint16_t)(m->count[SECTION_ANSWER] + 2);
+	if (!sig || serve__put_rrsig(s, m, SECTION_ANSWER, owner, RR_TLSA, s->ttl, s->ttl,
+			    value + REC_DATA_SPAN, value + REC_TLSA_SIG))
+		return true;
+	m->at = start;
+	m->count[SECTION_ANSWER] = (uint16_t)(m->count[SECTION_ANSWER] - 2);
+	return false;
+}
+
+bool serve__put_nsec(struct serve *s, struct serve_msg *m, enum serve_section section,
+	const struct serve_owner *owner, const struct serve_rec *rec, const struct serve_rec *next,
+	bool sig)
+{
+	uint8_t labels[ZONE_NAME_MAX];
+	uint8_t bitmap[REC_BITMAP_MAX];
+	uint8_t *start = m->at;
+	size_t labels_len = 0;
+	size_t bitmap_len = rec_bitmap(rec->value, rec->value_len, bitmap);
+	size_t rdlen;
+
+	if (next->key && zone_key_labels(next->key, next->key_len, labels, &labels_len) != RC_OK)
+		return false;
+	rdlen = labels_len + s->origin.len + bitmap_len;
+	if (!room_for(m, owner_room(owner) + 10 + rdlen))
+		return false;
+	put_head(m, owner, RR_NSEC, s->minimum, rdlen);
+	put_bytes_raw(m, labels, labels_len);
+	put_bytes_raw(m, s->origin.wire, s->origin.len);
+	put_bytes_raw(m, bitmap, bitmap_len);
+	m->count[section]++;
+	if (!sig || serve__put_rrsig(s, m, section, owner, RR_NSEC, s->minimum, s->minimum,
+			    rec->value + REC_NSEC_SPAN, rec->value + REC_NSEC_SIG))
+		return true;
+	m->at = start;
+	m->count[section]--;
+	return false;
+}
+
+bool serve__owner(const struct serve *s, const struct serve_msg *m, const uint8_t *key,
+	size_t key_len, uint8_t *room, struct serve_owner *out)
+{
+	*out = (struct serve_owner){ .labels = room };
+	if (zone_key_labels(key, key_len, room, &out->len) != RC_OK)
+		return false;
+	out->count = s->apex_labels;
+	for (size_t at = 0; at < out->len; at += 1u + room[at])
+		out->count++;
+	if (out->len == 0)
+		out->pointer = m->zone_at;
+	return true;
+}
