@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The whole zone anew: content is written unsigned into the tree that is not
+ * served, in any order; then it is signed in order, a group at a time; then the
+ * trees change places in one transaction. Until that the old zone is served,
+ * and a rebuild that is not finished leaves no trace but used pages. */
+
+#include "zone/db.h"
+#include "zone/work.h"
+
+struct rebuild;
+
+/* Empties the spare tree and writes apex and name server into it. */
+enum rc rebuild_new(struct zone_db *db, const struct zone_policy *policy, int64_t now,
+	struct rebuild **out, struct diag *d) ATT_MUST_CHECK;
+void rebuild_free(struct rebuild *r);
+
+/* Content; names that have ended already are left out. Everything since the last flush is one
+ * transaction. */
+enum rc rebuild_device(struct rebuild *r, const struct zone_key *key,
+	const uint8_t cert[RR_HASH_LEN], const uint8_t spki[RR_HASH_LEN],
+	int64_t not_after) ATT_MUST_CHECK;
+enum rc rebuild_sets(struct rebuild *r, const struct zone_key *key, const struct work_set *sets,
+	unsigned count) ATT_MUST_CHECK;
+enum rc rebuild_flush(struct rebuild *r, struct diag *d) ATT_MUST_CHECK;
+
+/* The next at most `max` names, to be signed: *w; its count is 0 when all is done. */
+enum rc rebuild_step(
+	struct rebuild *r, unsigned max, const struct work **w, struct diag *d) ATT_MUST_CHECK;
+/* Writes the signatures of the last step. */
+enum rc rebuild_place(struct rebuild *r, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag,
+	struct diag *d) ATT_MUST_CHECK;
+
+/* Serves it. */
+enum rc rebuild_finish(
+	struct rebuild *r, uint64_t applied_seq, uint32_t *serial, struct diag *d) ATT_MUST_CHECK;
+
+/* For loaders: keys will come in ascending order, so pages are filled whole. */
+void rebuild_expect_sorted(struct rebuild *r);

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "zone/work.h"
+
+#include "base/put.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void work_init(struct work *w, const struct zone_policy *policy, int64_t now)
+{
+	memset(w, 0, sizeof(*w));
+	w->policy = policy;
+	w->now = now;
+}
+
+void work_fini(struct work *w)
+{
+	arena_free(&w->arena);
+	free(w->sets);
+	free(w->place);
+	memset(w, 0, sizeof(*w));
+}
+
+void work_device(uint8_t value[REC_DEVICE_LEN], const uint8_t cert[RR_HASH_LEN],
+	const uint8_t spki[RR_HASH_LEN], int64_t not_after)
+{
+	memset(value, 0, REC_DEVICE_LEN);
+	value[REC_KIND] = REC_DEVICE;
+	rec_put64(value + REC_NOT_AFTER, (uint64_t)not_after);
+	memcpy(value + REC_CERT, cert, RR_HASH_LEN);
+	memcpy(value + REC_SPKI, spki, RR_HASH_LEN);
+}
+
+enum rc work_node_set(struct work *w, struct rec_node *node, const struct work_set *in)
+{
+	struct rec_set *set;
+
+	if (in->count == 0) {
+		rec_node_drop(node, in->type);
+		return RC_OK;
+	}
+	set = rec_node_make(node, in->type, w->policy->ttl);
+	if (!set)
+		return RC_TOO_LARGE;
+	for (unsigned i = 0; i < in->count; i++) {
+		const uint8_t *copy = arena_dup(&w->arena, in->rdata[i], in->rdata_len[i]);
+		enum rc rc = copy ? rec_set_add(set, copy, in->rdata_len[i]) : RC_NOMEM;
+
+		if (rc != RC_OK)
+			return rc;
+	}
+	return RC_OK;
+}
+
+static enum rc one_set(struct work *w, struct rec_node *node, uint16_t type, unsigned count,
+	const uint8_t *const *rdata, const uint16_t *len)
+{
+	struct work_set in = { type, (uint16_t)count, rdata, len };
+
+	return work_node_set(w, node, &in);
+}
+
+enum rc work_apex_infra(struct work *w, struct rec_node *node)
+{
+	const struct zone_policy *p = w->policy;
+	const uint8_t *keys[2] = { p->ksk, p->zsk };
+	const uint16_t key_len[2] = { DNSKEY_LEN, DNSKEY_LEN };
+	const uint8_t *ns[1] = { p->ns_name.wire };
+	const uint16_t ns_len[1] = { p->ns_name.len };
+	uint8_t ds[DS_LEN];
+	const uint8_t *cds[1] = { ds };
+	const uint16_t cds_len[1] = { DS_LEN };
+	enum rc rc = sign_ds(&p->origin, p->ksk, DNSKEY_LEN, ds);
+
+	if (rc == RC_OK)
+		rc = one_set(w, node, RR_NS, 1, ns, ns_len);
+	if (rc == RC_OK)
+		rc = one_set(w, node, RR_DNSKEY, 2, keys, key_len);
+	if (rc == RC_OK)
+		rc = one_set(w, node, RR_CDS, 1, cds, cds_len);
+	if (rc == RC_OK)
+		rc = one_set(w, node, RR_CDNSKEY, 1, keys, key_len);
+	return rc;
+}
+
+enum rc work_apex_soa(struct work *w, struct rec_node *node, uint32_t serial)
+{
+	const struct zone_policy *p = w->policy;
+	uint8_t rdata[2 * ZONE_NAME_MAX + 20];
+	struct put out = put_init(rdata, sizeof(rdata));
+	const uint8_t *soa[1] = { rdata };
+	uint16_t len[1];
+
+	put_bytes(&out, p->ns_name.wire, p->ns_name.len);
+	put_bytes(&out, p->rname.wire, p->rname.len);
+	put_u32(&out, serial);
+	put_u32(&out, p->refresh);
+	put_u32(&out, p->retry);
+	put_u32(&out, p->expire);
+	put_u32(&out, p->minimum);
+	len[0] = (uint16_t)out.len;
+	return one_set(w, node, RR_SOA, 1, soa, len);
+}
+
+enum rc work_ns_host(struct work *w, struct rec_node *node)
+{
+	const struct zone_policy *p = w->policy;
+	const uint8_t *rdata[WORK_NS_ADDR_MAX];
+	uint16_t len[WORK_NS_ADDR_MAX];
+	static const uint16_t types[] = { RR_A, RR_AAAA };
+
+	for (unsigned t = 0; t < 2; t++) {
+		unsigned n = 0;
+		enum rc rc;
+
+		for (unsigned i = 0; i < p->ns_addrs; i++) {
+			if (p->ns_addr_len[i] != (t ? 16 : 4))
+				continue;
+			rdata[n] = p->ns_addr[i];
+			len[n++] = p->ns_addr_len[i];
+		}
+		rc = one_set(w, node, types[t], n, rdata, len);
+		if (rc != RC_OK)
+			return rc;
+	}
+	return RC_OK;
+}
+
+enum rc work_node_value(struct work *w, struct rec_node *node, uint8_t **value, size_t *len)
+{
+	uint8_t buf[REC_VALUE_MAX];
+	struct rec_node scratch = *node;
+	enum rc rc = rec_node_write(&scratch, buf, len);
+
+	if (rc != RC_OK)
+		return rc;
+	*value = arena_dup(&w->arena, buf, *len);
+	if (!*value)
+		return RC_NOMEM;
+	return rec_node_parse(*value, *len, node);
+}
+
+/* ---- what is due */
+
+bool work_span_is_due(const struct work *w, const uint8_t *span, uint32_t life_s)
+{
+	int64_t left = (int64_t)(int32_t)(rec_get32(span) - (uint32_t)w->now);
+
+	return left < (int64_t)(life_s / 2);
+}
+
+static uint32_t life_of(const struct work *w, uint16_t type)
+{
+	return type == RR_CERT || type == RR_TLSA ? w->policy->signature_s
+						  : w->policy->infra_signature_s;
+}
+
+bool work_nsec_is_due(const struct work *w, const uint8_t *value)
+{
+	return work_span_is_due(w, value + REC_NSEC_SPAN, w->policy->infra_signature_s);
+}
+
+/* A signature that ends with its certificate is not made again. */
+static bool device_data_is_due(const struct work *w, const uint8_t *value)
+{
+	uint64_t not_after = rec_get64(value + REC_NOT_AFTER);
+
+	if (rec_get32(value + REC_DATA_SPAN) == (uint32_t)not_after)
+		return false;
+	return work_span_is_due(w, value + REC_DATA_SPAN, w->policy->signature_s);
+}
+
+bool work_record_is_due(const struct work *w, const uint8_t *value, size_t len)
+{
+	struct rec_iter it = rec_iter_init(value, len);
+	struct rec_view v;
+
+	if (work_nsec_is_due(w, value))
+		return true;
+	if (value[REC_KIND] == REC_DEVICE)
+		return device_data_is_due(w, value);
+	while (rec_iter_next(&it, &v))
+		if (work_span_is_due(w, v.sig, life_of(w, v.type)))
+			return true;
+	return false;
+}
+
+/* ---- what is to be signed */
+
+/* FNV-1a: spreads the ends of signatures that were made together, so that they are not due
+ * together; the same name gets another place each time. */
+static uint32_t jitter(const uint8_t *key, size_t len, int64_t now, uint32_t below)
+{
+	uint32_t h = 2166136261u ^ (uint32_t)now;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ key[i]) * 16777619u;
+	h ^= h >> 15;
+	return below ? h % below : 0;
+}
+
+static enum rc work_add(struct work *w, const struct sign_set *set, uint8_t *span, uint8_t *sig)
+{
+	if (w->count == w->cap) {
+		size_t cap = w->cap ? 2 * w->cap : 64;
+		struct sign_set *sets = realloc(w->sets, cap * sizeof(*sets));
+		void *place;
+
+		if (!sets)
+			return RC_NOMEM;
+		w->sets = sets;
+		place = realloc(w->place, cap * sizeof(*w->place));
+		if (!place)
+			return RC_NOMEM;
+		w->place = place;
+		w->cap = cap;
+	}
+	w->sets[w->count] = *set;
+	w->place[w->count].span = span;
+	w->place[w->count].sig = sig;
+	w->count++;
+	return RC_OK;
+}
+
+/* Owner and times; *owner is in the arena. */
+static enum rc set_start(
+	struct work *w, const uint8_t *key, size_t key_len, uint16_t type, struct sign_set *out)
+{
+	struct zone_name name;
+	uint32_t life = life_of(w, type);
+	enum rc rc = zone_key_name(key, key_len, &w->policy->origin, &name);
+
+	if (rc != RC_OK)
+		return rc;
+	memset(out, 0, sizeof(*out));
+	out->owner = arena_dup(&w->arena, name.wire, name.len);
+	if (!out->owner)
+		return RC_NOMEM;
+	out->owner_len = name.len;
+	out->type = type;
+	out->ttl = w->policy->ttl;
+	out->inception = (uint32_t)(w->now - WORK_SKEW_S);
+	out->expiration = (uint32_t)(w->now + life - jitter(key, key_len, w->now, life / 8));
+	return RC_OK;
+}
+
+/* RDATA pointers of a set, kept as long as the batch. */
+static enum rc set_rdata(struct work *w, struct sign_set *s, unsigned count,
+	const uint8_t *const *rdata, const uint16_t *len)
+{
+	s->count = (uint16_t)count;
+	s->rdata = arena_dup(&w->arena, rdata, count * sizeof(*rdata));
+	s->rdata_len = arena_dup(&w->arena, len, count * sizeof(*len));
+	return s->rdata && s->rdata_len ? RC_OK : RC_NOMEM;
+}
+
+enum rc work_sign_device(
+	struct work *w, const uint8_t *key, size_t key_len, uint8_t *value, enum work_which which)
+{
+	static const uint16_t cert_len[1] = { RR_CERT_LEN };
+	static const uint16_t tlsa_len[2] = { RR_TLSA_LEN, RR_TLSA_LEN };
+	uint64_t not_after = rec_get64(value + REC_NOT_AFTER);
+	struct sign_set s;
+	uint8_t *cert = arena_alloc(&w->arena, RR_CERT_LEN);
+	uint8_t *tlsa = arena_alloc(&w->arena, 2 * (size_t)RR_TLSA_LEN);
+	const uint8_t *rdata[2];
+	enum rc rc;
+
+	if (which == WORK_DUE && !device_data_is_due(w, value))
+		return RC_OK;
+	if (!cert || !tlsa)
+		return RC_NOMEM;
+	rec_device_cert(value, cert);
+	rec_device_tlsa(value, (uint8_t(*)[RR_TLSA_LEN])tlsa);
+	rc = set_start(w, key, key_len, RR_CERT, &s);
+	if (rc != RC_OK)
+		return rc;
+	/* No replay of the records after the certificate's end. */
+	if ((int64_t)not_after < w->now + (int64_t)(s.expiration - (uint32_t)w->now))
+		s.expiration = (uint32_t)not_after;
+	rdata[0] = cert;
+	rc = set_rdata(w, &s, 1, rdata, cert_len);
+	if (rc == RC_OK)
+		rc = work_add(w, &s, value + REC_DATA_SPAN, value + REC_CERT_SIG);
+	s.type = RR_TLSA;
+	rdata[0] = tlsa;
+	rdata[1] = tlsa + RR_TLSA_LEN;
+	if (rc == RC_OK)
+		rc = set_rdata(w, &s, 2, rdata, tlsa_len);
+	if (rc == RC_OK)
+		rc = work_add(w, &s, value + REC_DATA_SPAN, value + REC_TLSA_SIG);
+	return rc;
+}
+
+enum rc work_sign_general(struct work *w, const uint8_t *key, size_t key_len, uint8_t *value,
+	size_t len, enum work_which which)
+{
+	struct rec_node node;
+	enum rc rc = rec_node_parse(value, len, &node);
+
+	for (unsigned i = 0; rc == RC_OK && i < node.count; i++) {
+		struct rec_set *set = &node.set[i];
+		struct sign_set s;
+
+		if (which == WORK_DUE && !work_span_is_due(w, set->sig, life_of(w, set->type)))
+			continue;
+		rc = set_start(w, key, key_len, set->type, &s);
+		if (rc != RC_OK)
+			break;
+		s.ttl = set->ttl;
+		s.ksk = set->type == RR_DNSKEY || set->type == RR_CDS || set->type == RR_CDNSKEY;
+		rc = set_rdata(w, &s, set->count, set->rdata, set->rdata_len);
+		if (rc == RC_OK)
+			rc = work_add(w, &s, set->sig, set->sig + RR_SPAN_LEN);
+	}
+	return rc;
+}
+
+enum rc work_sign_nsec(struct work *w, const uint8_t *key, size_t key_len, uint8_t *value,
+	size_t len, const uint8_t *next_key, size_t next_len)
+{
+	uint8_t buf[ZONE_NAME_MAX + REC_BITMAP_MAX];
+	struct zone_name next = w->policy->origin;
+	const uint8_t *rdata[1];
+	uint16_t rdata_len[1];
+	struct sign_set s;
+	enum rc rc = RC_OK;
+
+	if (next_key)
+		rc = zone_key_name(next_key, next_len, &w->policy->origin, &next);
+	if (rc == RC_OK)
+		rc = set_start(w, key, key_len, RR_NSEC, &s);
+	if (rc != RC_OK)
+		return rc;
+	memcpy(buf, next.wire, next.len);
+	rdata_len[0] = (uint16_t)(next.len + rec_bitmap(value, len, buf + next.len));
+	rdata[0] = arena_dup(&w->arena, buf, rdata_len[0]);
+	if (!rdata[0])
+		return RC_NOMEM;
+	s.ttl = w->policy->minimum;
+	rc = set_rdata(w, &s, 1, rdata, rdata_len);
+	if (rc == RC_OK)
+		rc = work_add(w, &s, value + REC_NSEC_SPAN, value + REC_NSEC_SIG);
+	return rc;
+}
+
+void work_place(struct work *w, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag)
+{
+	for (size_t i = 0; i < w->count; i++) {
+		const struct sign_set *s = &w->sets[i];
+		uint8_t *span = w->place[i].span;
+
+		rec_put32(span, s->expiration);
+		rec_put32(span + 4, s->inception);
+		rec_put16(span + 8, s->ksk ? ksk_tag : zsk_tag);
+		memcpy(w->place[i].sig, sigs + i * RR_SIG_LEN, RR_SIG_LEN);
+	}
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* How records come to be: the zone's policy, record values built from what core
+ * says, and the list of RRsets that must be signed, each with the place in a
+ * value where its signature goes. Shared by batch.h and rebuild.h. */
+
+#include "zone/arena.h"
+#include "zone/rec.h"
+#include "zone/sign.h"
+
+#define WORK_NS_ADDR_MAX 8u
+
+/* What the zone is like; immutable while `zone` runs. */
+struct zone_policy {
+	struct zone_name origin; /* lower case */
+	uint32_t ttl;
+	uint32_t minimum;
+	struct zone_name ns_name; /* in the zone, lower case */
+	struct zone_name rname;
+	uint32_t refresh, retry, expire;
+	uint8_t ns_addr[WORK_NS_ADDR_MAX][16];
+	uint8_t ns_addr_len[WORK_NS_ADDR_MAX]; /* 4 or 16 */
+	unsigned ns_addrs;
+	uint8_t ksk[DNSKEY_LEN], zsk[DNSKEY_LEN]; /* DNSKEY RDATA */
+	uint32_t signature_s;			  /* life of RRSIGs of CERT and TLSA */
+	uint32_t infra_signature_s;		  /* of all others */
+};
+
+/* Signatures start this much earlier than now: clocks of validators differ. */
+#define WORK_SKEW_S 3600u
+
+/* RRsets of one name as given from outside; RDATA borrowed. */
+struct work_set {
+	uint16_t type;
+	uint16_t count;
+	const uint8_t *const *rdata;
+	const uint16_t *rdata_len;
+};
+
+struct work {
+	const struct zone_policy *policy;
+	int64_t now;
+	struct arena arena;
+	struct sign_set *sets; /* to be signed, in order */
+	struct {
+		uint8_t *span;
+		uint8_t *sig;
+	} * place;
+	size_t count;
+	size_t cap;
+};
+
+void work_init(struct work *w, const struct zone_policy *policy, int64_t now);
+void work_fini(struct work *w);
+
+/* A device record without signatures. */
+void work_device(uint8_t value[REC_DEVICE_LEN], const uint8_t cert[RR_HASH_LEN],
+	const uint8_t spki[RR_HASH_LEN], int64_t not_after);
+
+/* Puts the apex's own sets (NS, DNSKEY, CDS, CDNSKEY) into a node; memory from the arena. */
+enum rc work_apex_infra(struct work *w, struct rec_node *node) ATT_MUST_CHECK;
+/* Replaces the SOA by one with this serial. */
+enum rc work_apex_soa(struct work *w, struct rec_node *node, uint32_t serial) ATT_MUST_CHECK;
+/* A and AAAA of the in-zone name server. */
+enum rc work_ns_host(struct work *w, struct rec_node *node) ATT_MUST_CHECK;
+/* Replaces one set by what came from outside (copied to the arena); count 0 drops it. */
+enum rc work_node_set(
+	struct work *w, struct rec_node *node, const struct work_set *set) ATT_MUST_CHECK;
+/* Folds a node into a value in the arena; the node then borrows from it. */
+enum rc work_node_value(
+	struct work *w, struct rec_node *node, uint8_t **value, size_t *len) ATT_MUST_CHECK;
+
+/* True when the span (RR_SPAN_LEN octets) has lived half of `life_s`, or is empty. */
+bool work_span_is_due(const struct work *w, const uint8_t *span, uint32_t life_s);
+
+/* Adds what must be signed at a name. `value` is written when the signatures come. */
+enum work_which { WORK_ALL, WORK_DUE };
+enum rc work_sign_device(struct work *w, const uint8_t *key, size_t key_len, uint8_t *value,
+	enum work_which which) ATT_MUST_CHECK;
+enum rc work_sign_general(struct work *w, const uint8_t *key, size_t key_len, uint8_t *value,
+	size_t len, enum work_which which) ATT_MUST_CHECK;
+/* The NSEC of a record whose successor is next_key (NULL: the apex). */
+enum rc work_sign_nsec(struct work *w, const uint8_t *key, size_t key_len, uint8_t *value,
+	size_t len, const uint8_t *next_key, size_t next_len) ATT_MUST_CHECK;
+bool work_nsec_is_due(const struct work *w, const uint8_t *value);
+/* True when any signature of the record is due. */
+bool work_record_is_due(const struct work *w, const uint8_t *value, size_t len);
+
+/* Writes the signatures (RR_SIG_LEN each, in the order of w->sets) to their places. */
+void work_place(struct work *w, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag);
