@@ -2,15 +2,165 @@
 /* dns: answers questions from the signed zone. Its link comes from zone. */
 #include "role/role.h"
 
+#include "zone/stream.h"
+#include "zone/udp.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct dns_role {
+	struct role *role;
+	SSL_CTX *tls;
+	int zone_fd; /* our end of the link; its end means another one will come */
+	struct event *zone_event;
+	struct zone_db *db;
+	const struct snap_board *board;
+	struct snap_slot *slot;
+	struct snap_reader reader;
+	struct serve *serve;
+	struct udp *udp;
+	struct stream *tcp;
+	struct stream *dot;
+};
+
+static void stop_serving(struct dns_role *r)
+{
+	stream_free(r->dot);
+	stream_free(r->tcp);
+	udp_free(r->udp);
+	serve_free(r->serve);
+	r->dot = r->tcp = NULL;
+	r->udp = NULL;
+	r->serve = NULL;
+	if (r->db)
+		snap_reader_fini(&r->reader);
+	zone_db_close(r->db);
+	snap_reader_detach(r->board, r->slot);
+	r->db = NULL;
+	r->board = NULL;
+	r->slot = NULL;
+}
+
+static void drop_link(struct dns_role *r)
+{
+	if (r->zone_event)
+		event_free(r->zone_event);
+	if (r->zone_fd >= 0)
+		close(r->zone_fd);
+	r->zone_event = NULL;
+	r->zone_fd = -1;
+}
+
+static enum rc start_sockets(struct dns_role *r)
+{
+	const struct config *c = r->role->config;
+	struct stream_limits limits = { .clients = (unsigned)c->dns.tcp_clients,
+		.idle_ms = (unsigned)c->dns.tcp_idle_ms };
+	uint16_t udp_max = (uint16_t)c->dns.udp_max;
+	int udp = role_listener(r->role, "dns-udp");
+	int tcp = role_listener(r->role, "dns-tcp");
+	int dot = role_listener(r->role, "dot");
+	enum rc rc = serve_new(&r->reader, udp_max, &r->serve);
+
+	if (rc == RC_OK && udp >= 0)
+		rc = udp_new(r->role->base, udp, r->serve, udp_max, &r->udp);
+	if (rc == RC_OK && tcp >= 0)
+		rc = stream_new(r->role->base, tcp, r->serve, NULL, &limits, &r->tcp);
+	if (rc == RC_OK && dot >= 0 && r->tls)
+		rc = stream_new(r->role->base, dot, r->serve, r->tls, &limits, &r->dot);
+	return rc;
+}
+
+/* zone has greeted us: everything before was of a zone process that is gone. */
+static enum rc start_serving(struct dns_role *r, struct diag *d)
+{
+	const struct snap_board *board;
+	struct snap_slot *slot;
+	enum rc rc = snap_reader_attach(r->zone_fd, &board, &slot, d);
+
+	if (rc != RC_OK)
+		return rc;
+	stop_serving(r);
+	r->board = board;
+	r->slot = slot;
+	rc = zone_db_open(r->role->config->zone.folder, ZONE_DB_SERVE, &r->db, d);
+	if (rc == RC_OK)
+		rc = snap_reader_init(&r->reader, r->db, board, slot);
+	if (rc == RC_OK)
+		rc = start_sockets(r);
+	if (rc != RC_OK)
+		stop_serving(r);
+	return rc;
+}
+
+static void on_zone_readable(evutil_socket_t fd, short what, void *user)
+{
+	struct dns_role *r = user;
+	struct diag d = { 0 };
+	char byte;
+	enum rc rc;
+
+	(void)what;
+	if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+		/* zone is gone. Nobody writes, so the last snapshot is served on. */
+		drop_link(r);
+		return;
+	}
+	rc = start_serving(r, &d);
+	if (rc == RC_BUSY)
+		return;
+	if (rc != RC_OK) {
+		log_write(
+			r->role->log, LOG_ERROR, "serve why=%s", d.text[0] ? d.text : rc_text(rc));
+		drop_link(r);
+	}
+}
+
+static void on_zone_link(struct role *role, const char *peer, int take_fd, void *user)
+{
+	struct dns_role *r = user;
+
+	(void)peer;
+	drop_link(r);
+	r->zone_fd = take_fd;
+	(void)evutil_make_socket_nonblocking(take_fd);
+	r->zone_event = event_new(role->base, take_fd, EV_READ | EV_PERSIST, on_zone_readable, r);
+	if (!r->zone_event || event_add(r->zone_event, NULL) != 0)
+		drop_link(r);
+}
+
+static enum rc open_all(struct dns_role *r, struct diag *d)
+{
+	const struct config *c = r->role->config;
+	enum rc rc = RC_OK;
+
+	if (c->dns.dot.len > 0)
+		rc = stream_tls_new(c->dns.dot_cert, c->dns.dot_key, &r->tls, d);
+	if (rc == RC_OK)
+		rc = role_on_link(r->role, "zone", on_zone_link, r);
+	return rc == RC_OK ? role_confine(r->role, d) : rc;
+}
+
 enum rc role_dns_run(struct role *role)
 {
+	struct dns_role *r = calloc(1, sizeof(*r));
 	struct diag d = { 0 };
-	enum rc rc = role_confine(role, &d);
+	enum rc rc;
 
-	if (rc != RC_OK) {
-		log_write(role->log, LOG_ERROR, "confinement why=%s", d.text);
-		return rc;
-	}
-	rc = role_ready(role);
-	return rc == RC_OK ? role_loop(role) : rc;
+	if (!r)
+		return RC_NOMEM;
+	r->role = role;
+	r->zone_fd = -1;
+	rc = open_all(r, &d);
+	if (rc == RC_OK)
+		rc = role_ready(role);
+	else
+		log_write(role->log, LOG_ERROR, "start why=%s", d.text);
+	if (rc == RC_OK)
+		rc = role_loop(role);
+	stop_serving(r);
+	drop_link(r);
+	SSL_CTX_free(r->tls);
+	free(r);
+	return rc;
 }

@@ -1,16 +1,144 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* zone: the signed zone and its schedule. Its links come from keys, core and dns/N. */
-#include "role/role.h"
+#include "base/str.h"
+#include "role/zone_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void peer_gone(struct zone_peer *p)
+{
+	if (p->event)
+		event_free(p->event);
+	if (p->fd >= 0)
+		close(p->fd);
+	p->event = NULL;
+	p->fd = -1;
+	/* Its memory is gone before its descriptors are: it reads nothing any more. */
+	snap_writer_release(p->zone->snaps, p->slot);
+}
+
+/* A dns says nothing on this link; its end means that the process ended. */
+static void on_peer(evutil_socket_t fd, short what, void *user)
+{
+	struct zone_peer *p = user;
+	char buf[64];
+
+	(void)what;
+	if (read(fd, buf, sizeof(buf)) <= 0)
+		peer_gone(p);
+}
+
+static void on_dns_link(struct role *role, const char *peer, int take_fd, void *user)
+{
+	struct zone_role *z = user;
+	struct zone_peer *p;
+	uint64_t slot;
+
+	if (u64_read(peer + strlen("dns/"), 0, z->slots - 1, &slot) != RC_OK) {
+		close(take_fd);
+		return;
+	}
+	p = &z->peers[slot];
+	if (p->fd >= 0)
+		peer_gone(p);
+	p->fd = take_fd;
+	p->event = event_new(role->base, take_fd, EV_READ | EV_PERSIST, on_peer, p);
+	if (!p->event || event_add(p->event, NULL) != 0 ||
+		snap_writer_greet(z->snaps, p->slot, take_fd) != RC_OK) {
+		log_write(role->log, LOG_ERROR, "greet peer=%s", peer);
+		peer_gone(p);
+	}
+}
+
+static void on_keys_link(struct role *role, const char *peer, int take_fd, void *user)
+{
+	(void)role;
+	(void)peer;
+	zone__keys_link(user, take_fd);
+}
+
+static void on_core_link(struct role *role, const char *peer, int take_fd, void *user)
+{
+	(void)role;
+	(void)peer;
+	zone__core_link(user, take_fd);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *user)
+{
+	(void)fd;
+	(void)what;
+	zone__tick(user);
+}
+
+static unsigned slots_of(const struct config *config)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	long n = config->dns.workers > 0 ? (long)config->dns.workers : cores;
+
+	return n < 1 ? 1 : n > (long)SNAP_SLOTS_MAX ? SNAP_SLOTS_MAX : (unsigned)n;
+}
+
+static enum rc open_all(struct zone_role *z, struct diag *d)
+{
+	static const struct timeval second = { 1, 0 };
+	struct role *role = z->role;
+	enum rc rc = zone_db_open(role->config->zone.folder, ZONE_DB_WRITE, &z->db, d);
+
+	z->slots = slots_of(role->config);
+	if (rc == RC_OK)
+		rc = snap_writer_new(z->db, z->slots, &z->snaps, d);
+	if (rc != RC_OK)
+		return rc;
+	z->tick = event_new(role->base, -1, EV_PERSIST, on_tick, z);
+	z->soon = event_new(role->base, -1, 0, on_tick, z);
+	if (!z->tick || !z->soon || event_add(z->tick, &second) != 0)
+		return RC_NOMEM;
+	rc = role_on_link(role, "keys", on_keys_link, z);
+	if (rc == RC_OK)
+		rc = role_on_link(role, "core", on_core_link, z);
+	if (rc == RC_OK)
+		rc = role_on_link(role, "dns/", on_dns_link, z);
+	return rc == RC_OK ? role_confine(role, d) : rc;
+}
+
+static void close_all(struct zone_role *z)
+{
+	if (z->snaps)
+		for (unsigned i = 0; i < z->slots; i++)
+			peer_gone(&z->peers[i]);
+	zone__drop_work(z);
+	link_free(z->keys);
+	link_free(z->core);
+	if (z->tick)
+		event_free(z->tick);
+	if (z->soon)
+		event_free(z->soon);
+	snap_writer_free(z->snaps);
+	zone_db_close(z->db);
+}
 
 enum rc role_zone_run(struct role *role)
 {
+	struct zone_role *z = calloc(1, sizeof(*z));
 	struct diag d = { 0 };
-	enum rc rc = role_confine(role, &d);
+	enum rc rc;
 
-	if (rc != RC_OK) {
-		log_write(role->log, LOG_ERROR, "confinement why=%s", d.text);
-		return rc;
-	}
-	rc = role_ready(role);
-	return rc == RC_OK ? role_loop(role) : rc;
+	if (!z)
+		return RC_NOMEM;
+	z->role = role;
+	for (unsigned i = 0; i < SNAP_SLOTS_MAX; i++)
+		z->peers[i] = (struct zone_peer){ .zone = z, .slot = i, .fd = -1 };
+	rc = open_all(z, &d);
+	if (rc == RC_OK)
+		rc = role_ready(role);
+	else
+		log_write(role->log, LOG_ERROR, "start why=%s", d.text);
+	if (rc == RC_OK)
+		rc = role_loop(role);
+	close_all(z);
+	free(z);
+	return rc;
 }

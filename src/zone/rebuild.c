@@ -21,6 +21,7 @@ struct rebuild {
 	MDB_dbi tree;
 	MDB_txn *txn; /* open between an add and its flush */
 	unsigned put_flags;
+	bool host_written;
 	struct work work;   /* of one step */
 	struct item *items; /* of one step */
 	size_t count;
@@ -87,23 +88,30 @@ static bool ns_host_key(const struct rebuild *r, struct zone_key *key)
 	return true;
 }
 
-static enum rc put_own(struct rebuild *r)
+static enum rc put_apex(struct rebuild *r)
 {
 	struct rec_node apex = { 0 };
-	struct rec_node host = { 0 };
-	struct zone_key key;
 	enum rc rc = work_apex_infra(&r->work, &apex);
 
 	if (rc == RC_OK)
 		rc = work_apex_soa(&r->work, &apex, r->next.serial);
+	return rc == RC_OK ? put_node(r, &apex_key, &apex, 0) : rc;
+}
+
+/* Last, so that a loader whose names come sorted may append all of them. */
+static enum rc put_ns_host(struct rebuild *r, struct diag *d)
+{
+	struct rec_node host = { 0 };
+	struct zone_key key;
+	enum rc rc;
+
+	if (r->host_written || !ns_host_key(r, &key))
+		return RC_OK;
+	r->host_written = true;
+	rc = work_ns_host(&r->work, &host);
 	if (rc == RC_OK)
-		rc = put_node(r, &apex_key, &apex, 0);
-	if (rc == RC_OK && ns_host_key(r, &key)) {
-		rc = work_ns_host(&r->work, &host);
-		if (rc == RC_OK)
-			rc = put_node(r, &key, &host, 0);
-	}
-	return rc;
+		rc = put_node(r, &key, &host, 0);
+	return rc == RC_OK ? rebuild_flush(r, d) : rc;
 }
 
 static enum rc start(struct rebuild *r, struct diag *d)
@@ -131,7 +139,7 @@ static enum rc start(struct rebuild *r, struct diag *d)
 	r->tree = r->db->names[r->next.active];
 	rc = zone_db_error(mdb_drop(r->txn, r->tree, 0), d, "drop");
 	if (rc == RC_OK)
-		rc = put_own(r);
+		rc = put_apex(r);
 	return rc == RC_OK ? rebuild_flush(r, d) : rc;
 }
 
@@ -281,7 +289,9 @@ enum rc rebuild_step(struct rebuild *r, unsigned max, const struct work **w, str
 	work_fini(&r->work);
 	work_init(&r->work, r->policy, r->now);
 	r->count = 0;
-	rc = zone_db_error(mdb_txn_begin(r->db->env, NULL, MDB_RDONLY, &txn), d, "read");
+	rc = put_ns_host(r, d);
+	if (rc == RC_OK)
+		rc = zone_db_error(mdb_txn_begin(r->db->env, NULL, MDB_RDONLY, &txn), d, "read");
 	if (rc != RC_OK)
 		return rc;
 	rc = take_items(r, txn, max);

@@ -25,8 +25,7 @@ struct snap_board {
 #define SNAP_IDLE UINT64_MAX /* reads nothing */
 
 struct snap_slot {
-	_Atomic uint64_t reading;  /* transaction id, or SNAP_IDLE */
-	_Atomic uint32_t attached; /* set once by the dns that owns it */
+	_Atomic uint64_t reading; /* transaction id, or SNAP_IDLE */
 };
 
 #define SNAP_SLOTS_MAX 64u
@@ -68,7 +67,8 @@ struct snap_reader {
 	struct zone_state state; /* as of the current transaction */
 };
 
-/* Receives what snap_writer_greet sent; RC_BUSY: not there yet (fd is non-blocking). */
+/* Receives what snap_writer_greet sent; RC_BUSY: not there yet (fd is non-blocking). From here on
+ * the writer counts on the slot: the caller must not be inside a snapshot of an older board. */
 enum rc snap_reader_attach(int fd, const struct snap_board **board, struct snap_slot **slot,
 	struct diag *d) ATT_MUST_CHECK;
 void snap_reader_detach(const struct snap_board *board, struct snap_slot *slot);

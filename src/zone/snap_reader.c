@@ -57,7 +57,7 @@ enum rc snap_reader_attach(
 	}
 	*board = b;
 	*slot = s;
-	atomic_store(&(*slot)->attached, 1);
+	atomic_store(&(*slot)->reading, SNAP_IDLE);
 	return RC_OK;
 }
 

@@ -108,8 +108,10 @@ enum rc snap_writer_new(
 		rc = shared_make(&w->board, "zone-board", d);
 	for (unsigned i = 0; rc == RC_OK && i < slots; i++) {
 		rc = shared_make(&w->slot[i], "zone-slot", d);
+		/* Until its dns has attached, it may be reading under a board that a dead process
+		 * of ours left it: nothing is let go of before. */
 		if (rc == RC_OK)
-			atomic_store(&slot_of(w, i)->reading, SNAP_IDLE);
+			atomic_store(&slot_of(w, i)->reading, 0);
 	}
 	w->slots = slots;
 	if (rc == RC_OK) {
@@ -198,7 +200,6 @@ void snap_writer_release(struct snap_writer *w, unsigned slot)
 	if (slot >= w->slots)
 		return;
 	atomic_store(&slot_of(w, slot)->reading, SNAP_IDLE);
-	atomic_store(&slot_of(w, slot)->attached, 0);
 	snap_writer_trim(w);
 }
 

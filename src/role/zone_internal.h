@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Private to role zone: one object with the store, the links, and the one piece
+ * of work that is under way. */
+
+#include "proc/frame.h"
+#include "role/role.h"
+#include "zone/batch.h"
+#include "zone/rebuild.h"
+#include "zone/snap.h"
+#include "zone/sweep.h"
+
+#include "keys.pb-c.h"
+#include "zone.pb-c.h"
+
+struct zone_peer { /* a dns */
+	struct zone_role *zone;
+	unsigned slot;
+	int fd; /* -1: none */
+	struct event *event;
+};
+
+/* What waits for signatures. */
+enum zone_doing { DOING_NOTHING, DOING_BATCH, DOING_REBUILD };
+
+struct zone_role {
+	struct role *role;
+	struct zone_db *db;
+	struct snap_writer *snaps;
+	struct zone_peer peers[SNAP_SLOTS_MAX];
+	unsigned slots;
+
+	struct link *keys;
+	struct link *core;
+	uint64_t request; /* id of the last request to keys; an answer to another is stale */
+	bool asked;	  /* an answer to it is awaited */
+
+	struct zone_policy policy;
+	bool have_policy;
+	bool have;	      /* the store holds content of this policy */
+	bool hello_due;	      /* core is to be told where we are */
+	uint64_t applied_seq; /* durable */
+	uint64_t taken_seq;   /* received from core: applied_seq, or more while work is queued */
+	uint32_t serial;
+
+	enum zone_doing doing;
+	const struct work *work; /* of the batch or rebuild: what is to be signed */
+	uint8_t *sigs;		 /* work->count signatures */
+	size_t signed_count;
+	uint16_t zsk_tag, ksk_tag;
+	struct batch *batch;
+	uint64_t batch_seq; /* 0: our own: a sweep */
+	bool failed;	    /* core was told that keys does not sign */
+
+	struct batch *next; /* gathers what core sends meanwhile */
+	uint64_t next_seq;
+
+	struct rebuild *rebuild;
+	uint64_t rebuild_seq;
+	bool rebuild_full; /* its content is complete: sign */
+
+	struct sweep sweep;
+	struct event *tick;	      /* once a second */
+	struct event *soon;	      /* retry, or go on sweeping */
+	unsigned long guards_seconds; /* for how long guards have piled up */
+};
+
+/* zone_policy.c */
+enum rc zone__policy_read(const struct config *config, const Keys__Public *pub,
+	struct zone_policy *out, struct diag *d) ATT_MUST_CHECK;
+/* zone_core.c */
+void zone__core_link(struct zone_role *z, int take_fd);
+void zone__say_hello(struct zone_role *z);
+void zone__say_applied(struct zone_role *z, uint64_t seq);
+void zone__say_failed(struct zone_role *z, const char *why);
+/* zone_keys.c */
+void zone__keys_link(struct zone_role *z, int take_fd);
+void zone__ask_public(struct zone_role *z);
+/* Asks keys for the next signatures of z->work. */
+void zone__ask_signatures(struct zone_role *z);
+/* zone_work.c */
+void zone__go_on(struct zone_role *z);	/* starts whatever is next, if nothing is under way */
+void zone__signed(struct zone_role *z); /* all signatures of z->work are there */
+void zone__refused(struct zone_role *z, const char *why);
+void zone__new_policy(struct zone_role *z);
+void zone__drop_work(struct zone_role *z);
+void zone__soon(struct zone_role *z, unsigned ms);
+void zone__tick(struct zone_role *z);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The zone's own facts: from the configuration and from keys. */
+#include "base/str.h"
+#include "role/zone_internal.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+static enum rc read_name(const char *what, const char *text, struct zone_name *out, struct diag *d)
+{
+	enum rc rc = zone_name_from_text(text, out);
+
+	if (rc != RC_OK)
+		return diag_set(d, rc, "%s: not a domain name (RFC 1035 section 2.3.1)", what);
+	zone_name_lower(out);
+	return RC_OK;
+}
+
+/* "label.<zone>" unless the setting says something else. */
+static enum rc read_name_or(const char *what, const char *text, const char *label, const char *zone,
+	struct zone_name *out, struct diag *d)
+{
+	char preset[ZONE_TEXT_MAX];
+	enum rc rc;
+
+	if (text && text[0])
+		return read_name(what, text, out, d);
+	rc = str_format(preset, sizeof(preset), "%s.%s", label, zone);
+	return rc == RC_OK ? read_name(what, preset, out, d) : rc;
+}
+
+static enum rc add_address(struct zone_policy *p, const char *text, struct diag *d)
+{
+	unsigned i = p->ns_addrs;
+
+	if (i == WORK_NS_ADDR_MAX)
+		return diag_set(
+			d, RC_TOO_LARGE, "[dns] ns_addr: more than %u addresses", WORK_NS_ADDR_MAX);
+	if (inet_pton(AF_INET, text, p->ns_addr[i]) == 1)
+		p->ns_addr_len[i] = 4;
+	else if (inet_pton(AF_INET6, text, p->ns_addr[i]) == 1)
+		p->ns_addr_len[i] = 16;
+	else
+		return diag_set(d, RC_MALFORMED, "[dns] ns_addr: not an IP address: %s", text);
+	p->ns_addrs++;
+	return RC_OK;
+}
+
+static void listen_address(struct zone_policy *p, const struct conf_addr *a)
+{
+	const struct sockaddr_in *v4 = (const void *)&a->sa;
+	const struct sockaddr_in6 *v6 = (const void *)&a->sa;
+
+	if (a->len == 0)
+		return;
+	if (a->sa.ss_family == AF_INET) {
+		memcpy(p->ns_addr[0], &v4->sin_addr, 4);
+		p->ns_addr_len[0] = 4;
+	} else {
+		memcpy(p->ns_addr[0], &v6->sin6_addr, 16);
+		p->ns_addr_len[0] = 16;
+	}
+	p->ns_addrs = 1;
+}
+
+/* "hostmaster@example.org" or a name; dots before the @ are part of the first label (RFC 1035
+ * section 8). */
+static enum rc read_rname(const char *text, const char *zone, struct zone_name *out, struct diag *d)
+{
+	char name[ZONE_TEXT_MAX];
+	const char *at = text ? strchr(text, '@') : NULL;
+	size_t n = 0;
+
+	if (!at)
+		return read_name_or("[zone] hostmaster", text, "hostmaster", zone, out, d);
+	for (const char *p = text; p < at && n + 2 < sizeof(name); p++) {
+		if (*p == '.')
+			name[n++] = '\\';
+		name[n++] = *p;
+	}
+	if (str_format(name + n, sizeof(name) - n, ".%s", at + 1) != RC_OK)
+		return diag_set(d, RC_TOO_LARGE, "[zone] hostmaster");
+	return read_name("[zone] hostmaster", name, out, d);
+}
+
+enum rc zone__policy_read(const struct config *config, const Keys__Public *pub,
+	struct zone_policy *out, struct diag *d)
+{
+	struct zone_policy p = { 0 };
+	const char *zone = config->registry.zone;
+	enum rc rc = read_name("[registry] zone", zone, &p.origin, d);
+
+	if (rc == RC_OK && !str_equal_nocase(zone, pub->zone))
+		rc = diag_set(d, RC_CONFLICT, "keys holds the keys of another zone: %s", pub->zone);
+	if (rc == RC_OK && (pub->ksk.len != DNSKEY_LEN || pub->zsk.len != DNSKEY_LEN))
+		rc = diag_set(d, RC_MALFORMED, "keys: not a P-256 DNSKEY (RFC 6605 section 4)");
+	if (rc == RC_OK)
+		rc = read_name_or("[dns] ns_name", config->dns.ns_name, "ns1", zone, &p.ns_name, d);
+	if (rc == RC_OK)
+		rc = read_rname(config->zone.hostmaster, zone, &p.rname, d);
+	for (size_t i = 0; rc == RC_OK && i < config->dns.ns_addr.count; i++)
+		if (config->dns.ns_addr.items[i][0])
+			rc = add_address(&p, config->dns.ns_addr.items[i], d);
+	if (rc != RC_OK)
+		return rc;
+	if (p.ns_addrs == 0)
+		listen_address(&p, &config->dns.listen);
+	memcpy(p.ksk, pub->ksk.data, DNSKEY_LEN);
+	memcpy(p.zsk, pub->zsk.data, DNSKEY_LEN);
+	p.ttl = (uint32_t)config->zone.ttl_s;
+	p.minimum = (uint32_t)config->zone.minimum_s;
+	/* The negative TTL is the smaller of SOA TTL and minimum (RFC 9077). */
+	if (p.minimum > p.ttl)
+		p.minimum = p.ttl;
+	p.refresh = (uint32_t)config->zone.refresh_s;
+	p.retry = (uint32_t)config->zone.retry_s;
+	p.expire = (uint32_t)config->zone.expire_s;
+	p.signature_s = (uint32_t)config->zone.signature_s;
+	p.infra_signature_s = (uint32_t)config->zone.infra_signature_s;
+	*out = p;
+	return RC_OK;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The work of role zone, one piece at a time: a batch of core's changes, a group of a rebuild, or
+ * a few signatures that are due. While keys signs one, core's next changes are gathered. */
+#include "proc/killpoint.h"
+#include "role/zone_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REBUILD_GROUP 1000u
+#define RETRY_MS      200u
+/* One sweep step holds up core's changes for about a millisecond. */
+#define SWEEP_TAKE 32u
+#define ENDED_TAKE 256u
+#define LOOK_MIN   64u
+#define LOOK_MAX   20000u
+/* The sweep passes every name this often within the life of a signature. */
+#define PASSES_OF_LIFE 8u
+#define STUCK_SECONDS  5u
+
+static int64_t now_of(const struct zone_role *z)
+{
+	return z->role->clock->unix_s(z->role->clock);
+}
+
+void zone__soon(struct zone_role *z, unsigned ms)
+{
+	struct timeval t = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000 };
+
+	(void)event_add(z->soon, &t);
+}
+
+static void end_work(struct zone_role *z)
+{
+	batch_free(z->batch);
+	z->batch = NULL;
+	z->batch_seq = 0;
+	free(z->sigs);
+	z->sigs = NULL;
+	z->signed_count = 0;
+	z->work = NULL;
+	z->doing = DOING_NOTHING;
+	/* An answer that is still on its way is for nothing now. */
+	z->asked = z->asked && !z->have_policy;
+}
+
+void zone__drop_work(struct zone_role *z)
+{
+	end_work(z);
+	batch_free(z->next);
+	z->next = NULL;
+	z->next_seq = 0;
+	rebuild_free(z->rebuild);
+	z->rebuild = NULL;
+	z->rebuild_full = false;
+	z->taken_seq = z->applied_seq;
+}
+
+/* The store or a record let us down: core hears it and sends again from what is durable. */
+static void give_up(struct zone_role *z, const struct diag *d)
+{
+	log_write(z->role->log, LOG_ERROR, "work_failed why=%s", d->text);
+	zone__say_failed(z, d->text);
+	zone__drop_work(z);
+	z->hello_due = true;
+	zone__soon(z, 1000);
+}
+
+void zone__refused(struct zone_role *z, const char *why)
+{
+	log_write(z->role->log, LOG_WARNING, "keys_refused why=%s", why ? why : "");
+	if (!z->failed && z->doing != DOING_NOTHING)
+		zone__say_failed(z, why ? why : "keys refused");
+	z->failed = true;
+	zone__soon(z, RETRY_MS);
+}
+
+/* ---- starting */
+
+static void start_signing(struct zone_role *z, enum zone_doing doing, const struct work *w)
+{
+	z->doing = doing;
+	z->work = w;
+	z->signed_count = 0;
+	z->sigs = malloc(w->count * RR_SIG_LEN);
+	if (!z->sigs) {
+		struct diag d;
+
+		diag_set(&d, RC_NOMEM, "out of memory");
+		give_up(z, &d);
+		return;
+	}
+	zone__ask_signatures(z);
+}
+
+static void start_batch(struct zone_role *z, struct batch *take_batch, uint64_t seq)
+{
+	const struct work *w;
+	struct diag d = { 0 };
+
+	z->batch = take_batch;
+	z->batch_seq = seq;
+	if (batch_prepare(z->batch, &w, &d) == RC_OK)
+		start_signing(z, DOING_BATCH, w);
+	else
+		give_up(z, &d);
+}
+
+static void finish_rebuild(struct zone_role *z)
+{
+	struct diag d = { 0 };
+
+	if (rebuild_finish(z->rebuild, z->rebuild_seq, &z->serial, &d) != RC_OK ||
+		snap_writer_publish(z->snaps) != RC_OK) {
+		give_up(z, &d);
+		return;
+	}
+	log_write(z->role->log, LOG_INFO, "rebuilt serial=%u seq=%llu", z->serial,
+		(unsigned long long)z->rebuild_seq);
+	z->have = true;
+	z->applied_seq = z->rebuild_seq;
+	rebuild_free(z->rebuild);
+	z->rebuild = NULL;
+	z->rebuild_full = false;
+	zone__say_applied(z, z->applied_seq);
+}
+
+static void start_rebuild_group(struct zone_role *z)
+{
+	const struct work *w;
+	struct diag d = { 0 };
+
+	if (rebuild_step(z->rebuild, REBUILD_GROUP, &w, &d) != RC_OK)
+		give_up(z, &d);
+	else if (w->count == 0)
+		finish_rebuild(z);
+	else
+		start_signing(z, DOING_REBUILD, w);
+}
+
+void zone__go_on(struct zone_role *z)
+{
+	if (!z->have_policy)
+		return;
+	if (z->doing != DOING_NOTHING) {
+		zone__ask_signatures(z);
+		return;
+	}
+	if (z->rebuild && z->rebuild_full && z->keys)
+		start_rebuild_group(z);
+	/* Core is greeted when nothing of its last session is under way any more. */
+	if (z->doing == DOING_NOTHING && z->hello_due && z->core && !z->rebuild)
+		zone__say_hello(z);
+	if (z->doing == DOING_NOTHING && z->next && z->keys) {
+		struct batch *b = z->next;
+		uint64_t seq = z->next_seq;
+
+		z->next = NULL;
+		z->next_seq = 0;
+		start_batch(z, b, seq);
+	}
+}
+
+/* ---- finishing */
+
+static void commit_batch(struct zone_role *z)
+{
+	struct diag d = { 0 };
+	uint64_t seq = z->batch_seq;
+	enum rc rc;
+
+	kill_point("zone-before-commit");
+	rc = batch_commit(z->batch, z->sigs, z->zsk_tag, z->ksk_tag, seq, &z->serial, &d);
+	if (rc == RC_OK) {
+		kill_point("zone-after-commit");
+		rc = snap_writer_publish(z->snaps);
+	}
+	if (rc != RC_OK) {
+		give_up(z, &d);
+		return;
+	}
+	if (seq) {
+		z->applied_seq = seq;
+		zone__say_applied(z, seq);
+	}
+	end_work(z);
+}
+
+static void commit_group(struct zone_role *z)
+{
+	struct diag d = { 0 };
+
+	if (rebuild_place(z->rebuild, z->sigs, z->zsk_tag, z->ksk_tag, &d) != RC_OK ||
+		snap_writer_publish(z->snaps) != RC_OK)
+		give_up(z, &d);
+	else
+		end_work(z);
+}
+
+void zone__signed(struct zone_role *z)
+{
+	z->failed = false;
+	if (z->doing == DOING_BATCH)
+		commit_batch(z);
+	else
+		commit_group(z);
+	if (z->doing == DOING_NOTHING && z->sweep.behind && !z->next && !z->rebuild)
+		zone__soon(z, 0);
+	zone__go_on(z);
+}
+
+/* ---- keys are known */
+
+void zone__new_policy(struct zone_role *z)
+{
+	struct zone_state state = { 0 };
+	MDB_txn *txn = NULL;
+	struct batch *b = NULL;
+	bool same;
+
+	if (mdb_txn_begin(z->db->env, NULL, MDB_RDONLY, &txn) == 0) {
+		if (zone_db_state_get(z->db, txn, &state) != RC_OK)
+			memset(&state, 0, sizeof(state));
+		mdb_txn_abort(txn);
+	}
+	same = state.ttl == z->policy.ttl && state.minimum == z->policy.minimum &&
+	       state.origin.len == z->policy.origin.len &&
+	       memcmp(state.origin.wire, z->policy.origin.wire, state.origin.len) == 0;
+	z->have = state.have && same;
+	z->serial = state.serial;
+	z->applied_seq = z->have ? state.applied_seq : 0;
+	if (z->taken_seq < z->applied_seq)
+		z->taken_seq = z->applied_seq;
+	/* The apex as the policy says now: a no-op but for a serial when nothing changed. */
+	if (z->have && z->doing == DOING_NOTHING && !z->rebuild &&
+		batch_new(z->db, &z->policy, now_of(z), &b) == RC_OK && batch_infra(b) == RC_OK)
+		start_batch(z, b, 0);
+	zone__go_on(z);
+}
+
+/* ---- the schedule */
+
+static void sweep(struct zone_role *z)
+{
+	struct sweep_limits limits = { .take = SWEEP_TAKE };
+	uint32_t period = z->policy.signature_s / PASSES_OF_LIFE;
+	unsigned ended = 0;
+	unsigned due = 0;
+	struct batch *b = NULL;
+	uint64_t look = z->sweep.names / (period ? period : 1) + LOOK_MIN;
+	enum rc rc;
+
+	if (!z->have || z->doing != DOING_NOTHING || z->next || z->rebuild || !z->keys)
+		return;
+	limits.look = look > LOOK_MAX ? LOOK_MAX : (unsigned)look;
+	rc = batch_new(z->db, &z->policy, now_of(z), &b);
+	if (rc == RC_OK)
+		rc = sweep_ended(z->db, now_of(z), ENDED_TAKE, b, &ended);
+	if (rc == RC_OK)
+		rc = sweep_step(&z->sweep, z->db, &z->policy, now_of(z), &limits, b, &due);
+	if (rc != RC_OK)
+		log_write(z->role->log, LOG_ERROR, "sweep why=%s", rc_text(rc));
+	if (rc == RC_OK && ended > 0)
+		log_write(z->role->log, LOG_INFO, "ended certificates=%u", ended);
+	if (rc == RC_OK && (ended > 0 || due > 0))
+		start_batch(z, b, 0);
+	else
+		batch_free(b);
+}
+
+/* A dns that holds an old snapshot keeps the file growing. It is alive by its link; the
+ * supervisor's heartbeat ends it when it hangs. */
+static void watch_guards(struct zone_role *z)
+{
+	unsigned slot;
+
+	snap_writer_trim(z->snaps);
+	if (snap_writer_guards(z->snaps, &slot) <= 1) {
+		z->guards_seconds = 0;
+		return;
+	}
+	if (++z->guards_seconds == STUCK_SECONDS)
+		log_write(z->role->log, LOG_WARNING, "old_snapshot held_by=dns/%u", slot);
+}
+
+void zone__tick(struct zone_role *z)
+{
+	watch_guards(z);
+	if (!z->have_policy)
+		zone__ask_public(z);
+	sweep(z);
+	zone__go_on(z);
+}
