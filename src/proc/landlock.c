@@ -122,6 +122,8 @@ enum rc confine__landlock(const struct confine *confine, const struct log *log, 
 		return diag_errno(d, RC_INTERNAL, "landlock_create_ruleset");
 	for (size_t i = 0; i < confine->path_count && rc == RC_OK; i++)
 		rc = add_path(ruleset, &r, &confine->paths[i], d);
+	if (rc == RC_OK && CONFINE_SANITIZED)
+		rc = add_path(ruleset, &r, &(struct confine_path){ "/proc", false }, d);
 	if (rc == RC_OK && syscall(LL_SYS_RESTRICT, ruleset, 0) != 0)
 		rc = diag_errno(d, RC_INTERNAL, "landlock_restrict_self");
 	close(ruleset);

@@ -174,8 +174,8 @@ static const int hostile_calls[] = {
 	SCMP_SYS(pidfd_getfd),
 };
 
-#if CONFINE_SANITIZED
-/* The leak check runs in a clone that traces its parent and reads /proc. */
+/* In a build with sanitizers. The leak check runs in a clone that traces its parent and reads
+ * /proc. */
 static const int sanitizer_calls[] = {
 	SCMP_SYS(ptrace),
 	SCMP_SYS(clone),
@@ -185,6 +185,7 @@ static const int sanitizer_calls[] = {
 	SCMP_SYS(open),
 	SCMP_SYS(openat),
 	SCMP_SYS(readlink),
+	SCMP_SYS(getdents),
 	SCMP_SYS(getdents64),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(stat),
@@ -194,7 +195,6 @@ static const int sanitizer_calls[] = {
 	SCMP_SYS(prlimit64),
 	SCMP_SYS(arch_prctl),
 };
-#endif
 
 static int add_all(scmp_filter_ctx ctx, uint32_t action, const int *calls, size_t count)
 {
@@ -207,26 +207,36 @@ static int add_all(scmp_filter_ctx ctx, uint32_t action, const int *calls, size_
 
 #define ALLOW_ALL(ctx, list) add_all(ctx, SCMP_ACT_ALLOW, list, ARRAY_LEN(list))
 
+/* Allows a call while argument `arg`, under `mask`, is `value`. */
+static int allow_if(
+	scmp_filter_ctx ctx, int call, unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+	const struct scmp_arg_cmp cmp = {
+		.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value
+	};
+
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, call, 1, &cmp);
+}
+
+/* int and pid_t arguments: what a caller leaves in the upper half of the register is not looked
+ * at by the kernel either. */
+#define WHOLE_INT 0xffffffffu
+
 /* No new executable memory, signals to oneself only, limits read but not set, and the few ioctls
  * of sockets and terminals. */
 static int add_bounded(scmp_filter_ctx ctx)
 {
-	static const unsigned long requests[] = { FIONBIO, FIONREAD, TCGETS };
+	static const unsigned requests[] = { FIONBIO, FIONREAD, TCGETS };
 	scmp_datum_t self = (scmp_datum_t)getpid();
 	int err = 0;
 
-	err |= seccomp_rule_add(
-		ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	err |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
-		SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	err |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, self));
-	err |= seccomp_rule_add(
-		ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, self));
-	err |= seccomp_rule_add(
-		ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
+	err |= allow_if(ctx, SCMP_SYS(mmap), 2, PROT_EXEC, 0);
+	err |= allow_if(ctx, SCMP_SYS(mprotect), 2, PROT_EXEC, 0);
+	err |= allow_if(ctx, SCMP_SYS(kill), 0, WHOLE_INT, self);
+	err |= allow_if(ctx, SCMP_SYS(tgkill), 0, WHOLE_INT, self);
+	err |= allow_if(ctx, SCMP_SYS(prlimit64), 2, ~UINT64_C(0), 0);
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
-		err |= seccomp_rule_add(
-			ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, requests[i]));
+		err |= allow_if(ctx, SCMP_SYS(ioctl), 1, WHOLE_INT, requests[i]);
 	return err;
 }
 
@@ -239,11 +249,9 @@ static int add_files(scmp_filter_ctx ctx, unsigned may)
 		err |= ALLOW_ALL(ctx, read_calls);
 	if (may & CONFINE_WRITE_FILES)
 		return err | ALLOW_ALL(ctx, write_calls);
-	if (may & CONFINE_READ_FILES) {
-		err |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(open), 1,
-			SCMP_A1(SCMP_CMP_MASKED_EQ, writes, O_RDONLY));
-		err |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-			SCMP_A2(SCMP_CMP_MASKED_EQ, writes, O_RDONLY));
+	if ((may & CONFINE_READ_FILES) && !CONFINE_SANITIZED) {
+		err |= allow_if(ctx, SCMP_SYS(open), 1, writes, O_RDONLY);
+		err |= allow_if(ctx, SCMP_SYS(openat), 2, writes, O_RDONLY);
 	}
 #ifdef ATT_KILLPOINTS
 	/* A kill point empties its file. */
@@ -256,10 +264,11 @@ static int add_files(scmp_filter_ctx ctx, unsigned may)
  * clone3, whose flags a filter cannot see, on ENOSYS. */
 static int add_threads(scmp_filter_ctx ctx)
 {
+	const scmp_datum_t thread = CLONE_THREAD | CLONE_VM;
 	int err = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 
-	err |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-		SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM));
+	if (!CONFINE_SANITIZED)
+		err |= allow_if(ctx, SCMP_SYS(clone), 0, thread, thread);
 	err |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(set_tid_address), 0);
 	err |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), 0);
 	return err;
@@ -269,10 +278,8 @@ static int add_connect(scmp_filter_ctx ctx)
 {
 	int err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
 
-	err |= seccomp_rule_add(
-		ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_INET));
-	err |= seccomp_rule_add(
-		ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+	err |= allow_if(ctx, SCMP_SYS(socket), 0, WHOLE_INT, AF_INET);
+	err |= allow_if(ctx, SCMP_SYS(socket), 0, WHOLE_INT, AF_INET6);
 	return err;
 }
 
@@ -281,12 +288,12 @@ static int add_rules(scmp_filter_ctx ctx, unsigned may)
 	int err = ALLOW_ALL(ctx, common_calls);
 
 	err |= add_all(ctx, SCMP_ACT_KILL_PROCESS, hostile_calls, ARRAY_LEN(hostile_calls));
-#if CONFINE_SANITIZED
-	err |= ALLOW_ALL(ctx, sanitizer_calls);
-#else
-	err |= add_bounded(ctx);
-	err |= seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, SCMP_SYS(ptrace), 0);
-#endif
+	if (CONFINE_SANITIZED) {
+		err |= ALLOW_ALL(ctx, sanitizer_calls);
+	} else {
+		err |= add_bounded(ctx);
+		err |= seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, SCMP_SYS(ptrace), 0);
+	}
 	err |= add_files(ctx, may);
 	if (may & CONFINE_THREADS)
 		err |= add_threads(ctx);

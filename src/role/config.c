@@ -13,7 +13,6 @@ static const struct conf_section sections[] = {
 	{ "dns", "The authoritative name server." },
 	{ "https", "The JSON interface for parties, over mutual TLS." },
 	{ "resolver", "The trusted resolver (DNS over TLS) that devices are told to use." },
-	{ "out", "What the registry tells others." },
 	{ "supervisor", "Processes, their users and their confinement." },
 };
 
@@ -118,9 +117,6 @@ static const struct conf_row rows[] = {
 	LIST("resolver", "pin", resolver.pin, "",
 		"Base64 SHA-256 of its public key (SPKI); two while one rotates."),
 
-	LIST("out", "secondaries", out.secondaries, "",
-		"address:port of each secondary that is told of a new serial by NOTIFY."),
-
 	INT("supervisor", "user_base", supervisor.user_base, 0, 2000000000, "0", NULL,
 		"First of the user ids that the processes run as when started by root; 0: the "
 		"starter's."),
@@ -193,13 +189,6 @@ static enum rc check(const struct config *c, struct diag *d)
 			d, RC_RANGE, "[supervisor] heartbeat_timeout: is not twice the heartbeat");
 	if (c->resolver.name[0] && (!c->resolver.addr[0] || c->resolver.pin.count == 0))
 		return diag_set(d, RC_MALFORMED, "[resolver] name: needs addr and pin beside it");
-	for (size_t i = 0; i < c->out.secondaries.count; i++) {
-		struct conf_addr addr;
-		if (conf_addr_read(c->out.secondaries.items[i], &addr) != RC_OK || addr.len == 0)
-			return diag_set(d, RC_MALFORMED,
-				"[out] secondaries: \"%s\" is not address:port",
-				c->out.secondaries.items[i]);
-	}
 	return config_sqlite_path(c, path, sizeof(path), d);
 }
 

@@ -65,9 +65,6 @@ struct config {
 		struct conf_list pin; /* base64 SHA-256 of its SubjectPublicKeyInfo */
 	} resolver;
 	struct {
-		struct conf_list secondaries; /* addr:port, told by NOTIFY */
-	} out;
-	struct {
 		int64_t user_base; /* first uid of the roles; 0: do not switch */
 		int landlock;	   /* enum config_landlock */
 		char *run_folder;  /* pid and address files */

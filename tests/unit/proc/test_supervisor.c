@@ -96,15 +96,16 @@ static int child_main(const char *name, const char *listeners)
 		Control__ToRole *m = control__to_role__unpack(NULL, len, bytes);
 		if (!m)
 			return 8;
-		if (m->op_case == CONTROL__TO_ROLE__OP_STOP) {
-			say(name, "stop", "");
-			return 0;
-		}
+		bool stop = m->op_case == CONTROL__TO_ROLE__OP_STOP;
 		if (m->op_case == CONTROL__TO_ROLE__OP_LINK)
 			greet(name, m->link->peer, fd);
 		if (m->op_case == CONTROL__TO_ROLE__OP_PING && strcmp(name, "deaf") != 0)
 			answer(CONTROL__FROM_ROLE__OP_PONG, m->ping->n);
 		control__to_role__free_unpacked(m, NULL);
+		if (stop) {
+			say(name, "stop", "");
+			return 0;
+		}
 	}
 }
 
