@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of card/ share: the store behind the applet, its objects and keys. */
+
+#include "base/tlv.h"
+#include "card/card.h"
+#include "ota/concat.h"
+#include "ota/remote.h"
+
+#include <openssl/evp.h>
+
+#define CARD__POINT_LEN	 65 /* 04 X Y */
+#define CARD__SCALAR_LEN 32
+#define CARD__DIGEST_LEN 32
+#define CARD__SIG_LEN	 64  /* r || s */
+#define CARD__SPKI_LEN	 91  /* SubjectPublicKeyInfo of a P-256 key */
+#define CARD__CSR_MAX	 800 /* the largest (attested, 64-octet name) has 570 */
+#define CARD__LABEL_MAX	 40
+
+/* The number of an object within its slot, formats.md section 1. */
+enum card__n {
+	N_SIGN = 0x1,
+	N_DEVICE_CERT = 0x2,
+	N_ASP_CERT = 0x3,
+	N_EPHEMERAL = 0x4,
+	N_PEER = 0x5,
+	N_ROOT = 0x6,
+	N_ISSUING = 0x7,
+	N_ENDPOINT = 0x8,
+	N_ENDPOINT_SIG = 0x9,
+	N_ASP_SIG = 0xa,
+	N_AGREEMENT = 0xb,
+	N_SIGNER = 0xc,
+	N_PAYLOAD = 0xd,
+	N_ATTESTATION = 0xf1, /* card level: the ids themselves */
+	N_ATTESTATION_CERT = 0xf2,
+	N_REGISTRY = 0xf3,
+};
+
+/* What a container is for: the row of `n` in the one table of objects.c. */
+struct card__kind {
+	uint8_t n;
+	bool is_file;
+	bool has_private;
+	bool device_may_use;  /* private operations through APDUs */
+	bool device_may_make; /* GENERATE KEY PAIR or PUT PUBLIC KEY */
+	bool persistent;
+	bool wiped;	   /* by WIPE SLOT */
+	uint8_t functions; /* tag 61 */
+	uint8_t usage;	   /* tag 21 of a file */
+	const char *label; /* of the file or the private key; the slot's number is added */
+	const char *public_label;
+};
+
+/* A key container that holds something. */
+struct card__key {
+	EVP_PKEY *pkey; /* owned; public half only in a peer container */
+	bool blocked;
+	uint8_t point[CARD__POINT_LEN];
+};
+
+struct card__file {
+	uint8_t *bytes; /* owned */
+	size_t len;
+};
+
+/* The one open remote write: a shadow copy that readers do not see. */
+struct card__write {
+	bool open;
+	uint8_t id;
+	uint8_t sha256[CARD__DIGEST_LEN];
+	struct card__file shadow;
+};
+
+/* All that one packet can change, and all that is on disk. */
+struct card__state {
+	uint64_t counter; /* of the last SCP80 packet accepted */
+	uint16_t slots;	  /* bit s: slot s exists */
+	struct card__key *keys[256];
+	struct card__file files[256]; /* bytes NULL: empty */
+	struct card__file transfer;
+	struct card__write write;
+};
+
+struct card {
+	uint8_t iccid[IDENT_ICCID_LEN];
+	bool has_eid;
+	uint8_t eid[IDENT_EID_LEN];
+	struct secret kic, kid;
+	unsigned kvn;
+	char *state_path;
+	struct card_quirks quirks;
+	struct card_aid aids[CARD_AIDS_MAX];
+	size_t aid_count;
+	const struct clock *clock;
+	const struct log *log;
+	struct card__state state;
+	struct concat_join join;
+	uint64_t join_ms; /* of the last part */
+};
+
+/* objects.c: containers */
+/* The kind of the container with this id, when its slot exists (or it is of the card). */
+const struct card__kind *card__container(const struct card *card, uint8_t id);
+unsigned card__slot_of(uint8_t id); /* 0: of the card */
+uint8_t card__id(unsigned slot, uint8_t n);
+bool card__slot_exists(const struct card *card, unsigned slot);
+void card__label(
+	const struct card__kind *kind, uint8_t id, bool is_public, char out[CARD__LABEL_MAX]);
+/* The object with this label: RC_NOT_FOUND. `what` is the label's tag, 73 file, 74 private, 75
+ * public key. */
+enum rc card__by_label(
+	const struct card *card, uint8_t what, struct cur label, uint8_t *id) ATT_MUST_CHECK;
+
+/* state.c */
+void card__state_wipe(struct card__state *state);
+enum rc card__state_write(const struct card *card, struct put *p) ATT_MUST_CHECK;
+enum rc card__state_parse(const struct card *card, const uint8_t *bytes, size_t len,
+	struct card__state *out) ATT_MUST_CHECK;
+enum rc card__load(struct card *card, bool *blank, struct diag *d) ATT_MUST_CHECK;
+void card__key_drop(struct card__state *state, uint8_t id);
+void card__file_drop(struct card__file *file);
+/* Replaces the file's bytes with a copy. RC_NOMEM. */
+enum rc card__file_set(struct card__file *file, const void *bytes, size_t len) ATT_MUST_CHECK;
+/* Bytes in all files, shadow and transfer buffer. */
+size_t card__used(const struct card__state *state);
+
+/* keys.c: P-256, and nothing but P-256 */
+enum rc card__key_generate(struct card__state *state, uint8_t id) ATT_MUST_CHECK;
+enum rc card__key_from_scalar(struct card__state *state, uint8_t id,
+	const uint8_t scalar[CARD__SCALAR_LEN]) ATT_MUST_CHECK;
+enum rc card__key_from_pem(
+	struct card__state *state, uint8_t id, const void *pem, size_t len) ATT_MUST_CHECK;
+enum rc card__key_from_point(
+	struct card__state *state, uint8_t id, const uint8_t point[CARD__POINT_LEN]) ATT_MUST_CHECK;
+enum rc card__key_scalar(const struct card__key *key, uint8_t out[CARD__SCALAR_LEN]) ATT_MUST_CHECK;
+enum rc card__key_sign_digest(const struct card__key *key, const uint8_t digest[CARD__DIGEST_LEN],
+	uint8_t sig[CARD__SIG_LEN]) ATT_MUST_CHECK;
+enum rc card__key_agree(const struct card__key *key, const struct card__key *peer,
+	uint8_t out[CARD__SCALAR_LEN]) ATT_MUST_CHECK;
+void card__key_spki(const struct card__key *key, uint8_t out[CARD__SPKI_LEN]);
+enum rc card__sha256(const void *bytes, size_t len, uint8_t out[CARD__DIGEST_LEN]) ATT_MUST_CHECK;
+
+/* csr.c: PKCS#10 by the slot's key, with the B key and, where F1 exists, the attestation. */
+enum rc card__csr_write(const struct card *card, unsigned slot, struct cur owner_name,
+	const uint8_t nonce[REMOTE_NONCE_LEN], struct put *out) ATT_MUST_CHECK;
+
+/* remote.c: carries out one remote command on the state in memory. */
+uint16_t card__remote(void *card, const struct remote_command *cmd, struct put *data);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "card/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The applet's instructions; `with_data`: cases 3 and 4 only, or never. */
+enum data_rule { DATA_NONE, DATA_NEEDED, DATA_ANY };
+
+static const struct instruction {
+	uint8_t ins;
+	enum selected needs;
+	enum data_rule data;
+	command_fn *run;
+} instructions[] = {
+	{ 0x24, SELECTED_APPLET, DATA_ANY, cmd_put_public_key_init },
+	{ 0xd8, SELECTED_APPLET, DATA_NEEDED, cmd_put_public_key_update },
+	{ 0x2a, SELECTED_APPLET, DATA_ANY, cmd_sign_init },
+	{ 0x2b, SELECTED_APPLET, DATA_NEEDED, cmd_sign_update },
+	{ 0x46, SELECTED_APPLET, DATA_NEEDED, cmd_compute_dh },
+	{ 0x84, SELECTED_APPLET, DATA_NONE, cmd_get_random },
+	{ 0xb0, SELECTED_APPLET, DATA_NEEDED, cmd_read_file },
+	{ 0xb0, SELECTED_ICCID, DATA_NONE, cmd_read_binary },
+	{ 0xb9, SELECTED_APPLET, DATA_NEEDED, cmd_generate_key },
+	{ 0xcb, SELECTED_APPLET, DATA_ANY, cmd_get_data },
+	{ 0xcd, SELECTED_APPLET, DATA_NEEDED, cmd_read_public_key },
+};
+
+enum rc card_session_new(struct card *card, struct card_session **out)
+{
+	struct card_session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return RC_NOMEM;
+	s->card = card;
+	channel__open(card, &s->channels[0]);
+	*out = s;
+	return RC_OK;
+}
+
+void card_session_reset(struct card_session *session)
+{
+	for (size_t i = 0; i < SESSION_CHANNELS; i++)
+		channel__reset(&session->channels[i]);
+	channel__open(session->card, &session->channels[0]);
+}
+
+void card_session_free(struct card_session *session)
+{
+	if (!session)
+		return;
+	for (size_t i = 0; i < SESSION_CHANNELS; i++)
+		channel__reset(&session->channels[i]);
+	free(session);
+}
+
+static uint16_t run_instruction(struct command *cmd)
+{
+	const struct apdu *a = cmd->apdu;
+	bool known = false;
+
+	switch (a->ins) {
+	case 0x70: return cmd_manage_channel(cmd);
+	case 0xa4: return cmd_select(cmd);
+	default: break;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(instructions); i++) {
+		const struct instruction *in = &instructions[i];
+
+		known |= in->ins == a->ins;
+		if (in->ins != a->ins || in->needs != cmd->channel->selected)
+			continue;
+		if ((in->data == DATA_NEEDED && !a->has_data) ||
+			(in->data == DATA_NONE && a->has_data))
+			return SW_LENGTH;
+		return in->run(cmd);
+	}
+	/* A known command without its applet selected is out of order, not unknown. */
+	return known ? SW_CONDITIONS : SW_INS;
+}
+
+/* GET RESPONSE: what a 61xx announced. */
+static uint16_t get_response(struct channel *ch, const struct apdu *a, struct put *out)
+{
+	size_t n = a->has_le && a->le < ch->pending_len ? a->le : ch->pending_len;
+
+	if (a->has_data)
+		return SW_LENGTH;
+	if (ch->pending_len == 0)
+		return SW_CONDITIONS;
+	put_bytes(out, ch->pending, n);
+	ch->pending_len -= n;
+	memmove(ch->pending, ch->pending + n, ch->pending_len);
+	return ch->pending_len > 0 ? (uint16_t)(SW_MORE_BYTES | ch->pending_len) : SW_OK;
+}
+
+/* Where answers to commands with data go by 61xx; GET DATA always answers at once (one client does
+ * not follow it there). */
+static uint16_t chain(const struct card *card, struct channel *ch, const struct apdu *a,
+	struct put *data, uint16_t sw)
+{
+	if (!card->quirks.chain_61xx || sw != SW_OK || !a->has_data || data->len == 0 ||
+		a->ins == 0xcb)
+		return sw;
+	memcpy(ch->pending, data->buf, data->len);
+	ch->pending_len = data->len;
+	data->len = 0;
+	return (uint16_t)(SW_MORE_BYTES | ch->pending_len);
+}
+
+/* The channel that a class byte names. */
+static uint16_t find_channel(struct card_session *s, const struct apdu *a, struct channel **out)
+{
+	struct channel *ch;
+
+	if ((a->cla & 0x40) && a->cla != 0xff)
+		return SW_CHANNEL; /* channels 4-19 */
+	if ((a->cla & 0x7c) != 0)
+		return SW_CLA; /* chaining, secure messaging, reserved */
+	ch = &s->channels[a->cla & 3];
+	if (!ch->open && s->card->quirks.auto_open && a->ins == 0xa4 && a->p1 == 0x04)
+		channel__open(s->card, ch);
+	if (!ch->open)
+		return SW_CHANNEL;
+	*out = ch;
+	return SW_OK;
+}
+
+static uint16_t process(struct card_session *s, const uint8_t *apdu, size_t len, struct put *data)
+{
+	struct card *card = s->card;
+	struct channel *ch = NULL;
+	struct apdu a;
+	uint16_t sw;
+
+	if (len > CARD_APDU_MAX || apdu_parse(apdu, len, card->quirks.surplus_le, &a) != RC_OK)
+		return SW_LENGTH;
+	sw = find_channel(s, &a, &ch);
+	if (sw != SW_OK)
+		return sw;
+	ch->used_ms = card->clock->monotonic_ms(card->clock);
+	if (a.ins == 0xc0)
+		return get_response(ch, &a, data);
+	ch->pending_len = 0;
+	sw = run_instruction(&(struct command){
+		.session = s, .card = card, .channel = ch, .apdu = &a, .out = data });
+	if (sw != SW_OK && sw != SW_MORE)
+		data->len = 0;
+	if (!put_ok(data))
+		return SW_INTERNAL;
+	/* Case 2 with a wrong Le: the right one, so that it can be asked again (ISO 7816-3). */
+	if (sw == SW_OK && !a.has_data && a.has_le && data->len > a.le) {
+		sw = (uint16_t)(SW_WRONG_LE | data->len);
+		data->len = 0;
+	}
+	return chain(card, ch, &a, data, sw);
+}
+
+void card_session_apdu(
+	struct card_session *session, const uint8_t *apdu, size_t len, struct put *response)
+{
+	uint8_t bytes[SESSION_CAP];
+	struct put data = put_init(bytes, sizeof(bytes));
+	uint16_t sw = process(session, apdu, len, &data);
+
+	put_bytes(response, bytes, data.bad ? 0 : data.len);
+	put_u16(response, sw);
+}
