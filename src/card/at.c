@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "card/at.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define APDU_HEX_MAX (2 * CARD_APDU_MAX)
+
+/* +CME ERROR numbers, 3GPP TS 27.007 section 9.2. */
+enum cme {
+	CME_OK = -1,
+	CME_NOT_ALLOWED = 3,
+	CME_NOT_SUPPORTED = 4,
+	CME_NOT_FOUND = 22,
+	CME_PARAMETERS = 50
+};
+
+static void say(struct at_modem *m, const char *text)
+{
+	m->output(m->user, text, strlen(text));
+}
+
+static char upper(char c)
+{
+	return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+static bool is_letter(char c)
+{
+	return upper(c) >= 'A' && upper(c) <= 'Z';
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* +NAME, +NAME=args, +NAME?, +NAME=? */
+static enum rc parse_extended(const char *s, struct at_command *c)
+{
+	size_t n = 0;
+
+	while (is_letter(*s) || is_digit(*s)) {
+		if (n == AT_NAME_MAX)
+			return RC_MALFORMED;
+		c->name[n++] = upper(*s++);
+	}
+	if (n == 0)
+		return RC_MALFORMED;
+	c->args = "";
+	if (*s == '?' && s[1] == '\0') {
+		c->form = AT_READ;
+	} else if (*s == '=' && s[1] == '?' && s[2] == '\0') {
+		c->form = AT_TEST;
+	} else if (*s == '=') {
+		c->form = AT_SET;
+		c->args = s + 1;
+	} else if (*s != '\0') {
+		return RC_MALFORMED;
+	}
+	return RC_OK;
+}
+
+enum rc at_parse(const char *line, struct at_command *out)
+{
+	struct at_command c = { .form = AT_EXECUTE, .args = "" };
+	const char *s = line;
+	enum rc rc = RC_OK;
+
+	while (*s == ' ')
+		s++;
+	if (upper(s[0]) != 'A' || upper(s[1]) != 'T')
+		return RC_MALFORMED;
+	s += 2;
+	if (*s == '+') {
+		rc = parse_extended(s + 1, &c);
+	} else if (*s != '\0') {
+		size_t n = 0;
+
+		if (*s == '&')
+			c.name[n++] = *s++;
+		if (!is_letter(*s))
+			return RC_MALFORMED;
+		c.name[n] = upper(*s);
+		c.args = s + 1;
+		for (s++; *s; s++)
+			if (!is_digit(*s))
+				return RC_MALFORMED;
+	}
+	if (rc == RC_OK)
+		*out = c;
+	return rc;
+}
+
+/* A decimal number, spaces around it, and what follows; -1 when there is none or it is large. */
+static int take_number(const char **s)
+{
+	int v = 0, digits = 0;
+
+	while (**s == ' ')
+		(*s)++;
+	for (; is_digit(**s); (*s)++) {
+		v = v * 10 + (**s - '0');
+		if (++digits > 4)
+			return -1;
+	}
+	while (**s == ' ')
+		(*s)++;
+	return digits ? v : -1;
+}
+
+static bool take_comma(const char **s)
+{
+	while (**s == ' ')
+		(*s)++;
+	if (**s != ',')
+		return false;
+	(*s)++;
+	return true;
+}
+
+/* Hex digits to the end of the line, with or without quotes. */
+static enum rc take_hex(const char *s, uint8_t *out, size_t cap, size_t *len)
+{
+	char hex[APDU_HEX_MAX + 1];
+	bool quoted;
+	size_t n = 0;
+
+	while (*s == ' ')
+		s++;
+	quoted = *s == '"';
+	if (quoted)
+		s++;
+	while (*s && *s != '"' && *s != ' ') {
+		if (n == APDU_HEX_MAX)
+			return RC_TOO_LARGE;
+		hex[n++] = *s++;
+	}
+	hex[n] = '\0';
+	if (quoted && *s++ != '"')
+		return RC_MALFORMED;
+	while (*s == ' ')
+		s++;
+	if (*s != '\0')
+		return RC_MALFORMED;
+	return hex_read_upto(hex, out, cap, len);
+}
+
+/* Runs an APDU and answers `+NAME: <n>,"<HEX>"`. */
+static void exchange(struct at_modem *m, const char *name, const uint8_t *apdu, size_t len)
+{
+	uint8_t resp[CARD_RESPONSE_MAX];
+	char hex[2 * CARD_RESPONSE_MAX + 1], line[2 * CARD_RESPONSE_MAX + 64];
+	struct put p = put_init(resp, sizeof(resp));
+
+	card_session_apdu(m->session, apdu, len, &p);
+	hex_write(resp, p.len, hex);
+	for (char *c = hex; *c; c++)
+		*c = upper(*c);
+	if (str_format(line, sizeof(line), "\r\n+%s: %zu,\"%s\"\r\n", name, 2 * p.len, hex) ==
+		RC_OK)
+		say(m, line);
+}
+
+static enum cme do_csim(struct at_modem *m, const struct at_command *c)
+{
+	uint8_t apdu[CARD_APDU_MAX];
+	const char *s = c->args;
+	size_t len = 0;
+	int n;
+
+	if (c->form == AT_TEST)
+		return CME_OK;
+	if (c->form != AT_SET)
+		return CME_NOT_SUPPORTED;
+	n = take_number(&s);
+	if (n < 0 || !take_comma(&s) || take_hex(s, apdu, sizeof(apdu), &len) != RC_OK ||
+		(size_t)n != 2 * len)
+		return CME_PARAMETERS;
+	exchange(m, "CSIM", apdu, len);
+	return CME_OK;
+}
+
+static uint16_t status_of(struct at_modem *m, const uint8_t *apdu, size_t len, uint8_t *first)
+{
+	uint8_t resp[CARD_RESPONSE_MAX];
+	struct put p = put_init(resp, sizeof(resp));
+
+	card_session_apdu(m->session, apdu, len, &p);
+	if (p.len < 2)
+		return 0;
+	*first = resp[0];
+	return (uint16_t)(resp[p.len - 2] << 8 | resp[p.len - 1]);
+}
+
+/* Opens a channel and selects an application on it; the session's number is the channel's. */
+static enum cme do_ccho(struct at_modem *m, const struct at_command *c)
+{
+	uint8_t apdu[5 + CARD_AID_MAX] = { 0x00, 0x70, 0x00, 0x00, 0x01 };
+	uint8_t channel = 0, ignored;
+	size_t len = 0;
+	char line[32];
+
+	if (c->form == AT_TEST)
+		return CME_OK;
+	if (c->form != AT_SET || take_hex(c->args, apdu + 5, CARD_AID_MAX, &len) != RC_OK ||
+		len == 0)
+		return CME_PARAMETERS;
+	if (status_of(m, apdu, 5, &channel) != 0x9000)
+		return CME_NOT_ALLOWED;
+	memcpy(apdu, (const uint8_t[]){ channel, 0xa4, 0x04, 0x00, (uint8_t)len }, 5);
+	if (status_of(m, apdu, 5 + len, &ignored) != 0x9000) {
+		(void)status_of(
+			m, (const uint8_t[]){ 0x00, 0x70, 0x80, channel, 0x00 }, 5, &ignored);
+		return CME_NOT_FOUND;
+	}
+	if (str_format(line, sizeof(line), "\r\n+CCHO: %u\r\n", channel) == RC_OK)
+		say(m, line);
+	return CME_OK;
+}
+
+static enum cme do_cgla(struct at_modem *m, const struct at_command *c)
+{
+	uint8_t apdu[CARD_APDU_MAX];
+	const char *s = c->args;
+	size_t len = 0;
+	int channel, n;
+
+	if (c->form == AT_TEST)
+		return CME_OK;
+	if (c->form != AT_SET)
+		return CME_NOT_SUPPORTED;
+	channel = take_number(&s);
+	if (channel < 1 || channel > 3 || !take_comma(&s))
+		return CME_PARAMETERS;
+	n = take_number(&s);
+	if (n < 0 || !take_comma(&s) || take_hex(s, apdu, sizeof(apdu), &len) != RC_OK ||
+		(size_t)n != 2 * len || len == 0)
+		return CME_PARAMETERS;
+	apdu[0] = (uint8_t)((apdu[0] & 0xfc) | channel);
+	exchange(m, "CGLA", apdu, len);
+	return CME_OK;
+}
+
+static enum cme do_cchc(struct at_modem *m, const struct at_command *c)
+{
+	const char *s = c->args;
+	uint8_t ignored;
+	int channel;
+
+	if (c->form == AT_TEST)
+		return CME_OK;
+	if (c->form != AT_SET)
+		return CME_NOT_SUPPORTED;
+	channel = take_number(&s);
+	if (channel < 1 || channel > 3 || *s != '\0')
+		return CME_PARAMETERS;
+	if (status_of(m, (const uint8_t[]){ 0x00, 0x70, 0x80, (uint8_t)channel, 0x00 }, 5,
+		    &ignored) != 0x9000)
+		return CME_NOT_FOUND;
+	return CME_OK;
+}
+
+static enum cme do_iccid(struct at_modem *m, const struct at_command *c)
+{
+	char line[64], iccid[IDENT_ICCID_TEXT];
+
+	if (c->form == AT_SET)
+		return CME_NOT_SUPPORTED;
+	memcpy(iccid, m->iccid, sizeof(iccid));
+	for (char *p = iccid; *p; p++)
+		*p = upper(*p);
+	if (c->form != AT_TEST &&
+		str_format(line, sizeof(line), "\r\n+%s: %s\r\n", c->name, iccid) == RC_OK)
+		say(m, line);
+	return CME_OK;
+}
+
+static enum cme do_imsi(struct at_modem *m, const struct at_command *c)
+{
+	char line[32];
+
+	if (c->form == AT_EXECUTE && str_format(line, sizeof(line), "\r\n%s\r\n", m->imsi) == RC_OK)
+		say(m, line);
+	return c->form == AT_EXECUTE || c->form == AT_TEST ? CME_OK : CME_NOT_SUPPORTED;
+}
+
+static enum cme do_text(struct at_modem *m, const struct at_command *c)
+{
+	static const struct {
+		const char *name;
+		const char *text;
+	} texts[] = { { "CGMI", "attestry" }, { "CGMM", "attestry-sim" }, { "CGMR", "1" },
+		{ "I", "attestry-sim" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts) && c->form == AT_EXECUTE; i++)
+		if (strcmp(c->name, texts[i].name) == 0) {
+			say(m, "\r\n");
+			say(m, texts[i].text);
+			say(m, "\r\n");
+		}
+	return CME_OK;
+}
+
+static enum cme do_pin(struct at_modem *m, const struct at_command *c)
+{
+	if (c->form != AT_READ)
+		return CME_NOT_ALLOWED;
+	say(m, "\r\n+CPIN: READY\r\n");
+	return CME_OK;
+}
+
+static enum cme do_cmee(struct at_modem *m, const struct at_command *c)
+{
+	if (c->form == AT_READ)
+		say(m, m->cme ? "\r\n+CMEE: 1\r\n" : "\r\n+CMEE: 0\r\n");
+	if (c->form == AT_SET)
+		m->cme = c->args[0] == '1' || c->args[0] == '2';
+	return CME_OK;
+}
+
+static enum cme do_echo(struct at_modem *m, const struct at_command *c)
+{
+	m->echo = c->args[0] == '1';
+	return CME_OK;
+}
+
+/* Z and &F: back to how the line was at first. The card keeps its power. */
+static enum cme do_reset(struct at_modem *m, const struct at_command *c)
+{
+	(void)c;
+	m->echo = false;
+	m->cme = false;
+	return CME_OK;
+}
+
+static enum cme do_nothing(struct at_modem *m, const struct at_command *c)
+{
+	(void)m;
+	(void)c;
+	return CME_OK;
+}
+
+static const struct {
+	const char *name;
+	enum cme (*run)(struct at_modem *m, const struct at_command *c);
+} commands[] = {
+	{ "", do_nothing },
+	{ "E", do_echo },
+	{ "I", do_text },
+	{ "Z", do_reset },
+	{ "&F", do_reset },
+	{ "CSIM", do_csim },
+	{ "CCHO", do_ccho },
+	{ "CGLA", do_cgla },
+	{ "CCHC", do_cchc },
+	{ "CCID", do_iccid },
+	{ "ICCID", do_iccid },
+	{ "QCCID", do_iccid },
+	{ "CIMI", do_imsi },
+	{ "CGMI", do_text },
+	{ "CGMM", do_text },
+	{ "CGMR", do_text },
+	{ "CMEE", do_cmee },
+	{ "CPIN", do_pin },
+};
+
+static enum cme run_line(struct at_modem *m)
+{
+	struct at_command c;
+
+	if (m->overlong || at_parse(m->line, &c) != RC_OK)
+		return CME_PARAMETERS;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(c.name, commands[i].name) == 0)
+			return commands[i].run(m, &c);
+	return CME_NOT_SUPPORTED;
+}
+
+static void end_line(struct at_modem *m)
+{
+	enum cme cme;
+	char line[32];
+
+	if (m->len == 0 && !m->overlong)
+		return;
+	m->line[m->len] = '\0';
+	cme = run_line(m);
+	if (cme == CME_OK)
+		say(m, "\r\nOK\r\n");
+	else if (m->cme && str_format(line, sizeof(line), "\r\n+CME ERROR: %d\r\n", cme) == RC_OK)
+		say(m, line);
+	else
+		say(m, "\r\nERROR\r\n");
+	m->len = 0;
+	m->overlong = false;
+	mem_wipe(m->line, sizeof(m->line));
+}
+
+enum rc at_init(struct at_modem *modem, const struct card *card, struct card_session *session,
+	const char *imsi, at_output_fn *output, void *user)
+{
+	enum rc rc;
+
+	memset(modem, 0, sizeof(*modem));
+	modem->session = session;
+	modem->output = output;
+	modem->user = user;
+	rc = ident_iccid_write(card_iccid(card), modem->iccid);
+	if (rc != RC_OK)
+		return rc;
+	if (imsi)
+		return str_copy(modem->imsi, sizeof(modem->imsi), imsi);
+	return str_format(modem->imsi, sizeof(modem->imsi), "00101%.10s", modem->iccid + 9);
+}
+
+void at_input(struct at_modem *modem, const uint8_t *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		char c = (char)bytes[i];
+
+		if (modem->echo)
+			modem->output(modem->user, &c, 1);
+		if (c == '\r' || c == '\n') {
+			end_line(modem);
+		} else if (c == '\b' || c == 0x7f) {
+			modem->len -= modem->len > 0;
+		} else if (modem->len == AT_LINE_MAX) {
+			modem->overlong = true;
+		} else {
+			/* A NUL would hide the rest of the line from the parser. */
+			modem->line[modem->len++] = c ? c : ' ';
+		}
+	}
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What stands between cards and the world in the simulator, on one event loop: a modem on a
+ * pseudo-terminal, a socket for raw APDUs, a socket for short messages. Each answers garbage with
+ * an error or a closed connection, and holds a bounded number of bytes for a peer that does not
+ * read. */
+
+#include "card/card.h"
+
+#include <event2/event.h>
+
+/* One card on the event loop. */
+struct front_modem;
+struct front_socket;
+struct front_sms;
+
+/* A pty whose slave is reached by the symbolic link `path` (replaced when it is one already;
+ * RC_EXISTS when it is something else). */
+enum rc front_modem_new(struct event_base *base, struct card *card, const char *path,
+	const char *imsi, const struct log *log, struct front_modem **out,
+	struct diag *d) ATT_MUST_CHECK;
+void front_modem_free(struct front_modem *modem);
+
+/* A unix stream socket: u16 length | APDU in, u16 length | response out; every connection has its
+ * own logical channels. */
+enum rc front_socket_new(struct event_base *base, struct card *card, const char *path,
+	const struct log *log, struct front_socket **out, struct diag *d) ATT_MUST_CHECK;
+void front_socket_free(struct front_socket *s);
+
+/* The operator's side: frames of ota/smslink.h, for all cards. `cards` is borrowed. */
+enum rc front_sms_new(struct event_base *base, struct card *const *cards, size_t count,
+	const char *path, const struct log *log, struct front_sms **out,
+	struct diag *d) ATT_MUST_CHECK;
+void front_sms_free(struct front_sms *s);
+
+/* A listening unix socket at `path`, 0600, in place of a stale one. RC_EXISTS: something else is
+ * there. The descriptor is non-blocking. */
+enum rc front__listen(const char *path, int *fd, struct diag *d) ATT_MUST_CHECK;

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "card/sim.h"
+
+#include "base/file.h"
+#include "base/str.h"
+#include "card/card.h"
+#include "card/front.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define CONFIG_MAX (16u << 20)
+#define SIMS_MAX   10000
+
+struct sim {
+	struct event_base *base;
+	const struct clock *clock;
+	const struct log *log;
+	size_t count;
+	struct card **cards;
+	struct front_modem **modems;
+	struct front_socket **sockets;
+	struct front_sms *sms;
+};
+
+static const char *text_of(json_t *object, const char *name)
+{
+	return json_string_value(json_object_get(object, name));
+}
+
+static enum rc wants(struct diag *d, const char *name, const char *what)
+{
+	return diag_set(d, RC_RANGE, "%s: %s", name, what);
+}
+
+/* Whatever is written that nobody reads is a mistake. */
+static enum rc known_only(json_t *object, const char *const *names, size_t count, struct diag *d)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(object, key, value)
+	{
+		bool known = false;
+
+		for (size_t i = 0; i < count; i++)
+			known |= strcmp(key, names[i]) == 0;
+		if (!known)
+			return wants(d, key, "no such setting");
+	}
+	return RC_OK;
+}
+
+static enum rc read_quirks(json_t *object, struct card_quirks *quirks, struct diag *d)
+{
+	const char *preset = text_of(object, "preset"), *key;
+	json_t *value;
+
+	if (preset && card_quirks_preset(quirks, preset) != RC_OK)
+		return wants(d, "preset", "devkit or strict");
+	json_object_foreach(json_object_get(object, "quirks"), key,
+		value) if (!json_is_boolean(value) ||
+			   card_quirks_set(quirks, key, json_is_true(value)) !=
+				   RC_OK) return wants(d, key,
+		"no such quirk, or not true or false");
+	return RC_OK;
+}
+
+static enum rc read_aids(json_t *object, struct card_opts *opts, struct diag *d)
+{
+	json_t *aids = json_object_get(object, "aids"), *value;
+	size_t i;
+
+	json_array_foreach(aids, i, value)
+	{
+		struct card_aid *a = &opts->aids[opts->aid_count];
+		const char *hex = json_string_value(value);
+
+		if (opts->aid_count == CARD_AIDS_MAX || !hex ||
+			hex_read_upto(hex, a->bytes, sizeof(a->bytes), &a->len) != RC_OK ||
+			a->len < 5)
+			return wants(d, "aids", "at most 8 of 5 to 16 bytes in hex");
+		opts->aid_count++;
+	}
+	return RC_OK;
+}
+
+/* Identity, keys and manners of one card; the key bytes go to `kic` and `kid`. */
+static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP80_KEY_LEN],
+	uint8_t kid[SCP80_KEY_LEN], struct diag *d)
+{
+	static const char *const names[] = { "iccid", "eid", "kic", "kid", "kvn", "modem", "socket",
+		"imsi", "preset", "quirks", "aids", "files" };
+	const char *iccid = text_of(object, "iccid"), *eid = text_of(object, "eid");
+	const char *kic_hex = text_of(object, "kic"), *kid_hex = text_of(object, "kid");
+	json_int_t kvn = json_integer_value(json_object_get(object, "kvn"));
+	enum rc rc = known_only(object, names, ARRAY_LEN(names), d);
+
+	if (rc != RC_OK)
+		return rc;
+	if (!iccid || ident_iccid_read(iccid, opts->iccid) != RC_OK)
+		return wants(d, "iccid", "19 digits and f, or 20 digits");
+	if (eid && ident_eid_read(eid, opts->eid) != RC_OK)
+		return wants(d, "eid", "32 digits with their check digits");
+	opts->has_eid = eid != NULL;
+	if (!kic_hex || !kid_hex || hex_read(kic_hex, kic, SCP80_KEY_LEN) != RC_OK ||
+		hex_read(kid_hex, kid, SCP80_KEY_LEN) != RC_OK)
+		return wants(d, "kic, kid", "32 hex digits each");
+	if (kvn < 1 || kvn > 15)
+		return wants(d, "kvn", "1 to 15");
+	opts->keys = (struct scp80_keys){ .kvn = (unsigned)kvn, .kic = kic, .kid = kid };
+	rc = read_quirks(object, &opts->quirks, d);
+	return rc == RC_OK ? read_aids(object, opts, d) : rc;
+}
+
+static enum rc personalise_one(
+	struct card *card, const char *id_hex, const char *path, struct diag *d)
+{
+	uint8_t id, *bytes = NULL;
+	size_t len = 0;
+	enum rc rc;
+
+	if (hex_read(id_hex, &id, 1) != RC_OK)
+		return wants(d, id_hex, "a file's id is two hex digits");
+	rc = file_read(path, CARD_FILE_MAX, &bytes, &len, d);
+	if (rc != RC_OK)
+		return rc;
+	if (id == CARD_ID_ATTESTATION)
+		rc = card_personalise_attestation(card, bytes, len);
+	else
+		rc = card_personalise_file(card, id, bytes, len);
+	mem_wipe(bytes, len);
+	free(bytes);
+	if (rc != RC_OK)
+		return diag_set(
+			d, rc, "files: %s: %s cannot go there: %s", id_hex, path, rc_text(rc));
+	return RC_OK;
+}
+
+static enum rc personalise(struct card *card, json_t *object, struct diag *d)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(json_object_get(object, "files"), key, value)
+	{
+		const char *path = json_string_value(value);
+		enum rc rc = path ? personalise_one(card, key, path, d) : wants(d, key, "a path");
+
+		if (rc != RC_OK)
+			return rc;
+	}
+	return card_save(card, d);
+}
+
+static enum rc open_fronts(struct sim *sim, size_t i, json_t *object, struct diag *d)
+{
+	const char *modem = text_of(object, "modem"), *socket = text_of(object, "socket");
+	const char *imsi = text_of(object, "imsi");
+	enum rc rc = RC_OK;
+
+	if (modem)
+		rc = front_modem_new(
+			sim->base, sim->cards[i], modem, imsi, sim->log, &sim->modems[i], d);
+	if (rc == RC_OK && socket)
+		rc = front_socket_new(
+			sim->base, sim->cards[i], socket, sim->log, &sim->sockets[i], d);
+	return rc;
+}
+
+static enum rc add_card(struct sim *sim, json_t *object, const char *state_dir,
+	const struct card_quirks *quirks, struct diag *d)
+{
+	struct card_opts opts = { .quirks = *quirks, .clock = sim->clock, .log = sim->log };
+	uint8_t kic[SCP80_KEY_LEN] = { 0 }, kid[SCP80_KEY_LEN] = { 0 };
+	char path[PATH_MAX], iccid[IDENT_ICCID_TEXT];
+	size_t i = sim->count;
+	bool blank = false;
+	enum rc rc = read_card(object, &opts, kic, kid, d);
+
+	for (size_t k = 0; rc == RC_OK && k < i; k++)
+		if (memcmp(card_iccid(sim->cards[k]), opts.iccid, IDENT_ICCID_LEN) == 0)
+			rc = diag_set(d, RC_EXISTS, "iccid: the same card twice");
+	if (rc == RC_OK)
+		rc = ident_iccid_write(opts.iccid, iccid);
+	if (rc == RC_OK)
+		rc = str_format(path, sizeof(path), "%s/%s.card", state_dir, iccid);
+	opts.state_path = path;
+	if (rc == RC_OK)
+		rc = card_new(&opts, &sim->cards[i], &blank, d);
+	mem_wipe(kic, sizeof(kic));
+	mem_wipe(kid, sizeof(kid));
+	if (rc != RC_OK)
+		return rc;
+	sim->count++;
+	log_write(sim->log, LOG_INFO, "card iccid=%s state=%s", iccid, blank ? "new" : "kept");
+	if (blank)
+		rc = personalise(sim->cards[i], object, d);
+	return rc == RC_OK ? open_fronts(sim, i, object, d) : rc;
+}
+
+static enum rc load_config(const char *path, json_t **out, struct diag *d)
+{
+	struct secret bytes = { 0 };
+	json_error_t error;
+	enum rc rc = secret_read_file(&bytes, path, CONFIG_MAX);
+
+	if (rc == RC_DENIED)
+		return diag_set(
+			d, rc, "%s: holds keys and is accessible to others (chmod 600)", path);
+	if (rc != RC_OK)
+		return diag_set(d, rc, "%s: %s", path, rc_text(rc));
+	*out = json_loadb((const char *)bytes.bytes, bytes.len, JSON_REJECT_DUPLICATES, &error);
+	secret_free(&bytes);
+	if (!*out)
+		/* jansson's text quotes the input, which may be a key. */
+		return diag_set(
+			d, RC_MALFORMED, "%s:%d:%d: not JSON", path, error.line, error.column);
+	return RC_OK;
+}
+
+static enum rc set_up(struct sim *sim, json_t *root, struct diag *d)
+{
+	static const char *const names[] = { "state", "sms", "preset", "quirks", "sims" };
+	json_t *sims = json_object_get(root, "sims"), *object;
+	const char *state = text_of(root, "state"), *sms = text_of(root, "sms");
+	struct card_quirks quirks;
+	size_t n = json_array_size(sims), i;
+	enum rc rc = known_only(root, names, ARRAY_LEN(names), d);
+
+	if (rc == RC_OK)
+		rc = card_quirks_preset(&quirks, "devkit");
+	if (rc == RC_OK)
+		rc = read_quirks(root, &quirks, d);
+	if (rc != RC_OK)
+		return rc;
+	if (!state || n == 0 || n > SIMS_MAX)
+		return wants(d, "state, sims", "a folder, and at least one card");
+	if (mkdir(state, 0700) != 0 && errno != EEXIST)
+		return diag_errno(d, RC_IO, "%s", state);
+	sim->cards = calloc(n, sizeof(struct card *));
+	sim->modems = calloc(n, sizeof(struct front_modem *));
+	sim->sockets = calloc(n, sizeof(struct front_socket *));
+	if (!sim->cards || !sim->modems || !sim->sockets)
+		return RC_NOMEM;
+	json_array_foreach(sims, i, object)
+	{
+		rc = add_card(sim, object, state, &quirks, d);
+		if (rc != RC_OK) {
+			char where[32];
+
+			if (str_format(where, sizeof(where), "sims[%zu]", i) == RC_OK)
+				diag_prefix(d, where);
+			return rc;
+		}
+	}
+	if (sms)
+		rc = front_sms_new(sim->base, sim->cards, sim->count, sms, sim->log, &sim->sms, d);
+	return rc;
+}
+
+enum rc sim_new(struct event_base *base, const char *config_path, const struct clock *clock,
+	const struct log *log, struct sim **out, struct diag *d)
+{
+	struct sim *sim = calloc(1, sizeof(*sim));
+	json_t *root = NULL;
+	enum rc rc;
+
+	if (!sim)
+		return RC_NOMEM;
+	sim->base = base;
+	sim->clock = clock;
+	sim->log = log;
+	rc = load_config(config_path, &root, d);
+	if (rc == RC_OK)
+		rc = set_up(sim, root, d);
+	json_decref(root);
+	if (rc != RC_OK) {
+		sim_free(sim);
+		return rc;
+	}
+	*out = sim;
+	return RC_OK;
+}
+
+void sim_free(struct sim *sim)
+{
+	if (!sim)
+		return;
+	front_sms_free(sim->sms);
+	for (size_t i = 0; i < sim->count; i++) {
+		front_modem_free(sim->modems[i]);
+		front_socket_free(sim->sockets[i]);
+		card_free(sim->cards[i]);
+	}
+	free(sim->cards);
+	free(sim->modems);
+	free(sim->sockets);
+	free(sim);
+}
+
+size_t sim_cards(const struct sim *sim)
+{
+	return sim->count;
+}
