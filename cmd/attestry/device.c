@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attestry device: SIMs and the things they sit in. */
+#include "cli.h"
+
+#include <string.h>
+
+static const struct out_col device_cols[] = {
+	{ "iccid", "ICCID", OUT_TEXT },
+	{ "eid", "EID", OUT_TEXT },
+	{ "imei", "IMEI", OUT_TEXT },
+	{ "owner", "owner", OUT_TEXT },
+	{ "mno", "operator", OUT_TEXT },
+	{ "locked", "locked", OUT_BOOL },
+	{ "stolen", "stolen", OUT_BOOL },
+	{ "broken", "broken", OUT_BOOL },
+	{ "profiles", "profiles", OUT_LIST },
+	{ "consents", "consents", OUT_LIST },
+	{ "id", "id", OUT_TEXT },
+	{ 0 },
+};
+static const struct out_col device_table[] = {
+	{ "iccid", "ICCID", OUT_TEXT },
+	{ "eid", "EID", OUT_TEXT },
+	{ "owner", "owner", OUT_TEXT },
+	{ "mno", "operator", OUT_TEXT },
+	{ "locked", "locked", OUT_BOOL },
+	{ "stolen", "stolen", OUT_BOOL },
+	{ "profiles", "profiles", OUT_LIST },
+	{ 0 },
+};
+
+static int run_show(struct cli *cli)
+{
+	json_t *answer = NULL;
+	char iccid[32];
+	int code = cli_iccid(cli->args[0], iccid);
+
+	if (code == EXIT_DONE)
+		code = cli_call(cli, "GET", NULL, &answer, "/v1/devices/%s", iccid);
+	if (code == EXIT_DONE)
+		out_object(cli, answer, "device", device_cols);
+	json_decref(answer);
+	return code;
+}
+
+static int run_list(struct cli *cli)
+{
+	json_t *answer = NULL;
+	int code = cli_call_list(cli, "/v1/devices", "devices", &answer);
+
+	if (code == EXIT_DONE)
+		out_list(cli, answer, "devices", device_table);
+	json_decref(answer);
+	return code;
+}
+
+static int set_flag(struct cli *cli, json_t *body, const char *name)
+{
+	const char *value = cli_opt(cli, name);
+
+	if (!value)
+		return EXIT_DONE;
+	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+		return cli_usage(cli, "--%s: must be yes or no", name);
+	json_object_set_new(body, name, json_boolean(*value == 'y'));
+	return EXIT_DONE;
+}
+
+static void set_text(json_t *body, const char *member, const char *value)
+{
+	if (value)
+		json_object_set_new(body, member, json_string(value));
+}
+
+static int run_set(struct cli *cli)
+{
+	json_t *body = json_object(), *answer = NULL;
+	char iccid[32];
+	int code = cli_iccid(cli->args[0], iccid);
+
+	set_text(body, "owner", cli_opt(cli, "owner"));
+	set_text(body, "add_consent", cli_opt(cli, "consent"));
+	set_text(body, "rem_consent", cli_opt(cli, "withdraw-consent"));
+	if (code == EXIT_DONE)
+		code = set_flag(cli, body, "locked");
+	if (code == EXIT_DONE)
+		code = set_flag(cli, body, "stolen");
+	if (code == EXIT_DONE)
+		code = set_flag(cli, body, "broken");
+	if (code == EXIT_DONE && !json_object_size(body))
+		code = cli_usage(cli, "what is to be set?");
+	if (code == EXIT_DONE)
+		code = cli_call(cli, "PATCH", json_incref(body), &answer, "/v1/devices/%s", iccid);
+	if (code == EXIT_DONE)
+		out_object(cli, answer, "device", device_cols);
+	json_decref(body);
+	json_decref(answer);
+	return code;
+}
+
+const struct cmd device_cmds[] = {
+	{ "device", "show", "ICCID", 1, 1, "mno", 0, run_show, "show a device",
+		"attestry device show 8912230200031010008F --lab /tmp/lab", { { 0 } } },
+	{ "device", "list", "", 0, 0, "mno", 0, run_list, "list devices",
+		"attestry device list --lab /tmp/lab --as gatineau", { { 0 } } },
+	{ "device", "set", "ICCID", 1, 1, "gatineau", 0, run_set,
+		"owner, locks, flags and consents of a device",
+		"attestry device set 8912230200031010008F --stolen yes --lab /tmp/lab",
+		{ { "owner", "PARTY", "the new owner" },
+			{ "locked", "yes|no", "nobody transfers a locked device's profiles" },
+			{ "stolen", "yes|no", "turned off until it is found" },
+			{ "broken", "yes|no", "out of order" },
+			{ "consent", "ASP", "this provider may register without claim code" },
+			{ "withdraw-consent", "ASP", "and this one no longer" } } },
+	{ 0 },
+};

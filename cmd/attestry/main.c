@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attestry: the one command for people. */
+#include "cli.h"
+
+const struct cmd *const cli_nouns[] = {
+	init_cmds,
+	party_cmds,
+	service_cmds,
+	inventory_cmds,
+	device_cmds,
+	profile_cmds,
+	job_cmds,
+	poll_cmds,
+	registry_cmds,
+	zone_cmds,
+	audit_cmds,
+	payload_cmds,
+	verify_cmds,
+	lab_cmds,
+	NULL,
+};
+
+int main(int argc, char **argv)
+{
+	return cli_main(argc, argv);
+}
