@@ -80,8 +80,10 @@ void cli_help_cmd(FILE *to, const struct cmd *cmd)
 
 static void manual_cmd(FILE *to, const struct cmd *c)
 {
-	fprintf(to, ".It Nm Cm %s%s%s%s%s\n%s.\n", c->noun, c->verb ? " " : "",
-		c->verb ? c->verb : "", *c->args ? " Ar " : "", c->args, c->help);
+	bool stop = c->help[strlen(c->help) - 1] == '.';
+
+	fprintf(to, ".It Cm %s%s%s%s%s\n%s%s\n", c->noun, c->verb ? " " : "",
+		c->verb ? c->verb : "", *c->args ? " Ar " : "", c->args, c->help, stop ? "" : ".");
 	if (c->opts[0].name)
 		fputs(".Bl -tag -width Ds -compact\n", to);
 	for (const struct cli_opt *o = c->opts; o->name; o++)
