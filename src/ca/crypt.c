@@ -180,6 +180,16 @@ enum rc ca_sha256(struct ca_crypt *x, const void *bytes, size_t len, uint8_t out
 	return RC_OK;
 }
 
+enum rc ca_point_sha256(
+	struct ca_crypt *x, const uint8_t point[CA_POINT_LEN], uint8_t out[CA_SHA256_LEN])
+{
+	uint8_t spki[CA_SPKI_LEN];
+
+	memcpy(spki, ca_spki_prefix, CA_SPKI_PREFIX_LEN);
+	memcpy(spki + CA_SPKI_PREFIX_LEN, point, CA_POINT_LEN);
+	return ca_sha256(x, spki, sizeof(spki), out);
+}
+
 bool ca_point_ok(struct ca_crypt *x, const uint8_t point[CA_POINT_LEN])
 {
 	/* EC_POINT_oct2point checks the equation; with cofactor 1 that is all (SP 800-56A). */

@@ -44,6 +44,9 @@ void ca_crypt_free(struct ca_crypt *x);
 
 enum rc ca_sha256(struct ca_crypt *x, const void *bytes, size_t len,
 	uint8_t out[CA_SHA256_LEN]) ATT_MUST_CHECK;
+/* SHA-256 of the SubjectPublicKeyInfo of a point: how keys are named everywhere. */
+enum rc ca_point_sha256(struct ca_crypt *x, const uint8_t point[CA_POINT_LEN],
+	uint8_t out[CA_SHA256_LEN]) ATT_MUST_CHECK;
 /* RC_SIGNATURE when it does not verify, RC_RANGE when the point is not on the curve. */
 enum rc ca_verify(struct ca_crypt *x, const uint8_t point[CA_POINT_LEN],
 	const uint8_t digest[CA_SHA256_LEN], const uint8_t *sig, size_t sig_len) ATT_MUST_CHECK;

@@ -101,6 +101,17 @@ static enum rc issue(struct ca_crypt *x, const struct ca_authority *ca,
 	return RC_OK;
 }
 
+static enum rc take_b_key(struct ca_crypt *x, const struct ca_authority *ca, const uint8_t *point,
+	const char *name, struct ca_issued_cert *out, struct diag *d)
+{
+	enum rc rc = ca_point_sha256(x, point, out->entry.b_sha256);
+
+	memcpy(out->b_point, point, CA_POINT_LEN);
+	if (rc == RC_OK && ca->issued)
+		rc = ca_issued_bind_b(ca->issued, out->entry.b_sha256, name, d);
+	return rc;
+}
+
 enum rc ca_issue_device(struct ca_crypt *x, const struct ca_authority *ca,
 	const struct ca_device_order *order, int64_t now, struct ca_issued_cert *out,
 	struct diag *d)
@@ -124,13 +135,13 @@ enum rc ca_issue_device(struct ca_crypt *x, const struct ca_authority *ca,
 		.not_after = order->not_after,
 		.spki = csr.spki,
 	};
-	rc = issue(x, ca, order->devkit ? &ca->devkit : &ca->issuing, &spec, now, out, d);
-	if (rc != RC_OK)
-		return rc;
+	memset(out->entry.b_sha256, 0, sizeof(out->entry.b_sha256));
 	out->has_b = csr.b_point != NULL;
 	if (out->has_b)
-		memcpy(out->b_point, csr.b_point, CA_POINT_LEN);
-	return RC_OK;
+		rc = take_b_key(x, ca, csr.b_point, order->owner_name, out, d);
+	if (rc != RC_OK)
+		return rc;
+	return issue(x, ca, order->devkit ? &ca->devkit : &ca->issuing, &spec, now, out, d);
 }
 
 enum rc ca_issue_party(struct ca_crypt *x, const struct ca_authority *ca, const uint8_t *csr_der,
@@ -151,5 +162,6 @@ enum rc ca_issue_party(struct ca_crypt *x, const struct ca_authority *ca, const 
 		return rc;
 	spec.spki = csr.spki;
 	out->has_b = false;
+	memset(out->entry.b_sha256, 0, sizeof(out->entry.b_sha256));
 	return issue(x, ca, &ca->party, &spec, now, out, d);
 }

@@ -16,7 +16,7 @@
 static const char magic[16] ATT_NONSTRING = "attestry-issued1";
 
 #define CHAIN_LEN  16
-#define BODY_FIXED (1 + 8 + 8 + CA_SERIAL_LEN + CA_SHA256_LEN + CA_SHA256_LEN + 1)
+#define BODY_FIXED (1 + 8 + 8 + CA_SERIAL_LEN + 3 * CA_SHA256_LEN + 1)
 #define BODY_MAX   (BODY_FIXED + CA_NAME_MAX)
 #define RECORD_MAX (2 + BODY_MAX + CHAIN_LEN)
 #define TABLE_MIN  1024 /* slots, a power of two */
@@ -76,32 +76,40 @@ static enum rc grow(struct ca_issued *log)
 	return RC_OK;
 }
 
-/* Names of devices and of everything else are kept apart by the first octet. */
-static enum rc name_hash(
-	struct ca_crypt *x, enum ca_profile profile, const char *name, size_t len, uint8_t out[32])
+/* One key, one name, within a class: a device and a party do not meet by having the same text. */
+enum class { CLASS_DEVICE = 'd', CLASS_B_KEY = 'b', CLASS_OTHER = '0' /* plus the profile */ };
+
+static int class_of(enum ca_profile profile)
 {
 	bool device = profile == CA_DEVICE || profile == CA_DEVICE_DEVKIT;
+
+	return device ? CLASS_DEVICE : CLASS_OTHER + (int)profile;
+}
+
+static enum rc name_hash(
+	struct ca_crypt *x, int class, const char *name, size_t len, uint8_t out[CA_SHA256_LEN])
+{
 	uint8_t text[1 + CA_NAME_MAX];
 
-	text[0] = device ? 'd' : (uint8_t)('0' + profile);
+	text[0] = (uint8_t) class;
 	memcpy(text + 1, name, len);
 	return ca_sha256(x, text, 1 + len, out);
 }
 
-static enum rc bind_key(struct ca_issued *log, enum ca_profile profile,
-	const uint8_t spki_sha256[CA_SHA256_LEN], const char *name, size_t len)
+static enum rc bind_key(struct ca_issued *log, int class, const uint8_t sha256[CA_SHA256_LEN],
+	const char *name, size_t len)
 {
 	uint8_t hash[CA_SHA256_LEN];
-	enum rc rc = name_hash(log->x_table, profile, name, len, hash);
+	enum rc rc = name_hash(log->x_table, class, name, len, hash);
 
 	if (rc == RC_OK && log->used + 1 > log->slots / 4 * 3)
 		rc = grow(log);
 	if (rc != RC_OK)
 		return rc;
-	struct binding *b = find(log->table, log->slots, spki_sha256);
+	struct binding *b = find(log->table, log->slots, sha256);
 	if (!slot_free(b))
 		return memcmp(b->name, hash, sizeof(b->name)) == 0 ? RC_OK : RC_CONFLICT;
-	memcpy(b->key, spki_sha256, sizeof(b->key));
+	memcpy(b->key, sha256, sizeof(b->key));
 	memcpy(b->name, hash, sizeof(b->name));
 	log->used++;
 	return RC_OK;
@@ -117,12 +125,37 @@ static enum rc chain_next(
 	return ca_sha256(log->x_file, buf, CA_SHA256_LEN + len, out);
 }
 
+static bool all_zero(const uint8_t *at, size_t len)
+{
+	while (len > 0 && at[len - 1] == 0)
+		len--;
+	return len == 0;
+}
+
+static enum rc load_bindings(struct ca_issued *log, struct cur body)
+{
+	unsigned profile = cur_u8(&body);
+
+	cur_skip(&body, 8 + 8 + CA_SERIAL_LEN);
+	const uint8_t *spki = cur_bytes(&body, CA_SHA256_LEN);
+	cur_skip(&body, CA_SHA256_LEN);
+	const uint8_t *b_key = cur_bytes(&body, CA_SHA256_LEN);
+	size_t len = cur_u8(&body);
+	const char *name = (const char *)cur_bytes(&body, len);
+	if (!cur_done(&body) || profile >= CA_PROFILE_COUNT || len > CA_NAME_MAX)
+		return RC_CONFLICT;
+	enum rc rc = bind_key(log, class_of((enum ca_profile)profile), spki, name, len);
+	if (rc == RC_OK && !all_zero(b_key, CA_SHA256_LEN))
+		rc = bind_key(log, CLASS_B_KEY, b_key, name, len);
+	return rc;
+}
+
 /* One record at the cursor. RC_TRUNCATED: it is not all there. */
 static enum rc load_record(struct ca_issued *log, struct cur *c)
 {
 	uint8_t next[CA_SHA256_LEN];
 	uint16_t len = cur_u16(c);
-	struct cur body = cur_take(c, len), b = body;
+	struct cur body = cur_take(c, len);
 	const uint8_t *chain = cur_bytes(c, CHAIN_LEN);
 
 	if (!chain)
@@ -134,26 +167,12 @@ static enum rc load_record(struct ca_issued *log, struct cur *c)
 		return rc;
 	if (memcmp(next, chain, CHAIN_LEN) != 0)
 		return RC_CONFLICT;
-	unsigned profile = cur_u8(&b);
-	cur_skip(&b, 8 + 8 + CA_SERIAL_LEN);
-	const uint8_t *spki = cur_bytes(&b, CA_SHA256_LEN);
-	cur_skip(&b, CA_SHA256_LEN);
-	struct cur name = cur_take(&b, cur_u8(&b));
-	if (!cur_done(&b) || profile >= CA_PROFILE_COUNT || name.left > CA_NAME_MAX)
-		return RC_CONFLICT;
-	rc = bind_key(log, (enum ca_profile)profile, spki, (const char *)name.at, name.left);
+	rc = load_bindings(log, body);
 	if (rc != RC_OK)
 		return rc;
 	memcpy(log->chain, next, sizeof(next));
 	log->count++;
 	return RC_OK;
-}
-
-static bool all_zero(const uint8_t *at, size_t len)
-{
-	while (len > 0 && at[len - 1] == 0)
-		len--;
-	return len == 0;
 }
 
 /* Reads every record; *good becomes the offset behind the last whole one. */
@@ -254,20 +273,49 @@ void ca_issued_close(struct ca_issued *log)
 	free(log);
 }
 
-enum rc ca_issued_bind(struct ca_issued *log, enum ca_profile profile,
-	const uint8_t spki_sha256[CA_SHA256_LEN], const char *name, struct diag *d)
+static enum rc bind_locked(struct ca_issued *log, int class, const uint8_t sha256[CA_SHA256_LEN],
+	const char *name, const char *field, struct diag *d)
 {
 	size_t len = strlen(name);
 
 	if (len > CA_NAME_MAX)
 		return diag_set(d, RC_RANGE, "name: at most %d characters", CA_NAME_MAX);
 	pthread_mutex_lock(&log->table_lock);
-	enum rc rc = bind_key(log, profile, spki_sha256, name, len);
+	enum rc rc = bind_key(log, class, sha256, name, len);
 	pthread_mutex_unlock(&log->table_lock);
 	if (rc == RC_CONFLICT)
-		diag_set(d, rc,
-			"csr: subjectPKInfo: this key was certified under another name (design 6)");
+		diag_set(d, rc, "csr: %s: this key was certified under another name (design 6)",
+			field);
 	return rc;
+}
+
+enum rc ca_issued_bind(struct ca_issued *log, enum ca_profile profile,
+	const uint8_t spki_sha256[CA_SHA256_LEN], const char *name, struct diag *d)
+{
+	return bind_locked(log, class_of(profile), spki_sha256, name, "subjectPKInfo", d);
+}
+
+enum rc ca_issued_bind_b(struct ca_issued *log, const uint8_t b_sha256[CA_SHA256_LEN],
+	const char *name, struct diag *d)
+{
+	return bind_locked(log, CLASS_B_KEY, b_sha256, name, "attributes.key-agreement", d);
+}
+
+bool ca_issued_has_b(struct ca_issued *log, const uint8_t b_sha256[CA_SHA256_LEN], const char *name)
+{
+	uint8_t hash[CA_SHA256_LEN];
+	size_t len = strlen(name);
+	bool has = false;
+
+	if (len > CA_NAME_MAX)
+		return false;
+	pthread_mutex_lock(&log->table_lock);
+	if (log->slots > 0 && name_hash(log->x_table, CLASS_B_KEY, name, len, hash) == RC_OK) {
+		const struct binding *b = find(log->table, log->slots, b_sha256);
+		has = !slot_free(b) && memcmp(b->name, hash, sizeof(b->name)) == 0;
+	}
+	pthread_mutex_unlock(&log->table_lock);
+	return has;
 }
 
 static enum rc put_record(struct ca_issued *log, struct put *p, const struct ca_issued_entry *e)
@@ -281,6 +329,7 @@ static enum rc put_record(struct ca_issued *log, struct put *p, const struct ca_
 	put_bytes(&b, e->serial, sizeof(e->serial));
 	put_bytes(&b, e->spki_sha256, sizeof(e->spki_sha256));
 	put_bytes(&b, e->cert_sha256, sizeof(e->cert_sha256));
+	put_bytes(&b, e->b_sha256, sizeof(e->b_sha256));
 	put_u8(&b, (uint8_t)strlen(e->name));
 	put_str(&b, e->name);
 	enum rc rc = put_ok(&b) ? chain_next(log, body, b.len, next) : RC_RANGE;

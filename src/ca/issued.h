@@ -10,7 +10,7 @@
  *	file   := "attestry-issued1" record*
  *	record := u16 length of body | body | chain (16)
  *	body   := u8 profile | i64 issued | i64 not_after | serial (16) | SPKI SHA-256 (32)
- *		  | certificate SHA-256 (32) | u8 length | CN
+ *		  | certificate SHA-256 (32) | B key's SPKI SHA-256 (32) or zeros | u8 length | CN
  *	chain  := first half of h(n) = SHA-256(h(n-1) | body), h(0) = zeros
  *
  * The certificates themselves are in the database; their hashes here bind them. */
@@ -25,11 +25,13 @@ struct ca_issued_entry {
 	uint8_t serial[CA_SERIAL_LEN];
 	uint8_t spki_sha256[CA_SHA256_LEN];
 	uint8_t cert_sha256[CA_SHA256_LEN];
-	char name[CA_NAME_MAX + 1]; /* CN */
+	uint8_t b_sha256[CA_SHA256_LEN]; /* of the key-agreement key's SPKI; zeros: none */
+	char name[CA_NAME_MAX + 1];	 /* CN */
 };
 
 /* Opens or makes the file (0600), takes it for this process alone (RC_BUSY) and reads it all.
- * Memory: 32 bytes per slot of a table that is at most 3/4 full, so 43 to 86 bytes per key.
+ * Memory: 32 bytes per slot of a table that is at most 3/4 full, so 43 to 86 bytes per key, two
+ * keys for a card with a B key.
  * RC_CONFLICT when the chain is broken. */
 enum rc ca_issued_open(struct ca_issued **out, const char *path, struct diag *d) ATT_MUST_CHECK;
 void ca_issued_close(struct ca_issued *log);
@@ -37,6 +39,12 @@ void ca_issued_close(struct ca_issued *log);
 /* Binds a key to a name before it is certified. RC_CONFLICT when it belongs to another. */
 enum rc ca_issued_bind(struct ca_issued *log, enum ca_profile profile,
 	const uint8_t spki_sha256[CA_SHA256_LEN], const char *name, struct diag *d) ATT_MUST_CHECK;
+/* The same for a key-agreement key: what is sealed to a name is sealed to a key that came in a
+ * verified request of that name, and to no other. */
+enum rc ca_issued_bind_b(struct ca_issued *log, const uint8_t b_sha256[CA_SHA256_LEN],
+	const char *name, struct diag *d) ATT_MUST_CHECK;
+bool ca_issued_has_b(
+	struct ca_issued *log, const uint8_t b_sha256[CA_SHA256_LEN], const char *name);
 /* Appends all entries and syncs once. After an error the log takes no more: the process must end,
  * and its successor reads what is on disk. */
 enum rc ca_issued_append(struct ca_issued *log, const struct ca_issued_entry *const *entries,

@@ -150,7 +150,7 @@ static enum rc put_plain(const struct payload_wifi *w, struct put *p)
 	return put_ok(p) ? RC_OK : RC_INTERNAL;
 }
 
-static enum rc parse_plain(const uint8_t *bytes, size_t len, struct payload_wifi *out)
+enum rc payload_wifi_parse(const uint8_t *bytes, size_t len, struct payload_wifi *out)
 {
 	struct cur c = cur_init(bytes, len), ssid, pass = { 0 };
 	struct payload_wifi w = { 0 };
@@ -379,7 +379,7 @@ enum rc payload_wifi_open(const uint8_t *bytes, size_t len, const struct payload
 	if (rc == RC_AUTH)
 		diag_set(d, rc, "Wi-Fi: not sealed to this card, slot and sequence (formats 2)");
 	if (rc == RC_OK) {
-		rc = parse_plain(plain, plain_len, out);
+		rc = payload_wifi_parse(plain, plain_len, out);
 		if (rc != RC_OK)
 			diag_set(d, rc, "Wi-Fi: opened, but not the map of formats 2");
 	}

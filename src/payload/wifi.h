@@ -29,6 +29,11 @@ struct payload_wifi {
 
 void payload_wifi_wipe(struct payload_wifi *w);
 
+/* The plaintext map {1: ssid, ?2: passphrase, 3: security} by itself: what `front` seals to `keys`.
+ * RC_MALFORMED. */
+enum rc payload_wifi_parse(
+	const uint8_t *bytes, size_t len, struct payload_wifi *out) ATT_MUST_CHECK;
+
 /* What the sealed bytes are bound to: the payload that will carry them. */
 struct payload_binding {
 	uint8_t iccid[PAYLOAD_ICCID_LEN];
