@@ -34,11 +34,12 @@ struct ca_crypt {
 	EC_GROUP *group;
 	EC_POINT *point;
 	BN_CTX *bn;
+	/* A context holds its key, so the pointer names one key for as long as it stands here. */
 	struct {
-		const struct ca_key *key;
+		const EVP_PKEY *pkey;
 		EVP_PKEY_CTX *ctx;
 	} signers[SIGNERS_MAX];
-	size_t signer_count;
+	size_t signer_next; /* to be replaced */
 };
 
 /* Fills what is public of a key. */
@@ -159,7 +160,7 @@ void ca_crypt_free(struct ca_crypt *x)
 {
 	if (!x)
 		return;
-	for (size_t i = 0; i < x->signer_count; i++)
+	for (size_t i = 0; i < SIGNERS_MAX; i++)
 		EVP_PKEY_CTX_free(x->signers[i].ctx);
 	BN_CTX_free(x->bn);
 	EC_POINT_free(x->point);
@@ -214,18 +215,18 @@ enum rc ca_verify(struct ca_crypt *x, const uint8_t point[CA_POINT_LEN],
 
 static EVP_PKEY_CTX *signer_of(struct ca_crypt *x, const struct ca_key *key)
 {
-	for (size_t i = 0; i < x->signer_count; i++)
-		if (x->signers[i].key == key)
+	for (size_t i = 0; i < SIGNERS_MAX; i++)
+		if (x->signers[i].pkey == key->pkey)
 			return x->signers[i].ctx;
-	if (x->signer_count == SIGNERS_MAX)
-		return NULL;
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
 	if (!ctx || EVP_PKEY_sign_init(ctx) != 1) {
 		EVP_PKEY_CTX_free(ctx);
 		return NULL;
 	}
-	x->signers[x->signer_count].key = key;
-	x->signers[x->signer_count++].ctx = ctx;
+	EVP_PKEY_CTX_free(x->signers[x->signer_next].ctx);
+	x->signers[x->signer_next].pkey = key->pkey;
+	x->signers[x->signer_next].ctx = ctx;
+	x->signer_next = (x->signer_next + 1) % SIGNERS_MAX;
 	return ctx;
 }
 

@@ -54,7 +54,7 @@ enum rc ca_verify(struct ca_crypt *x, const uint8_t point[CA_POINT_LEN],
 bool ca_point_ok(struct ca_crypt *x, const uint8_t point[CA_POINT_LEN]);
 
 #define CA_SIG_DER_MAX 72
-/* ECDSA over a SHA-256 digest: as DER (X.509), or r||s (DNSSEC, COSE). The key must outlive x. */
+/* ECDSA over a SHA-256 digest: as DER (X.509), or r||s (DNSSEC, COSE). */
 enum rc ca_sign_der(struct ca_crypt *x, const struct ca_key *key,
 	const uint8_t digest[CA_SHA256_LEN], uint8_t sig[CA_SIG_DER_MAX],
 	size_t *sig_len) ATT_MUST_CHECK;

@@ -243,9 +243,9 @@ static void batches_come_back_in_order(void **state)
 		orders[i].not_after = TEST_NOW + 90 * TEST_DAY;
 		list[i] = &orders[i];
 	}
-	orders[7].csr.len--;			  /* truncated */
-	orders[8].csr = orders[9].csr;		  /* another's */
-	orders[9].owner_name = names[8];	  /* and the name crossed */
+	orders[7].csr.len--;		 /* truncated */
+	orders[8].csr = orders[9].csr;	 /* another's */
+	orders[9].owner_name = names[8]; /* and the name crossed */
 	start(&t, f);
 	r.op_case = KEYS__REQUEST__OP_ISSUE_DEVICE;
 	r.issue_device = &issue;
@@ -264,7 +264,8 @@ static void batches_come_back_in_order(void **state)
 				assert_true(strlen(c->why) > 10);
 				continue;
 			}
-			assert_int_equal(c->rc, RC_OK);
+			if (c->rc != RC_OK)
+				fail_msg("%llu/%d: %s", (unsigned long long)id, i, c->why);
 			assert_memory_equal(c->spki_sha256.data, keys[i].spki_sha256, 32);
 		}
 		keys__reply__free_unpacked(reply, NULL);
@@ -374,8 +375,8 @@ static size_t sealed_wifi(const struct fixture *f, uint8_t *out)
 	return len;
 }
 
-static void fill_payload(Keys__SignPayload *op, Keys__Anchor **anchors, Keys__Resolver **resolvers,
-	uint8_t *iccid)
+static void fill_payload(
+	Keys__SignPayload *op, Keys__Anchor **anchors, Keys__Resolver **resolvers, uint8_t *iccid)
 {
 	static uint8_t hash[32] = { 1 }, addr[4] = { 127, 0, 0, 1 };
 	static ProtobufCBinaryData pin = { 32, hash };
