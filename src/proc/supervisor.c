@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proc/supervisor.h"
 #include "proc/supervisor_internal.h"
-#include "base/file.h"
-#include "base/str.h"
 #include "control.pb-c.h"
 #include "proc/control.h"
 #include "proc/killpoint.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,60 +48,9 @@ struct supervisor {
 	struct diag *d;
 };
 
-enum rc supervisor_run_file(
-	const char *run_folder, const char *name, const char *suffix, char *out, size_t cap)
-{
-	enum rc rc = str_format(out, cap, "%s/%s.%s", run_folder, name, suffix);
-
-	if (rc == RC_OK)
-		for (char *p = out + strlen(run_folder) + 1; *p; p++)
-			if (*p == '/')
-				*p = '-';
-	return rc;
-}
-
 static struct timeval timeval_of(int64_t ms)
 {
 	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-}
-
-static void write_pid(const struct supervisor *sup, const char *name, pid_t pid)
-{
-	char path[4096], text[16];
-	struct diag why = { 0 };
-	enum rc rc = supervisor_run_file(sup->plan->run_folder, name, "pid", path, sizeof(path));
-
-	if (rc == RC_OK)
-		rc = str_format(text, sizeof(text), "%d\n", (int)pid);
-	if (rc == RC_OK)
-		rc = file_write_atomic(path, text, strlen(text), 0644, &why);
-	if (rc != RC_OK)
-		log_write(sup->plan->log, LOG_WARNING, "pid file name=%s why=%s", name, why.text);
-}
-
-static void remove_pid(const struct supervisor *sup, const char *name)
-{
-	char path[4096];
-
-	if (supervisor_run_file(sup->plan->run_folder, name, "pid", path, sizeof(path)) == RC_OK)
-		(void)unlink(path);
-}
-
-static enum rc take_lock(struct supervisor *sup)
-{
-	char path[4096];
-	enum rc rc =
-		supervisor_run_file(sup->plan->run_folder, "attestryd", "lock", path, sizeof(path));
-
-	if (rc != RC_OK)
-		return diag_set(sup->d, rc, "run_folder: path is too long");
-	sup->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (sup->lock_fd < 0)
-		return diag_errno(sup->d, RC_IO, "%s", path);
-	if (flock(sup->lock_fd, LOCK_EX | LOCK_NB) != 0)
-		return diag_set(
-			sup->d, RC_EXISTS, "attestryd already runs here (%s is locked)", path);
-	return RC_OK;
 }
 
 /* ---- links ---- */
@@ -235,14 +181,14 @@ static void child_is_ready(struct child *child)
 		return;
 	child->ready = child->ever_ready = true;
 	child->ready_ms = sup->plan->clock->monotonic_ms(sup->plan->clock);
-	write_pid(sup, child->plan->name, child->pid);
+	supervisor__write_pid(sup->plan, child->plan->name, child->pid);
 	log_write(sup->plan->log, LOG_INFO, "ready role=%s pid=%d after_ms=%llu", child->plan->name,
 		(int)child->pid, (unsigned long long)(child->ready_ms - child->started_ms));
 	for (size_t i = 0; i < sup->plan->child_count; i++)
 		all = all && sup->children[i].ready;
 	if (all && !sup->announced && !sup->stopping) {
 		sup->announced = true;
-		write_pid(sup, "attestryd", getpid());
+		supervisor__write_pid(sup->plan, "attestryd", getpid());
 		log_write(sup->plan->log, LOG_INFO, "serving roles=%zu", sup->plan->child_count);
 	}
 }
@@ -295,8 +241,6 @@ static void on_control(evutil_socket_t fd, short what, void *user)
 
 /* ---- stopping ---- */
 
-static void begin_stop(struct supervisor *sup);
-
 static void tell_stop(struct child *child)
 {
 	Control__Stop stop = CONTROL__STOP__INIT;
@@ -337,7 +281,7 @@ static void begin_stop(struct supervisor *sup)
 		return;
 	sup->stopping = true;
 	sup->stage = UINT32_MAX;
-	remove_pid(sup, "attestryd");
+	supervisor__remove_pid(sup->plan, "attestryd");
 	for (size_t i = 0; i < sup->plan->child_count; i++)
 		event_del(sup->children[i].restart_ev);
 	stop_next(sup);
@@ -381,7 +325,7 @@ static void child_died(struct child *child, int status)
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	if (child->ready && now - child->ready_ms >= STEADY_MS)
 		child->wait_ms = 0;
-	remove_pid(sup, child->plan->name);
+	supervisor__remove_pid(sup->plan, child->plan->name);
 	child_forget(child);
 	if (sup->stopping) {
 		stop_next(sup);
@@ -500,7 +444,7 @@ static void close_events(struct supervisor *sup)
 			/* Only after a failed start: the orderly way has waited for all. */
 			kill(child->pid, SIGKILL);
 			(void)waitpid(child->pid, NULL, 0);
-			remove_pid(sup, child->plan->name);
+			supervisor__remove_pid(sup->plan, child->plan->name);
 		}
 		if (child->sup)
 			child_forget(child);
@@ -517,9 +461,9 @@ static void close_events(struct supervisor *sup)
 
 static enum rc start_all(struct supervisor *sup)
 {
-	remove_pid(sup, "attestryd");
+	supervisor__remove_pid(sup->plan, "attestryd");
 	for (size_t i = 0; i < sup->plan->child_count; i++)
-		remove_pid(sup, sup->plan->children[i].name);
+		supervisor__remove_pid(sup->plan, sup->plan->children[i].name);
 	for (size_t i = 0; i < sup->plan->child_count; i++)
 		if (child_start(&sup->children[i]) != RC_OK)
 			return diag_set(sup->d, RC_UNAVAILABLE, "role %s could not start",
@@ -542,7 +486,7 @@ enum rc supervisor_run(const struct supervisor_plan *plan, struct diag *d)
 	sup->d = d;
 	rc = kill_point_open();
 	if (rc == RC_OK)
-		rc = take_lock(sup);
+		rc = supervisor__lock(plan, &sup->lock_fd, d);
 	if (rc == RC_OK)
 		rc = open_events(sup);
 	if (rc == RC_OK)

@@ -132,7 +132,7 @@ static const struct conf_row rows[] = {
 		"A process that is not ready after this is killed."),
 	TIME("supervisor", "restart", supervisor.restart_ms, 1, 60000, "50ms", "ms",
 		"Wait before a dead process is started again; doubles while it keeps dying."),
-	TIME("supervisor", "restart_max", supervisor.restart_max_ms, 1, 600000, "5s", "ms",
+	TIME("supervisor", "restart_max", supervisor.restart_max_ms, 1, 600000, "500ms", "ms",
 		"Longest such wait."),
 	TIME("supervisor", "stop_timeout", supervisor.stop_timeout_ms, 100, 600000, "5s", "ms",
 		"A process that has not ended this long after it was asked to is killed."),
