@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "meter.h"
+
+#include "base/str.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define LOOKUP_MS 5000
+
+static bool refuse(struct refusal *r, const char *step, const char *reason, bool again)
+{
+	r->step = step;
+	r->reason = reason;
+	r->again = again;
+	return false;
+}
+
+static bool open_card(struct meter *m, struct refusal *r)
+{
+	struct iotsafe_options o = { .card = m->opt.card };
+
+	if (m->card)
+		return true;
+	if (iotsafe_open(&o, &m->card, r->why.text, sizeof(r->why.text)) != IOTSAFE_OK)
+		return refuse(r, "card", "unavailable", true);
+	report(m, "card", json_pack("{s:s}", "name", iotsafe_name(m->card)));
+	return true;
+}
+
+static enum rc state_path(const struct meter *m, char *out, size_t cap, struct diag *d)
+{
+	char iccid[IOTSAFE_ICCID_TEXT];
+	enum rc rc = self_card_error(m->card, iotsafe_iccid(m->card, iccid), d);
+
+	if (rc != RC_OK)
+		return rc;
+	if (mkdir(m->opt.state, 0700) != 0 && errno != EEXIST)
+		return diag_errno(d, RC_IO, "%s", m->opt.state);
+	return str_format(out, cap, "%s/%s-%u.state", m->opt.state, iccid, m->opt.slot);
+}
+
+/* What the device already believes; from its file the first time. */
+static bool load_state(struct meter *m, struct refusal *r)
+{
+	char path[4096];
+	enum rc rc;
+
+	if (!m->opt.state || m->state.any)
+		return true;
+	rc = state_path(m, path, sizeof(path), &r->why);
+	if (rc == RC_OK)
+		rc = payload_state_load(path, &m->state, &r->why);
+	return rc == RC_OK || refuse(r, "state", "unreadable", rc == RC_UNAVAILABLE);
+}
+
+/* Kept before anything is done in the payload's name. */
+static bool store_state(struct meter *m, struct refusal *r)
+{
+	char path[4096];
+	enum rc rc = RC_OK;
+
+	if (memcmp(&m->state, &m->self.state, sizeof(m->state)) == 0)
+		return true;
+	if (m->opt.state) {
+		rc = state_path(m, path, sizeof(path), &r->why);
+		if (rc == RC_OK)
+			rc = payload_state_store(path, &m->self.state, &r->why);
+	}
+	if (rc != RC_OK)
+		return refuse(r, "state", "unwritable", false);
+	m->state = m->self.state;
+	return true;
+}
+
+static bool read_payload(struct meter *m, struct refusal *r)
+{
+	const struct payload *p = &m->self.payload;
+	enum rc rc =
+		self_read(m->card, m->opt.slot, &m->state, (uint64_t)time(NULL), &m->self, &r->why);
+
+	if (m->self.state.any && !store_state(m, r))
+		return false;
+	switch ((int)rc) {
+	case RC_OK: break;
+	case RC_NOT_FOUND: return refuse(r, "payload", "none yet", true);
+	case RC_CONFLICT: return refuse(r, "payload", "not for this device", true);
+	case RC_STATE: return refuse(r, "payload", "withdrawn", false);
+	case RC_UNAVAILABLE:
+		/* The card is opened anew with the next attempt. */
+		return refuse(r, "card", "unavailable", true);
+	default: return refuse(r, "payload", rc_text(rc), false);
+	}
+	if (payload_text_copy(p->service, m->service, sizeof(m->service)) != RC_OK ||
+		payload_text_copy(p->fqdn, m->host, sizeof(m->host)) != RC_OK)
+		return refuse(r, "payload", "malformed", false);
+	report(m, "payload",
+		json_pack("{s:s, s:I, s:s, s:s, s:i, s:I, s:i}", "owner", m->self.owner, "sequence",
+			(json_int_t)p->sequence, "service", m->service, "host", m->host, "port",
+			p->port, "expires", (json_int_t)p->expires, "bytes",
+			(int)m->self.cose_len));
+	return true;
+}
+
+static bool prove_key(struct meter *m, struct refusal *r)
+{
+	enum rc rc = self_prove_key(m->card, &m->self, &r->why);
+
+	if (rc == RC_DENIED)
+		return refuse(r, "key", "blocked", false);
+	if (rc != RC_OK)
+		return refuse(r, "key", rc_text(rc), rc == RC_UNAVAILABLE);
+	report(m, "key", json_pack("{s:s}", "proved", "on the card, and the certificate's"));
+	return true;
+}
+
+static void show_wifi(struct meter *m)
+{
+	struct payload_wifi w;
+	struct diag d = { 0 };
+
+	if (!m->self.payload.wifi.at)
+		return;
+	if (self_wifi(m->card, &m->self, &w, &d) != RC_OK) {
+		report(m, "wifi", json_pack("{s:s}", "refused", d.text));
+		return;
+	}
+	/* The passphrase is for the radio, not for a log. */
+	report(m, "wifi",
+		json_pack("{s:o, s:i}", "ssid", json_stringn((const char *)w.ssid, w.ssid_len),
+			"security", (int)w.security));
+	payload_wifi_wipe(&w);
+}
+
+static bool check_dns(struct meter *m, struct refusal *r)
+{
+	struct dane *dane = NULL;
+	enum record_verdict v;
+	enum rc rc = record_open(&m->self.payload, LOOKUP_MS, &dane, &r->why);
+
+	if (rc != RC_OK)
+		return refuse(r, "record", "cannot_tell", false);
+	v = record_check(dane, m->self.owner, m->self.cert_sha256, &r->why);
+	if (v != RECORD_ATTESTED) {
+		dane_free(dane);
+		return refuse(r, "record", record_text(v), v == RECORD_CANNOT_TELL);
+	}
+	report(m, "record", json_pack("{s:s, s:s}", "name", m->self.owner, "proved", r->why.text));
+	rc = record_service(dane, &m->self.payload, &m->pins, &r->why);
+	dane_free(dane);
+	if (rc != RC_OK)
+		return refuse(r, "service", "cannot_tell", rc == RC_UNAVAILABLE);
+	report(m, "service",
+		json_pack("{s:s, s:i, s:s}", "handle", m->service, "pins", (int)m->pins.len, "from",
+			m->pins.from_dns ? "zone" : "payload"));
+	return true;
+}
+
+bool meter_identity(struct meter *m, struct refusal *r)
+{
+	r->why.text[0] = '\0';
+	if (!open_card(m, r) || !load_state(m, r) || !read_payload(m, r) || !prove_key(m, r))
+		return false;
+	show_wifi(m);
+	return check_dns(m, r);
+}
