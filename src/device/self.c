@@ -133,27 +133,39 @@ static enum rc accept(struct iotsafe *card, struct files *f, const struct payloa
 		out->cose, out->cose_len, &ctx, before, &out->payload, &out->state, d);
 }
 
+enum rc self_believe(struct iotsafe *card, unsigned slot, const uint8_t *cose, size_t len,
+	const struct payload_state *before, uint64_t now, struct self *out, struct diag *d)
+{
+	struct files *f = malloc(sizeof(*f));
+	enum rc rc = f ? RC_OK : RC_NOMEM;
+
+	*out = (struct self){ .slot = slot };
+	if (rc == RC_OK && len > sizeof(out->cose))
+		rc = diag_set(d, RC_TOO_LARGE, "payload: %zu bytes", len);
+	if (rc == RC_OK) {
+		memcpy(out->cose, cose, len);
+		out->cose_len = len;
+		rc = self_card_error(card, iotsafe_iccid(card, out->iccid), d);
+	}
+	if (rc == RC_OK)
+		rc = accept(card, f, before, now, out, d);
+	free(f);
+	return rc;
+}
+
 enum rc self_read(struct iotsafe *card, unsigned slot, const struct payload_state *before,
 	uint64_t now, struct self *out, struct diag *d)
 {
-	struct files *f = malloc(sizeof(*f));
-	struct self *s = calloc(1, sizeof(*s));
-	enum rc rc = f && s ? RC_OK : RC_NOMEM;
+	uint8_t *cose = malloc(PAYLOAD_MAX);
+	size_t len = 0;
+	enum rc rc = cose ? RC_OK : RC_NOMEM;
 
 	*out = (struct self){ 0 };
-	if (rc == RC_OK) {
-		s->slot = slot;
-		rc = read_object(card, slot, N_PAYLOAD, s->cose, sizeof(s->cose), &s->cose_len, d);
-	}
 	if (rc == RC_OK)
-		rc = self_card_error(card, iotsafe_iccid(card, s->iccid), d);
+		rc = read_object(card, slot, N_PAYLOAD, cose, PAYLOAD_MAX, &len, d);
 	if (rc == RC_OK)
-		rc = accept(card, f, before, now, s, d);
-	if (rc != RC_OK)
-		goto out;
-	*out = *s;
-	/* The pointers must follow the copy. */
-	rc = payload_parse(out->cose, out->cose_len, &out->payload, NULL, d);
+		rc = self_believe(card, slot, cose, len, before, now, out, d);
+	free(cose);
 	if (rc == RC_OK && out->payload.withdrawn)
 		rc = diag_set(d, RC_STATE, "the payload withdraws this profile (formats 2, key 8)");
 	if (rc == RC_OK)
@@ -162,9 +174,6 @@ enum rc self_read(struct iotsafe *card, unsigned slot, const struct payload_stat
 		memcmp(out->cert_sha256, out->payload.cert_sha256, sizeof(out->cert_sha256)) != 0)
 		rc = diag_set(d, RC_CONFLICT,
 			"the payload is for another certificate (formats 2, key 17)");
-out:
-	free(f);
-	free(s);
 	return rc;
 }
 

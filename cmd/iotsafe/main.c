@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iotsafe_cmd.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name, *args, *what;
+	int (*run)(const struct run *run);
+} COMMANDS[] = {
+	{ "info", "", "ICCID, applet, slots and whether they are provisioned", cmd_info },
+	{ "objects", "", "every key and file: id, label, state, size", cmd_objects },
+	{ "read", "ID", "a file's bytes to standard output; ID in hex", cmd_read },
+	{ "sign", "ID [FILE]",
+		"SHA-256 of FILE or standard input, signed by key ID: DER, or r and s with --json",
+		cmd_sign },
+	{ "csr", "ID [NAME]", "a certificate request (PEM) of key ID for common name NAME",
+		cmd_csr },
+	{ "random", "COUNT", "random bytes of the card, in hex", cmd_random },
+	{ "discover", "", "tries the serial devices of this machine", cmd_discover },
+	{ "payload", "show [FILE]", "the Registry Payload on the card, or in FILE, as it is",
+		cmd_payload },
+	{ "payload", "verify [FILE]",
+		"whether it is to be believed, by the card's own certificates (C, 7, 6)",
+		cmd_payload },
+	{ "attest", "", "whether the registry vouches for the card's certificate now", cmd_attest },
+};
+
+static void help(FILE *out)
+{
+	(void)fputs("usage: iotsafe [--card NAME] [--slot N] [--json] COMMAND ...\n\n", out);
+	for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++)
+		(void)fprintf(out, "  %-8s %-14s %s\n", COMMANDS[i].name, COMMANDS[i].args,
+			COMMANDS[i].what);
+	(void)fputs(
+		"\n"
+		"  --card NAME  tty:PATH or socket:PATH (default: the environment's IOTSAFE_CARD)\n"
+		"  --slot N     profile 1..9 for info, payload and attest (default 1)\n"
+		"  --json       for scripts\n"
+		"\n"
+		"exit codes: 0 done, or attested; 1 refused; 2 cannot tell (no card, no "
+		"resolver);\n"
+		"64 wrong usage\n"
+		"\n"
+		"examples:\n"
+		"  export IOTSAFE_CARD=tty:/dev/ttyUSB2\n"
+		"  iotsafe objects\n"
+		"  iotsafe read 02 | openssl x509 -inform DER -noout -subject\n"
+		"  iotsafe payload show\n"
+		"  iotsafe attest && echo the registry vouches for this device\n",
+		out);
+}
+
+struct iotsafe *cmd_open(const struct run *run)
+{
+	struct iotsafe_options o = { .card = run->card };
+	struct iotsafe *card = NULL;
+	char error[IOTSAFE_ERROR_MAX] = "";
+
+	if (iotsafe_open(&o, &card, error, sizeof(error)) != IOTSAFE_OK)
+		(void)cmd_fail(run, EXIT_CANNOT_TELL, error);
+	return card;
+}
+
+int cmd_card_error(const struct iotsafe *card, enum iotsafe_error e, const char *what)
+{
+	const char *text = iotsafe_last_error(card);
+
+	(void)fprintf(stderr, "iotsafe: %s: %s\n", what, *text ? text : iotsafe_error_text(e));
+	return e == IOTSAFE_ENOCARD || e == IOTSAFE_ETIMEOUT ? EXIT_CANNOT_TELL : EXIT_NO;
+}
+
+int cmd_fail(const struct run *run, int code, const char *text)
+{
+	if (run->json)
+		cmd_print(json_pack("{s:s}", "error", text));
+	(void)fprintf(stderr, "iotsafe: %s\n", text);
+	return code;
+}
+
+bool cmd_id(const char *text, unsigned char *id)
+{
+	char two[3] = "0";
+	size_t n = strlen(text);
+
+	if (n == 2)
+		return hex_read(text, id, 1) == RC_OK;
+	if (n != 1)
+		return false;
+	two[1] = text[0];
+	return hex_read(two, id, 1) == RC_OK;
+}
+
+void cmd_print(json_t *o)
+{
+	char *text = json_dumps(o, JSON_COMPACT);
+
+	if (text)
+		puts(text);
+	free(text);
+	json_decref(o);
+}
+
+/* Options stand before or behind the subcommand; what is left goes to run->argv. */
+static bool parse(int argc, char **argv, struct run *run, bool *wants_help)
+{
+	uint64_t slot = 1;
+
+	run->slot = 1;
+	run->argv = argv;
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			run->json = true;
+		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			*wants_help = true;
+		} else if (strcmp(argv[i], "--card") == 0 && i + 1 < argc) {
+			run->card = argv[++i];
+		} else if (strcmp(argv[i], "--slot") == 0 && i + 1 < argc) {
+			if (u64_read(argv[++i], 1, 9, &slot) != RC_OK)
+				return false;
+			run->slot = (unsigned)slot;
+		} else if (strncmp(argv[i], "--", 2) == 0) {
+			return false;
+		} else {
+			argv[run->argc++] = argv[i];
+		}
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = { 0 };
+	bool wants_help = false;
+
+	if (!parse(argc, argv, &run, &wants_help) || (run.argc == 0 && !wants_help)) {
+		help(stderr);
+		return EXIT_USAGE;
+	}
+	if (wants_help) {
+		help(stdout);
+		return EXIT_YES;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
+		if (strcmp(run.argv[0], COMMANDS[i].name) != 0)
+			continue;
+		run.argv++;
+		run.argc--;
+		int code = COMMANDS[i].run(&run);
+		if (code == EXIT_USAGE)
+			help(stderr);
+		return code;
+	}
+	(void)fprintf(stderr, "iotsafe: no command %s\n", run.argv[0]);
+	help(stderr);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iotsafe_cmd.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OBJECTS_MAX 256
+#define N_CERT	    2
+#define N_PAYLOAD   0xd
+
+static const char *type_text(enum iotsafe_type t)
+{
+	switch (t) {
+	case IOTSAFE_PRIVATE_KEY: return "private key";
+	case IOTSAFE_PUBLIC_KEY: return "public key";
+	case IOTSAFE_FILE: return "file";
+	case IOTSAFE_SECRET_KEY: return "secret key";
+	}
+	return "?";
+}
+
+static json_t *object_json(const struct iotsafe_object *o)
+{
+	char id[2 * IOTSAFE_ID_MAX + 1];
+	json_t *j;
+
+	hex_write(o->id, o->id_len, id);
+	j = json_pack("{s:s, s:s, s:s, s:b}", "id", id, "type", type_text(o->type), "label",
+		o->label, "active", o->state == 1);
+	if (o->type == IOTSAFE_FILE)
+		json_object_set_new(j, "size", json_integer((json_int_t)o->size));
+	else
+		json_object_set_new(j, "key_type", json_integer(o->key_type));
+	return j;
+}
+
+static void print_object(const struct iotsafe_object *o)
+{
+	char id[2 * IOTSAFE_ID_MAX + 1];
+
+	hex_write(o->id, o->id_len, id);
+	printf("%-4s %-12s %-9s ", id, type_text(o->type), o->state == 1 ? "active" : "inactive");
+	if (o->type == IOTSAFE_FILE)
+		printf("%5zu bytes  ", o->size);
+	else
+		printf("type %02x      ", o->key_type);
+	puts(o->label);
+}
+
+/* Every object; NULL with an exit code. */
+static struct iotsafe_object *list(struct iotsafe *card, size_t *count, int *code)
+{
+	struct iotsafe_object *o = calloc(OBJECTS_MAX, sizeof(*o));
+	enum iotsafe_error e = o ? iotsafe_list(card, o, OBJECTS_MAX, count) : IOTSAFE_ENOMEM;
+
+	if (e != IOTSAFE_OK) {
+		*code = cmd_card_error(card, e, "objects");
+		free(o);
+		return NULL;
+	}
+	return o;
+}
+
+int cmd_objects(const struct run *run)
+{
+	struct iotsafe *card = run->argc == 0 ? cmd_open(run) : NULL;
+	struct iotsafe_object *o;
+	json_t *all = NULL;
+	size_t n = 0;
+	int code = EXIT_YES;
+
+	if (run->argc != 0)
+		return EXIT_USAGE;
+	if (!card)
+		return EXIT_CANNOT_TELL;
+	o = list(card, &n, &code);
+	if (!o)
+		goto out;
+	if (run->json)
+		all = json_array();
+	for (size_t i = 0; i < n; i++) {
+		if (run->json)
+			json_array_append_new(all, object_json(&o[i]));
+		else
+			print_object(&o[i]);
+	}
+	if (all)
+		cmd_print(all);
+out:
+	free(o);
+	iotsafe_close(card);
+	return code;
+}
+
+static const struct iotsafe_object *find(
+	const struct iotsafe_object *o, size_t n, enum iotsafe_type type, unsigned char id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (o[i].type == type && o[i].id_len == 1 && o[i].id[0] == id)
+			return &o[i];
+	return NULL;
+}
+
+static bool has_file(const struct iotsafe_object *o, size_t n, unsigned char id)
+{
+	const struct iotsafe_object *f = find(o, n, IOTSAFE_FILE, id);
+
+	return f && f->size > 0;
+}
+
+/* A slot's line: what a person wants to know first. */
+static json_t *slot_json(const struct iotsafe_object *o, size_t n, unsigned slot)
+{
+	const struct iotsafe_object *key =
+		find(o, n, IOTSAFE_PRIVATE_KEY, iotsafe_container(slot, 1));
+
+	if (!key && !has_file(o, n, iotsafe_container(slot, N_CERT)))
+		return NULL;
+	return json_pack("{s:i, s:s, s:b, s:b}", "slot", (int)slot, "key",
+		!key		  ? "none"
+		: key->state == 1 ? "active"
+				  : "inactive",
+		"certificate", has_file(o, n, iotsafe_container(slot, N_CERT)), "payload",
+		has_file(o, n, iotsafe_container(slot, N_PAYLOAD)));
+}
+
+static void print_info(const json_t *info)
+{
+	const json_t *slots = json_object_get(info, "slots");
+	const json_t *iccid = json_object_get(info, "iccid");
+	size_t i;
+	json_t *s;
+
+	printf("card   %s\n", json_string_value(json_object_get(info, "card")));
+	printf("ICCID  %s\n", json_is_string(iccid) ? json_string_value(iccid) : "cannot be read");
+	json_array_foreach(slots, i, s)
+		printf("slot %" JSON_INTEGER_FORMAT " key %s, certificate %s, payload %s\n",
+			json_integer_value(json_object_get(s, "slot")),
+			json_string_value(json_object_get(s, "key")),
+			json_is_true(json_object_get(s, "certificate")) ? "yes" : "no",
+			json_is_true(json_object_get(s, "payload")) ? "yes" : "no");
+}
+
+int cmd_info(const struct run *run)
+{
+	struct iotsafe *card = run->argc == 0 ? cmd_open(run) : NULL;
+	char iccid[IOTSAFE_ICCID_TEXT];
+	struct iotsafe_object *o;
+	json_t *info = NULL, *slots;
+	size_t n = 0;
+	int code = EXIT_YES;
+
+	if (run->argc != 0)
+		return EXIT_USAGE;
+	if (!card)
+		return EXIT_CANNOT_TELL;
+	o = list(card, &n, &code);
+	if (!o)
+		goto out;
+	slots = json_array();
+	for (unsigned slot = 1; slot <= 9; slot++) {
+		json_t *s = slot_json(o, n, slot);
+		if (s)
+			json_array_append_new(slots, s);
+	}
+	info = json_pack(
+		"{s:s, s:i, s:o}", "card", iotsafe_name(card), "objects", (int)n, "slots", slots);
+	if (iotsafe_iccid(card, iccid) == IOTSAFE_OK)
+		json_object_set_new(info, "iccid", json_string(iccid));
+	if (run->json) {
+		cmd_print(info);
+	} else {
+		print_info(info);
+		json_decref(info);
+	}
+out:
+	free(o);
+	iotsafe_close(card);
+	return code;
+}
+
+int cmd_discover(const struct run *run)
+{
+	struct iotsafe_found found[16];
+	size_t n;
+
+	if (run->argc != 0)
+		return EXIT_USAGE;
+	n = iotsafe_discover(found, ARRAY_LEN(found), 0);
+	for (size_t i = 0; i < n && i < ARRAY_LEN(found); i++) {
+		if (run->json)
+			cmd_print(json_pack(
+				"{s:s, s:s}", "card", found[i].card, "iccid", found[i].iccid));
+		else
+			printf("%s %s\n", found[i].card, found[i].iccid);
+	}
+	return n > 0 ? EXIT_YES
+		     : cmd_fail(run, EXIT_CANNOT_TELL, "no card with an IoT SAFE applet");
+}

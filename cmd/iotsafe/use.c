@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iotsafe_cmd.h"
+
+#include "base/str.h"
+
+#include <openssl/bn.h>
+#include <openssl/ecdsa.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RANDOM_MAX  4096
+#define STEP	    65536
+#define NAME_MAX_CN 64
+
+int cmd_read(const struct run *run)
+{
+	struct iotsafe *card;
+	unsigned char id, *bytes;
+	size_t len = 0;
+	enum iotsafe_error e;
+	int code = EXIT_YES;
+
+	if (run->argc != 1 || !cmd_id(run->argv[0], &id))
+		return EXIT_USAGE;
+	card = cmd_open(run);
+	if (!card)
+		return EXIT_CANNOT_TELL;
+	bytes = malloc(IOTSAFE_FILE_MAX);
+	e = bytes ? iotsafe_read_file(card, id, bytes, IOTSAFE_FILE_MAX, &len) : IOTSAFE_ENOMEM;
+	if (e != IOTSAFE_OK)
+		code = cmd_card_error(card, e, "read");
+	else if (fwrite(bytes, 1, len, stdout) != len || fflush(stdout) != 0)
+		code = cmd_fail(run, EXIT_NO, "standard output");
+	free(bytes);
+	iotsafe_close(card);
+	return code;
+}
+
+static bool digest_stream(FILE *in, unsigned char digest[IOTSAFE_DIGEST_LEN])
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned char *buf = malloc(STEP);
+	bool ok = ctx && buf && EVP_DigestInit_ex2(ctx, EVP_sha256(), NULL) == 1;
+	size_t n;
+
+	while (ok && (n = fread(buf, 1, STEP, in)) > 0)
+		ok = EVP_DigestUpdate(ctx, buf, n) == 1;
+	ok = ok && !ferror(in) && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
+	EVP_MD_CTX_free(ctx);
+	free(buf);
+	return ok;
+}
+
+static bool print_signature(const struct run *run, const unsigned char sig[IOTSAFE_SIG_LEN])
+{
+	char r[65], s[65];
+	ECDSA_SIG *e;
+	unsigned char *der = NULL;
+	bool ok;
+	int len;
+
+	if (run->json) {
+		hex_write(sig, 32, r);
+		hex_write(sig + 32, 32, s);
+		cmd_print(json_pack("{s:s, s:s}", "r", r, "s", s));
+		return true;
+	}
+	e = ECDSA_SIG_new();
+	ok = e && ECDSA_SIG_set0(e, BN_bin2bn(sig, 32, NULL), BN_bin2bn(sig + 32, 32, NULL)) == 1;
+	len = ok ? i2d_ECDSA_SIG(e, &der) : 0;
+	ok = len > 0 && fwrite(der, 1, (size_t)len, stdout) == (size_t)len;
+	OPENSSL_free(der);
+	ECDSA_SIG_free(e);
+	return ok;
+}
+
+int cmd_sign(const struct run *run)
+{
+	unsigned char id, digest[IOTSAFE_DIGEST_LEN], sig[IOTSAFE_SIG_LEN];
+	FILE *in = stdin;
+	struct iotsafe *card;
+	enum iotsafe_error e;
+	bool ok;
+	int code = EXIT_YES;
+
+	if (run->argc < 1 || run->argc > 2 || !cmd_id(run->argv[0], &id))
+		return EXIT_USAGE;
+	if (run->argc == 2)
+		in = fopen(run->argv[1], "rbe");
+	if (!in)
+		return cmd_fail(run, EXIT_NO, "the file cannot be opened");
+	ok = digest_stream(in, digest);
+	if (in != stdin)
+		(void)fclose(in);
+	if (!ok)
+		return cmd_fail(run, EXIT_NO, "the input cannot be read");
+	card = cmd_open(run);
+	if (!card)
+		return EXIT_CANNOT_TELL;
+	e = iotsafe_sign(card, id, digest, sig);
+	if (e != IOTSAFE_OK)
+		code = cmd_card_error(card, e, "sign");
+	else if (!print_signature(run, sig))
+		code = cmd_fail(run, EXIT_NO, "standard output");
+	iotsafe_close(card);
+	return code;
+}
+
+static bool make_csr(EVP_PKEY *key, const char *cn)
+{
+	X509_REQ *req = X509_REQ_new();
+	bool ok = req && X509_REQ_set_version(req, X509_REQ_VERSION_1) == 1 &&
+		  X509_REQ_set_pubkey(req, key) == 1;
+
+	if (ok && cn)
+		ok = X509_NAME_add_entry_by_NID(X509_REQ_get_subject_name(req), NID_commonName,
+			     MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0) == 1;
+	ok = ok && X509_REQ_sign(req, key, EVP_sha256()) > 0 &&
+	     PEM_write_X509_REQ(stdout, req) == 1;
+	X509_REQ_free(req);
+	return ok;
+}
+
+int cmd_csr(const struct run *run)
+{
+	unsigned char id;
+	struct iotsafe *card;
+	EVP_PKEY *key = NULL;
+	enum iotsafe_error e;
+	int code = EXIT_YES;
+
+	if (run->argc < 1 || run->argc > 2 || !cmd_id(run->argv[0], &id))
+		return EXIT_USAGE;
+	if (run->argc == 2 && strlen(run->argv[1]) > NAME_MAX_CN)
+		return cmd_fail(run, EXIT_USAGE, "a common name holds 64 octets (RFC 5280 A.1)");
+	card = cmd_open(run);
+	if (!card)
+		return EXIT_CANNOT_TELL;
+	e = iotsafe_evp_pkey(card, id, &key);
+	if (e != IOTSAFE_OK)
+		code = cmd_card_error(card, e, "csr");
+	else if (!make_csr(key, run->argc == 2 ? run->argv[1] : NULL))
+		code = cmd_card_error(card, IOTSAFE_ECRYPTO, "csr");
+	EVP_PKEY_free(key);
+	iotsafe_close(card);
+	return code;
+}
+
+int cmd_random(const struct run *run)
+{
+	unsigned char bytes[RANDOM_MAX];
+	char hex[2 * RANDOM_MAX + 1];
+	uint64_t n = 0;
+	struct iotsafe *card;
+	enum iotsafe_error e;
+	int code = EXIT_YES;
+
+	if (run->argc != 1 || u64_read(run->argv[0], 1, RANDOM_MAX, &n) != RC_OK)
+		return EXIT_USAGE;
+	card = cmd_open(run);
+	if (!card)
+		return EXIT_CANNOT_TELL;
+	e = iotsafe_random(card, bytes, (size_t)n);
+	if (e == IOTSAFE_OK) {
+		hex_write(bytes, (size_t)n, hex);
+		if (run->json)
+			cmd_print(json_pack("{s:s}", "random", hex));
+		else
+			puts(hex);
+	} else {
+		code = cmd_card_error(card, e, "random");
+	}
+	iotsafe_close(card);
+	return code;
+}
