@@ -19,7 +19,25 @@ static const char *type_text(enum conf_type type)
 	return "?";
 }
 
-/* "duration, 1..3600 s", "require|warn". */
+/* 90000 ms as 90s: in the largest unit that takes it whole. */
+static void print_duration(int64_t n, const char *unit, FILE *to)
+{
+	static const struct {
+		const char *text;
+		int64_t s;
+	} units[] = { { "d", 86400 }, { "h", 3600 }, { "m", 60 }, { "s", 1 } };
+	int64_t per_s = strcmp(unit, "ms") == 0 ? 1000 : 1;
+
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (n == 0 || n % (units[i].s * per_s) != 0)
+			continue;
+		fprintf(to, "%lld%s", (long long)(n / (units[i].s * per_s)), units[i].text);
+		return;
+	}
+	fprintf(to, "%lld%s", (long long)n, unit);
+}
+
+/* "duration, 1s..1h", "number, 1..3650 days", "require|warn". */
 static void print_type(const struct conf_row *row, FILE *to)
 {
 	if (row->type == CONF_CHOICE) {
@@ -27,11 +45,17 @@ static void print_type(const struct conf_row *row, FILE *to)
 		return;
 	}
 	fputs(type_text(row->type), to);
-	if (row->type == CONF_INT || row->type == CONF_DURATION)
+	if (row->type == CONF_DURATION) {
+		fputs(", ", to);
+		print_duration(row->min, row->unit, to);
+		fputs("..", to);
+		print_duration(row->max, row->unit, to);
+	} else if (row->type == CONF_INT) {
 		fprintf(to, ", %lld..%lld%s%s", (long long)row->min, (long long)row->max,
 			row->unit ? " " : "", row->unit ? row->unit : "");
-	else if (row->type == CONF_STRING && row->max > 0)
+	} else if (row->type == CONF_STRING && row->max > 0) {
 		fprintf(to, ", %lld..%lld characters", (long long)row->min, (long long)row->max);
+	}
 }
 
 static bool in_section(const struct conf_row *row, const struct conf_section *section)

@@ -69,3 +69,8 @@ enum rc confine_apply(const struct confine *confine, const struct log *log, stru
 		rc = confine__seccomp(confine, d);
 	return rc;
 }
+
+bool confine_is_exact(void)
+{
+	return !CONFINE_SANITIZED;
+}

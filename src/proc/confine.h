@@ -46,3 +46,7 @@ enum rc confine_apply(
 
 /* The Landlock ABI of the running kernel; 0: none. */
 int confine_landlock_abi(void);
+
+/* False in a build with sanitizers, which need system calls (clone, executable memory, signals)
+ * that the filter then leaves open; Landlock's part is the same in every build. */
+bool confine_is_exact(void);

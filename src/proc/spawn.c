@@ -73,17 +73,14 @@ static int close_rest(const struct spawn *s)
 	return close_range(first, ~0u, 0);
 }
 
-static int become_user(const struct supervisor_child *child)
+enum rc supervisor_become(uid_t uid, gid_t gid, gid_t group, struct diag *d)
 {
-	size_t groups = child->group ? 1 : 0;
-
-	if (child->uid == 0)
-		return 0;
-	if (setgroups(groups, &child->group) != 0 ||
-		setresgid(child->gid, child->gid, child->gid) != 0 ||
-		setresuid(child->uid, child->uid, child->uid) != 0)
-		return -1;
-	return 0;
+	if (uid == 0)
+		return RC_OK;
+	if (setgroups(group ? 1 : 0, &group) != 0 || setresgid(gid, gid, gid) != 0 ||
+		setresuid(uid, uid, uid) != 0)
+		return diag_errno(d, RC_DENIED, "user %u", (unsigned)uid);
+	return RC_OK;
 }
 
 static void reset_signals(void)
@@ -110,7 +107,7 @@ ATT_NORETURN static void child_main(const struct spawn *s)
 	if (place_fds(s) != 0 || close_rest(s) != 0)
 		goto out;
 	umask(027);
-	if (become_user(s->child) != 0)
+	if (supervisor_become(s->child->uid, s->child->gid, s->child->group, NULL) != RC_OK)
 		goto out;
 	/* After the change of user, which clears it. The parent may have died before. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != s->parent)

@@ -62,3 +62,6 @@ enum rc supervisor_run(const struct supervisor_plan *plan, struct diag *d) ATT_M
 /* The name of a run file: run_folder/name.suffix, with '/' of a name as '-'. */
 enum rc supervisor_run_file(const char *run_folder, const char *name, const char *suffix, char *out,
 	size_t cap) ATT_MUST_CHECK;
+
+/* Becomes `uid` with `gid` and at most one more group, for good; nothing when uid is 0. */
+enum rc supervisor_become(uid_t uid, gid_t gid, gid_t group, struct diag *d) ATT_MUST_CHECK;

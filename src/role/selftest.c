@@ -3,6 +3,8 @@
  */
 #include "role/role_internal.h"
 #include "base/str.h"
+#include "proc/supervisor.h"
+#include "role/folders.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,12 +23,16 @@ struct probe {
 	const struct confine *confine;
 	int listener;  /* bound before confinement */
 	uint16_t port; /* of it */
+	int unix_listener;
+	struct sockaddr_un unix_addr; /* abstract, chosen by the kernel */
+	socklen_t unix_len;
 };
 
 struct attempt {
 	const char *name;
 	bool (*try)(const struct probe *p); /* true: it was possible */
 	unsigned needs; /* possible exactly when the role may one of these; 0: never */
+	bool exact;	/* tried only where confinement is exact */
 };
 
 static bool opened(int fd)
@@ -67,10 +74,14 @@ static bool try_own_write(const struct probe *p)
 	return done;
 }
 
-static bool try_socket_unix(const struct probe *p)
+static bool try_connect_unix(const struct probe *p)
 {
-	(void)p;
-	return opened(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool done =
+		fd >= 0 && connect(fd, (const struct sockaddr *)&p->unix_addr, p->unix_len) == 0;
+
+	(void)opened(fd);
+	return done;
 }
 
 static bool try_socket_netlink(const struct probe *p)
@@ -79,7 +90,7 @@ static bool try_socket_netlink(const struct probe *p)
 	return opened(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
 }
 
-static bool try_connect(const struct probe *p)
+static bool try_connect_tcp(const struct probe *p)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
 		.sin_port = htons(p->port),
@@ -169,23 +180,23 @@ static bool try_kill_parent(const struct probe *p)
 }
 
 static const struct attempt attempts[] = {
-	{ "open", try_open_read, 0 },
-	{ "create", try_open_write, 0 },
-	{ "own-read", try_own_read, CONFINE_READ_FILES | CONFINE_WRITE_FILES },
-	{ "own-write", try_own_write, CONFINE_WRITE_FILES },
-	{ "connect", try_connect, CONFINE_CONNECT },
-	{ "listen", try_listen, 0 },
-	{ "accept", try_accept, CONFINE_ACCEPT },
-	{ "socket-unix", try_socket_unix, 0 },
-	{ "socket-netlink", try_socket_netlink, 0 },
-	{ "thread", try_thread, CONFINE_THREADS },
-	{ "fork", try_fork, 0 },
-	{ "map-exec", try_map_exec, 0 },
-	{ "kill-other", try_kill_parent, 0 },
-	{ "exec", try_exec, 0 },
+	{ "open", try_open_read, 0, false },
+	{ "create", try_open_write, 0, false },
+	{ "own-read", try_own_read, CONFINE_READ_FILES | CONFINE_WRITE_FILES, false },
+	{ "own-write", try_own_write, CONFINE_WRITE_FILES, false },
+	{ "connect-tcp", try_connect_tcp, CONFINE_CONNECT, false },
+	{ "connect-unix", try_connect_unix, 0, false },
+	{ "listen", try_listen, 0, false },
+	{ "accept", try_accept, CONFINE_ACCEPT, false },
+	{ "socket-netlink", try_socket_netlink, 0, false },
+	{ "thread", try_thread, CONFINE_THREADS, true },
+	{ "fork", try_fork, 0, true },
+	{ "map-exec", try_map_exec, 0, true },
+	{ "kill-other", try_kill_parent, 0, true },
+	{ "exec", try_exec, 0, false },
 };
 
-static enum rc open_listener(struct probe *p)
+static enum rc open_tcp_listener(struct probe *p)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -197,6 +208,21 @@ static enum rc open_listener(struct probe *p)
 		getsockname(p->listener, (struct sockaddr *)&at, &len) != 0)
 		return RC_IO;
 	p->port = ntohs(at.sin_port);
+	return RC_OK;
+}
+
+static enum rc open_unix_listener(struct probe *p)
+{
+	p->unix_addr.sun_family = AF_UNIX;
+	p->unix_len = sizeof(p->unix_addr);
+	p->unix_listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* An address of the family alone: the kernel chooses an abstract name (unix(7)). */
+	if (p->unix_listener < 0 ||
+		bind(p->unix_listener, (struct sockaddr *)&p->unix_addr, sizeof(sa_family_t)) !=
+			0 ||
+		listen(p->unix_listener, 1) != 0 ||
+		getsockname(p->unix_listener, (struct sockaddr *)&p->unix_addr, &p->unix_len) != 0)
+		return RC_IO;
 	return RC_OK;
 }
 
@@ -221,20 +247,42 @@ static enum rc try_all(const struct probe *p, struct diag *d)
 	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
 		const struct attempt *a = &attempts[i];
 		bool may = (p->confine->may & a->needs) != 0;
+		if (a->exact && !confine_is_exact())
+			continue;
 		bool done = a->try(p);
 
-		printf("%s %s\n", a->name, done ? "allowed" : "refused");
+		if (may)
+			printf("%s %s\n", a->name, done ? "works" : "fails");
+		else
+			printf("%s %s\n", a->name, done ? "allowed" : "refused");
 		if (done != may)
 			rc = diag_set(d, RC_DENIED, "%s is %s", a->name, done ? "possible" : "not");
 	}
 	return rc;
 }
 
+/* Root tries it as whom the role runs. */
+static enum rc become_user(const struct role *role, struct diag *d)
+{
+	static const enum user user_of[ROLE_KINDS] = { [ROLE_KEYS] = USER_KEYS,
+		[ROLE_CORE] = USER_CORE,
+		[ROLE_ZONE] = USER_ZONE,
+		[ROLE_DNS] = USER_DNS,
+		[ROLE_FRONT] = USER_FRONT_API,
+		[ROLE_OUT] = USER_OUT };
+	enum user user = user_of[role->kind];
+	struct role_users users;
+
+	role_users_of(role->config, &users);
+	return supervisor_become(
+		users.uid[user], users.gid[user], user == USER_DNS ? users.gid[USER_ZONE] : 0, d);
+}
+
 enum rc role_selftest(const struct role__start *start, struct diag *d)
 {
 	struct role__paths store;
 	struct confine confine = { 0 };
-	struct probe p = { .confine = &confine, .listener = -1 };
+	struct probe p = { .confine = &confine, .listener = -1, .unix_listener = -1 };
 	FILE *status = NULL;
 	struct role role;
 	enum rc rc = role__open(&role, start, d);
@@ -243,7 +291,11 @@ enum rc role_selftest(const struct role__start *start, struct diag *d)
 		return rc;
 	rc = role__confinement(&role, &confine, &store, d);
 	if (rc == RC_OK)
-		rc = open_listener(&p);
+		rc = become_user(&role, d);
+	if (rc == RC_OK)
+		rc = open_tcp_listener(&p);
+	if (rc == RC_OK)
+		rc = open_unix_listener(&p);
 	if (rc == RC_OK) {
 		/* Opened before: its lines are read after. */
 		status = fopen("/proc/self/status", "re");
@@ -256,6 +308,7 @@ enum rc role_selftest(const struct role__start *start, struct diag *d)
 	if (status)
 		fclose(status);
 	(void)opened(p.listener);
+	(void)opened(p.unix_listener);
 	role__close(&role);
 	(void)fflush(stdout);
 	if (rc != RC_OK)

@@ -184,7 +184,7 @@ static void test_what_is_written_can_be_read(void **state)
 	assert_non_null(f);
 	assert_rc(RC_OK, conf_write(&table, values, ARRAY_LEN(values), f, &d));
 	assert_int_equal(0, fclose(f));
-	assert_non_null(strstr(text, "\n# Wait. (duration, 0..60000 ms)\n#wait = 500ms\n"));
+	assert_non_null(strstr(text, "\n# Wait. (duration, 0ms..1m)\n#wait = 500ms\n"));
 	assert_rc(RC_OK, conf_read_text(&table, text, "/", &s, &d));
 	assert_string_equal("zone", s.name);
 	assert_int_equal(2, s.pin.count);
