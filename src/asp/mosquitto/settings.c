@@ -20,10 +20,11 @@ struct row {
 
 #define AT(member) offsetof(struct settings, member)
 
+/* The broker 2.0.11 refuses names under three characters: hence "ca_file". */
 static const struct row rows[] = {
 	{ "service", TEXT, AT(attest.service), 0, 0 },
 	{ "zone", TEXT, AT(attest.zone), 0, 0 },
-	{ "ca", TEXT, AT(attest.ca_file), 0, 0 },
+	{ "ca_file", TEXT, AT(attest.ca_file), 0, 0 },
 	{ "anchor", TEXT, AT(attest.anchor_file), 0, 0 },
 	{ "resolver", TEXT, AT(attest.resolver_addr), 0, 0 },
 	{ "resolver_addr", TEXT, AT(attest.resolver_addr), 0, 0 },
@@ -96,7 +97,7 @@ enum rc settings_read(const struct mosquitto_opt *options, int count, struct set
 	}
 	out->attest.pins = out->pins;
 	if (!out->attest.service || !out->attest.ca_file) {
-		(void)snprintf(error, error_cap, "plugin_opt_service and plugin_opt_ca are needed");
+		(void)snprintf(error, error_cap, "plugin_opt_service and plugin_opt_ca_file are needed");
 		return RC_RANGE;
 	}
 	if (strpbrk(out->topics, "+#")) {
