@@ -227,7 +227,7 @@ int cli_main(int argc, char **argv)
 	cli.cmd = find_cmd(noun, verb, &noun_known);
 	if (!noun_known)
 		return cli_error(EXIT_USAGE, "no subcommand \"%s\"; see: attestry --help", noun);
-	if (!cli.cmd || (!cli.cmd->verb && verb && strcmp(verb, "--help") == 0)) {
+	if (!cli.cmd) {
 		bool asked = verb && (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0);
 		if (verb && !asked)
 			cli_error(EXIT_USAGE, "\"attestry %s\" has no \"%s\"", noun, verb);
