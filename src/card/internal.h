@@ -15,7 +15,7 @@
 #define CARD__DIGEST_LEN 32
 #define CARD__SIG_LEN	 64  /* r || s */
 #define CARD__SPKI_LEN	 91  /* SubjectPublicKeyInfo of a P-256 key */
-#define CARD__CSR_MAX	 800 /* the largest (attested, 64-octet name) has 570 */
+#define CARD__CSR_MAX	 800 /* the largest (attested, 64-octet name) has 590 */
 #define CARD__LABEL_MAX	 40
 
 /* The number of an object within its slot, formats.md section 1. */

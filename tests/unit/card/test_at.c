@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "card/at.h"
+#include "fixture.h"
+
+static char said[8192];
+
+static void listen_to(void *user, const char *text, size_t len)
+{
+	size_t at = strlen(said);
+
+	(void)user;
+	assert_true(at + len < sizeof(said));
+	memcpy(said + at, text, len);
+	said[at + len] = '\0';
+}
+
+static void lines_are_taken_apart(void **state)
+{
+	static const struct {
+		const char *line, *name, *args;
+		enum at_form form;
+	} rows[] = {
+		{ "AT", "", "", AT_EXECUTE },
+		{ " at", "", "", AT_EXECUTE },
+		{ "ATE0", "E", "0", AT_EXECUTE },
+		{ "AT&F", "&F", "", AT_EXECUTE },
+		{ "AT+CIMI", "CIMI", "", AT_EXECUTE },
+		{ "at+csim=10,\"00\"", "CSIM", "10,\"00\"", AT_SET },
+		{ "AT+CSIM=?", "CSIM", "", AT_TEST },
+		{ "AT+CPIN?", "CPIN", "", AT_READ },
+		{ "AT+X=", "X", "", AT_SET },
+	};
+	static const char *const bad[] = { "", "A", "X", "AT+", "AT+=1", "AT+CSIM!", "AT+CPIN?x",
+		"ATE0;I", "AT=", "AT1", "AT+ABCDEFGHIJKLMNOP", "AT +CSIM" };
+	struct at_command c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_rc(RC_OK, at_parse(rows[i].line, &c));
+		assert_string_equal(c.name, rows[i].name);
+		assert_string_equal(c.args, rows[i].args);
+		assert_int_equal(c.form, rows[i].form);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_rc(RC_MALFORMED, at_parse(bad[i], &c));
+}
+
+static void answers_have_their_form(void **state)
+{
+	static const struct {
+		const char *line, *answer;
+	} rows[] = {
+		{ "AT\r", "\r\nOK\r\n" },
+		{ "AT\r\n", "\r\nOK\r\n" },
+		{ "\r\n\r\n", "" },
+		{ "AT+CSIM=10,\"00A4000C00\"\r", "\r\n+CSIM: 4,\"9000\"\r\n\r\nOK\r\n" },
+		{ "AT+CSIM= 10,\"0070000001\"\r", "\r\n+CSIM: 6,\"019000\"\r\n\r\nOK\r\n" },
+		{ "AT+CSIM=10, \"0070800100\"\r", "\r\n+CSIM: 4,\"9000\"\r\n\r\nOK\r\n" },
+		{ "AT+CSIM=10,0070000001\r", "\r\n+CSIM: 6,\"019000\"\r\n\r\nOK\r\n" },
+		{ "AT+CSIM=9,\"0070000001\"\r", "\r\nERROR\r\n" },
+		{ "AT+CSIM=10,\"0070000001\r", "\r\nERROR\r\n" },
+		{ "AT+CSIM=10,\"0070000001\"x\r", "\r\nERROR\r\n" },
+		{ "AT+CSIM=99999,\"00\"\r", "\r\nERROR\r\n" },
+		{ "AT+CSIM=,\"00\"\r", "\r\nERROR\r\n" },
+		{ "AT+CSIM=0,\"\"\r", "\r\n+CSIM: 4,\"6700\"\r\n\r\nOK\r\n" },
+		{ "AT+CCHO=\"A0000002480400\"\r", "\r\n+CCHO: 2\r\n\r\nOK\r\n" },
+		{ "AT+CGLA=2,10,\"0084000001\"\r", NULL },
+		{ "AT+CGLA=0,10,\"0084000001\"\r", "\r\nERROR\r\n" },
+		{ "AT+CGLA=9,10,\"0084000001\"\r", "\r\nERROR\r\n" },
+		{ "AT+CCHC=2\r", "\r\nOK\r\n" },
+		{ "AT+CCHC=2\r", "\r\nERROR\r\n" },
+		{ "AT+CCID\r", "\r\n+CCID: 8912230200031010008F\r\n\r\nOK\r\n" },
+		{ "AT+CIMI\r", "\r\n001010310100080\r\n\r\nOK\r\n" },
+		{ "AT+CPIN?\r", "\r\n+CPIN: READY\r\n\r\nOK\r\n" },
+		{ "AT+NO\r", "\r\nERROR\r\n" },
+		{ "AT+CMEE=1\rAT+NO\r", "\r\nOK\r\n\r\n+CME ERROR: 4\r\n" },
+		{ "ATXY\b\b\r", "\r\nOK\r\n" },
+		{ "ATE1\rAT\r", "\r\nOK\r\nAT\r\r\nOK\r\n" },
+	};
+	struct at_modem m;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, "devkit", NULL);
+	assert_rc(RC_OK, at_init(&m, f.card, f.session, "001010310100080", listen_to, NULL));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		said[0] = '\0';
+		at_input(&m, (const uint8_t *)rows[i].line, strlen(rows[i].line));
+		if (rows[i].answer)
+			assert_string_equal(said, rows[i].answer);
+		else
+			assert_int_equal(strncmp(said, "\r\n+CGLA: 6,\"", 12), 0);
+	}
+	fixture_close(&f);
+}
+
+static void lines_are_bounded(void **state)
+{
+	struct at_modem m;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f, "devkit", NULL);
+	assert_rc(RC_OK, at_init(&m, f.card, f.session, NULL, listen_to, NULL));
+	said[0] = '\0';
+	for (size_t i = 0; i < 100000; i++)
+		at_input(&m, (const uint8_t *)"A", 1);
+	assert_string_equal(said, "");
+	at_input(&m, (const uint8_t *)"\rAT\r", 4);
+	assert_string_equal(said, "\r\nERROR\r\n\r\nOK\r\n");
+	said[0] = '\0';
+	at_input(&m, (const uint8_t *)"AT\0+CIMI\r", 9);
+	assert_string_equal(said, "\r\nERROR\r\n");
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lines_are_taken_apart),
+		cmocka_unit_test(answers_have_their_form),
+		cmocka_unit_test(lines_are_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
