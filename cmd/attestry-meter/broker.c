@@ -176,7 +176,7 @@ static bool publish(struct meter *m, struct refusal *r)
 		return refuse(r, "refused by the broker", false);
 	}
 	m->published = true;
-	m->last_refusal[0] = '\0';
+	report_forget(m);
 	report(m, "published",
 		json_pack("{s:s, s:s, s:I}", "service", m->service, "topic", topic, "reading",
 			(json_int_t)m->readings));

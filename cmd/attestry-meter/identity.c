@@ -26,7 +26,7 @@ static bool open_card(struct meter *m, struct refusal *r)
 		return true;
 	if (iotsafe_open(&o, &m->card, r->why.text, sizeof(r->why.text)) != IOTSAFE_OK)
 		return refuse(r, "card", "unavailable", true);
-	report(m, "card", json_pack("{s:s}", "name", iotsafe_name(m->card)));
+	report_new(m, "card", json_pack("{s:s}", "name", iotsafe_name(m->card)));
 	return true;
 }
 
@@ -96,7 +96,7 @@ static bool read_payload(struct meter *m, struct refusal *r)
 	if (payload_text_copy(p->service, m->service, sizeof(m->service)) != RC_OK ||
 		payload_text_copy(p->fqdn, m->host, sizeof(m->host)) != RC_OK)
 		return refuse(r, "payload", "malformed", false);
-	report(m, "payload",
+	report_new(m, "payload",
 		json_pack("{s:s, s:I, s:s, s:s, s:i, s:I, s:i}", "owner", m->self.owner, "sequence",
 			(json_int_t)p->sequence, "service", m->service, "host", m->host, "port",
 			p->port, "expires", (json_int_t)p->expires, "bytes",
@@ -112,7 +112,7 @@ static bool prove_key(struct meter *m, struct refusal *r)
 		return refuse(r, "key", "blocked", false);
 	if (rc != RC_OK)
 		return refuse(r, "key", rc_text(rc), rc == RC_UNAVAILABLE);
-	report(m, "key", json_pack("{s:s}", "proved", "on the card, and the certificate's"));
+	report_new(m, "key", json_pack("{s:s}", "proved", "on the card, and the certificate's"));
 	return true;
 }
 
@@ -124,11 +124,11 @@ static void show_wifi(struct meter *m)
 	if (!m->self.payload.wifi.at)
 		return;
 	if (self_wifi(m->card, &m->self, &w, &d) != RC_OK) {
-		report(m, "wifi", json_pack("{s:s}", "refused", d.text));
+		report_new(m, "wifi", json_pack("{s:s}", "refused", d.text));
 		return;
 	}
 	/* The passphrase is for the radio, not for a log. */
-	report(m, "wifi",
+	report_new(m, "wifi",
 		json_pack("{s:o, s:i}", "ssid", json_stringn((const char *)w.ssid, w.ssid_len),
 			"security", (int)w.security));
 	payload_wifi_wipe(&w);
@@ -147,12 +147,13 @@ static bool check_dns(struct meter *m, struct refusal *r)
 		dane_free(dane);
 		return refuse(r, "record", record_text(v), v == RECORD_CANNOT_TELL);
 	}
-	report(m, "record", json_pack("{s:s, s:s}", "name", m->self.owner, "proved", r->why.text));
+	report_new(
+		m, "record", json_pack("{s:s, s:s}", "name", m->self.owner, "proved", r->why.text));
 	rc = record_service(dane, &m->self.payload, &m->pins, &r->why);
 	dane_free(dane);
 	if (rc != RC_OK)
 		return refuse(r, "service", "cannot_tell", rc == RC_UNAVAILABLE);
-	report(m, "service",
+	report_new(m, "service",
 		json_pack("{s:s, s:i, s:s}", "handle", m->service, "pins", (int)m->pins.len, "from",
 			m->pins.from_dns ? "zone" : "payload"));
 	return true;

@@ -185,6 +185,7 @@ int main(int argc, char **argv)
 	code = run(m);
 	if (m->opt.once == false && code == 0)
 		report(m, "stopped", NULL);
+	report_forget(m);
 	iotsafe_close(m->card);
 	(void)mosquitto_lib_cleanup();
 	free(m);

@@ -30,6 +30,14 @@ struct refusal {
 	struct diag why;
 };
 
+/* A step as it was last reported. */
+struct said {
+	const char *step; /* static text; NULL: free */
+	char *text;
+};
+
+#define SAID_MAX 8
+
 struct meter {
 	struct options opt;
 	struct iotsafe *card;
@@ -44,6 +52,7 @@ struct meter {
 	struct diag server;	      /* why the server was refused, or empty */
 	bool published;		      /* at least once in this run */
 	unsigned long readings;
+	struct said said[SAID_MAX];
 	char last_refusal[DIAG_TEXT_MAX + 64];
 };
 
@@ -52,6 +61,10 @@ bool meter_stopped(void);
 
 /* report.c: one line per step. Takes `fields` (an object, or NULL). */
 void report(const struct meter *m, const char *step, json_t *fields);
+/* The same, unless it was the last word on this step already: attempts repeat themselves. */
+void report_new(struct meter *m, const char *step, json_t *fields);
+/* From here everything is news again. */
+void report_forget(struct meter *m);
 void report_refusal(struct meter *m, const struct refusal *r);
 
 /* identity.c: payload, key, record and service; each reports itself. */

@@ -51,12 +51,51 @@ void report(const struct meter *m, const char *step, json_t *fields)
 	json_decref(fields);
 }
 
+void report_new(struct meter *m, const char *step, json_t *fields)
+{
+	char *text = json_dumps(fields, JSON_COMPACT);
+	struct said *free_one = NULL;
+
+	for (size_t i = 0; text && i < ARRAY_LEN(m->said); i++) {
+		struct said *s = &m->said[i];
+		if (!s->step && !free_one)
+			free_one = s;
+		if (!s->step || strcmp(s->step, step) != 0)
+			continue;
+		if (strcmp(s->text, text) == 0) {
+			free(text);
+			json_decref(fields);
+			return;
+		}
+		free_one = s;
+		break;
+	}
+	if (free_one) {
+		free(free_one->text);
+		free_one->step = step;
+		free_one->text = text;
+		text = NULL;
+	}
+	free(text);
+	report(m, step, fields);
+}
+
+void report_forget(struct meter *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(m->said); i++) {
+		free(m->said[i].text);
+		m->said[i] = (struct said){ 0 };
+	}
+	m->last_refusal[0] = '\0';
+}
+
 /* The same reason again and again is said once. */
 void report_refusal(struct meter *m, const struct refusal *r)
 {
 	char now[sizeof(m->last_refusal)];
 
-	(void)!str_format(now, sizeof(now), "%s %s %s", r->step, r->reason, r->why.text);
+	(void)!str_format(
+		now, sizeof(now), "%d %s %s %s", r->again, r->step, r->reason, r->why.text);
 	if (strcmp(now, m->last_refusal) == 0)
 		return;
 	memcpy(m->last_refusal, now, sizeof(now));
