@@ -485,7 +485,9 @@ enum rc supervisor_run(const struct supervisor_plan *plan, struct diag *d)
 	sup->lock_fd = -1;
 	sup->d = d;
 	rc = kill_point_open();
-	if (rc == RC_OK)
+	if (rc != RC_OK)
+		diag_set(d, rc, "the file of ATTESTRY_KILLPOINT_FILE: %s", rc_text(rc));
+	else
 		rc = supervisor__lock(plan, &sup->lock_fd, d);
 	if (rc == RC_OK)
 		rc = open_events(sup);
