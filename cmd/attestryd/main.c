@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/plan.h"
-#include "role/role_internal.h"
+#include "role/start.h"
 #include "proc/control.h"
 
 #include <getopt.h>
@@ -93,7 +93,7 @@ static enum rc run(const struct options *o, const struct config *config, struct 
 	struct log log = { .fd = STDERR_FILENO,
 		.min = (enum log_level)config->supervisor.log_level,
 		.role = o->role ? o->role : "attestryd" };
-	struct role__start start = { .config = config,
+	struct role_start start = { .config = config,
 		.log = &log,
 		.clock = clock_system(),
 		.name = o->role,

@@ -38,7 +38,7 @@ struct child {
 struct supervisor {
 	const struct supervisor_plan *plan;
 	struct event_base *base;
-	struct event *on_term, *on_int, *on_child, *heartbeat, *stop_timer;
+	struct event *on_term, *on_int, *on_hup, *on_child, *heartbeat, *stop_timer;
 	struct child children[SUPERVISOR_ROLES_MAX];
 	int lock_fd;
 	bool stopping, announced;
@@ -409,13 +409,14 @@ static enum rc open_events(struct supervisor *sup)
 		return RC_NOMEM;
 	sup->on_term = evsignal_new(sup->base, SIGTERM, on_signal, sup);
 	sup->on_int = evsignal_new(sup->base, SIGINT, on_signal, sup);
+	sup->on_hup = evsignal_new(sup->base, SIGHUP, on_signal, sup);
 	sup->on_child = evsignal_new(sup->base, SIGCHLD, on_sigchld, sup);
 	sup->heartbeat = event_new(sup->base, -1, EV_PERSIST, on_heartbeat, sup);
 	sup->stop_timer = evtimer_new(sup->base, on_stop_timeout, sup);
-	if (!sup->on_term || !sup->on_int || !sup->on_child || !sup->heartbeat ||
+	if (!sup->on_term || !sup->on_int || !sup->on_hup || !sup->on_child || !sup->heartbeat ||
 		!sup->stop_timer || event_add(sup->on_term, NULL) != 0 ||
-		event_add(sup->on_int, NULL) != 0 || event_add(sup->on_child, NULL) != 0 ||
-		event_add(sup->heartbeat, &beat) != 0)
+		event_add(sup->on_int, NULL) != 0 || event_add(sup->on_hup, NULL) != 0 ||
+		event_add(sup->on_child, NULL) != 0 || event_add(sup->heartbeat, &beat) != 0)
 		return RC_NOMEM;
 	for (size_t i = 0; i < sup->plan->child_count; i++) {
 		struct child *child = &sup->children[i];
@@ -452,6 +453,7 @@ static void close_events(struct supervisor *sup)
 	}
 	free_event(sup->on_term);
 	free_event(sup->on_int);
+	free_event(sup->on_hup);
 	free_event(sup->on_child);
 	free_event(sup->heartbeat);
 	free_event(sup->stop_timer);
@@ -484,6 +486,8 @@ enum rc supervisor_run(const struct supervisor_plan *plan, struct diag *d)
 	sup->plan = plan;
 	sup->lock_fd = -1;
 	sup->d = d;
+	/* The reader of our log may go before us. */
+	signal(SIGPIPE, SIG_IGN);
 	rc = kill_point_open();
 	if (rc != RC_OK)
 		diag_set(d, rc, "the file of ATTESTRY_KILLPOINT_FILE: %s", rc_text(rc));

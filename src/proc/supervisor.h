@@ -53,10 +53,10 @@ struct supervisor_plan {
 	int64_t restart_ms, restart_max_ms, stop_timeout_ms;
 };
 
-/* Runs until SIGTERM or SIGINT. A child gets `--config FILE --role NAME [--listeners A,B]`, its
- * control socket at CONTROL_FD, its listening sockets from there on. A child that ends by itself
- * before it was ever ready ends all: RC_UNAVAILABLE. RC_EXISTS: another supervisor has this run
- * folder. */
+/* Runs until SIGTERM, SIGINT or SIGHUP. A child gets `--config FILE --role NAME [--listeners A,B]`,
+ * its control socket at CONTROL_FD, its listening sockets from there on. A child that ends by
+ * itself before it was ever ready ends all: RC_UNAVAILABLE. RC_EXISTS: another supervisor has this
+ * run folder. */
 enum rc supervisor_run(const struct supervisor_plan *plan, struct diag *d) ATT_MUST_CHECK;
 
 /* The name of a run file: run_folder/name.suffix, with '/' of a name as '-'. */

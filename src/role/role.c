@@ -247,7 +247,7 @@ static void warm_up(void)
 	tzset();
 }
 
-enum rc role__open(struct role *role, const struct role__start *start, struct diag *d)
+enum rc role__open(struct role *role, const struct role_start *start, struct diag *d)
 {
 	struct role__control *c = calloc(1, sizeof(*c));
 	enum rc rc = RC_NOMEM;
@@ -291,7 +291,7 @@ void role__close(struct role *role)
 	*role = (struct role){ 0 };
 }
 
-enum rc role_main(const struct role__start *start, struct diag *d)
+enum rc role_main(const struct role_start *start, struct diag *d)
 {
 	static enum rc (*const bodies[ROLE_KINDS])(struct role *) = { [ROLE_KEYS] = role_keys_run,
 		[ROLE_CORE] = role_core_run,

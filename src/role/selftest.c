@@ -278,7 +278,7 @@ static enum rc become_user(const struct role *role, struct diag *d)
 		users.uid[user], users.gid[user], user == USER_DNS ? users.gid[USER_ZONE] : 0, d);
 }
 
-enum rc role_selftest(const struct role__start *start, struct diag *d)
+enum rc role_selftest(const struct role_start *start, struct diag *d)
 {
 	struct role__paths store;
 	struct confine confine = { 0 };

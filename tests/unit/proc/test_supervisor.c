@@ -84,7 +84,8 @@ static int child_main(const char *name, const char *listeners)
 	check_descriptors(name, listeners != NULL);
 	if (strcmp(name, "broken") == 0)
 		return 3;
-	answer(CONTROL__FROM_ROLE__OP_READY, 0);
+	if (strcmp(name, "mute") != 0)
+		answer(CONTROL__FROM_ROLE__OP_READY, 0);
 	say(name, "ready", listeners ? listeners : "-");
 	for (;;) {
 		struct pollfd p = { .fd = CONTROL_FD, .events = POLLIN };
@@ -96,7 +97,8 @@ static int child_main(const char *name, const char *listeners)
 		Control__ToRole *m = control__to_role__unpack(NULL, len, bytes);
 		if (!m)
 			return 8;
-		bool stop = m->op_case == CONTROL__TO_ROLE__OP_STOP;
+		bool stop =
+			m->op_case == CONTROL__TO_ROLE__OP_STOP && strcmp(name, "stubborn") != 0;
 		if (m->op_case == CONTROL__TO_ROLE__OP_LINK)
 			greet(name, m->link->peer, fd);
 		if (m->op_case == CONTROL__TO_ROLE__OP_PING && strcmp(name, "deaf") != 0)
@@ -115,6 +117,7 @@ struct run {
 	char dir[64];
 	pid_t pid;
 	FILE *lines;
+	int64_t start_timeout_ms, stop_timeout_ms; /* 0: never in the test's time */
 };
 
 static void run_start(struct run *r, const struct supervisor_child *children, size_t count,
@@ -139,10 +142,10 @@ static void run_start(struct run *r, const struct supervisor_child *children, si
 			.clock = clock_system(),
 			.heartbeat_ms = 50,
 			.heartbeat_timeout_ms = 500,
-			.start_timeout_ms = 60000,
+			.start_timeout_ms = r->start_timeout_ms ? r->start_timeout_ms : 60000,
 			.restart_ms = 10,
 			.restart_max_ms = 100,
-			.stop_timeout_ms = 60000 };
+			.stop_timeout_ms = r->stop_timeout_ms ? r->stop_timeout_ms : 60000 };
 		struct diag d = { 0 };
 		if (chdir(r->dir) != 0 || dup2(out[1], STDOUT_FILENO) < 0)
 			_exit(4);
@@ -230,7 +233,7 @@ static void test_every_child_comes_back_with_its_links(void **state)
 {
 	struct supervisor_child children[ARRAY_LEN(trio)];
 	struct seen s = { 0 };
-	struct run r;
+	struct run r = { 0 };
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), status;
 	struct line l;
 
@@ -270,7 +273,7 @@ static void test_all_killed_at_once_come_back(void **state)
 {
 	struct seen s = { 0 };
 	struct line l;
-	struct run r;
+	struct run r = { 0 };
 
 	(void)state;
 	run_start(&r, trio, ARRAY_LEN(trio), trio_links, ARRAY_LEN(trio_links));
@@ -288,7 +291,7 @@ static void test_children_die_with_the_supervisor(void **state)
 {
 	struct seen s = { 0 };
 	struct line l;
-	struct run r;
+	struct run r = { 0 };
 	int status;
 
 	(void)state;
@@ -306,7 +309,7 @@ static void test_the_deaf_are_replaced(void **state)
 {
 	static const struct supervisor_child children[] = { { .name = "deaf" } };
 	struct line l;
-	struct run r;
+	struct run r = { 0 };
 	int first;
 
 	(void)state;
@@ -322,12 +325,52 @@ static void test_the_deaf_are_replaced(void **state)
 	(void)run_end(&r);
 }
 
+/* Its successor's line never comes unless the first is killed. */
+static void test_the_mute_are_replaced(void **state)
+{
+	static const struct supervisor_child children[] = { { .name = "mute" } };
+	struct run r = { .start_timeout_ms = 100 };
+	struct line l;
+	int first;
+
+	(void)state;
+	run_start(&r, children, 1, NULL, 0);
+	assert_true(next_line(&r, &l));
+	first = l.pid;
+	assert_true(next_line(&r, &l));
+	assert_int_not_equal(first, l.pid);
+	assert_int_equal(0, kill(r.pid, SIGTERM));
+	while (next_line(&r, &l))
+		;
+	(void)run_end(&r);
+}
+
+static void test_the_stubborn_are_killed(void **state)
+{
+	static const struct supervisor_child children[] = { { .name = "stubborn" },
+		{ .name = "keys", .stop_stage = 1 } };
+	struct run r = { .stop_timeout_ms = 100 };
+	struct line l;
+
+	(void)state;
+	run_start(&r, children, 2, NULL, 0);
+	assert_true(next_line(&r, &l));
+	assert_true(next_line(&r, &l));
+	assert_int_equal(0, kill(r.pid, SIGHUP));
+	/* keys' turn comes only after it. */
+	assert_true(next_line(&r, &l));
+	assert_string_equal("keys", l.name);
+	assert_string_equal("stop", l.event);
+	assert_false(next_line(&r, &l));
+	assert_int_equal(0, run_end(&r));
+}
+
 static void test_a_child_that_cannot_start_ends_all(void **state)
 {
 	static const struct supervisor_child children[] = { { .name = "keys" },
 		{ .name = "broken" } };
 	struct line l;
-	struct run r;
+	struct run r = { 0 };
 	int status;
 
 	(void)state;
@@ -342,7 +385,7 @@ static void test_one_supervisor_per_folder(void **state)
 {
 	struct seen s = { 0 };
 	struct line l;
-	struct run r;
+	struct run r = { 0 };
 	struct diag d = { 0 };
 
 	(void)state;
@@ -379,6 +422,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_all_killed_at_once_come_back),
 		cmocka_unit_test(test_children_die_with_the_supervisor),
 		cmocka_unit_test(test_the_deaf_are_replaced),
+		cmocka_unit_test(test_the_mute_are_replaced),
+		cmocka_unit_test(test_the_stubborn_are_killed),
 		cmocka_unit_test(test_a_child_that_cannot_start_ends_all),
 		cmocka_unit_test(test_one_supervisor_per_folder),
 		cmocka_unit_test(test_run_file_names),

@@ -89,7 +89,7 @@ static int selftest(const char *dir, const char *role, char *text, size_t cap)
 		snprintf(path, sizeof(path), "%s/attestry.conf", dir);
 		if (dup2(out[1], STDOUT_FILENO) < 0 || config_read(path, &config, &d) != RC_OK)
 			_exit(2);
-		struct role__start start = {
+		struct role_start start = {
 			.config = &config, .clock = clock_system(), .name = role, .control_fd = -1
 		};
 		_exit(role_selftest(&start, &d) == RC_OK ? 0 : 1);
@@ -147,7 +147,7 @@ static void test_unknown_roles_are_refused(void **state)
 	snprintf(path, sizeof(path), "%s/attestry.conf", (char *)*state);
 	assert_rc(RC_OK, config_read(path, &config, &d));
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		struct role__start start = { .config = &config,
+		struct role_start start = { .config = &config,
 			.clock = clock_system(),
 			.name = names[i],
 			.control_fd = -1 };
