@@ -15,7 +15,6 @@ enum profile_flag {
 	HAS_SAN = 1 << 4,
 	HAS_CLIENT_AUTH = 1 << 5,
 	HAS_SERVER_AUTH = 1 << 6,
-	IS_LEAF = 1 << 7, /* bounded by CA_LEAF_DAYS_MAX */
 };
 
 #define KU_DIGITAL_SIGNATURE 0x80
@@ -27,16 +26,19 @@ enum profile_flag {
 static const struct {
 	unsigned flags;
 	uint8_t key_usage; /* 0: none */
+	int days_max;	   /* 0: the issuer's validity bounds it */
 } profiles[CA_PROFILE_COUNT] = {
-	[CA_ROOT] = { HAS_CA | HAS_SKI, KU_KEY_CERT_SIGN | KU_CRL_SIGN },
+	[CA_ROOT] = { HAS_CA | HAS_SKI, KU_KEY_CERT_SIGN | KU_CRL_SIGN, 0 },
 	[CA_ISSUING] = { HAS_CA | HAS_PATH_LEN_0 | HAS_SKI | HAS_AKI | HAS_SAN,
-		KU_DIGITAL_SIGNATURE | KU_KEY_CERT_SIGN | KU_CRL_SIGN },
-	[CA_PARTY_CA] = { HAS_CA | HAS_PATH_LEN_0 | HAS_SKI, KU_KEY_CERT_SIGN | KU_CRL_SIGN },
-	[CA_PAYLOAD] = { HAS_AKI, KU_DIGITAL_SIGNATURE },
-	[CA_DEVICE] = { HAS_AKI | HAS_SAN | HAS_CLIENT_AUTH | IS_LEAF, KU_DIGITAL_SIGNATURE },
-	[CA_DEVICE_DEVKIT] = { HAS_AKI | HAS_SKI | IS_LEAF, 0 },
-	[CA_PARTY] = { HAS_AKI | HAS_CLIENT_AUTH | IS_LEAF, KU_DIGITAL_SIGNATURE },
-	[CA_SERVER] = { HAS_AKI | HAS_SAN | HAS_SERVER_AUTH | IS_LEAF, KU_DIGITAL_SIGNATURE },
+		KU_DIGITAL_SIGNATURE | KU_KEY_CERT_SIGN | KU_CRL_SIGN, 0 },
+	[CA_PARTY_CA] = { HAS_CA | HAS_PATH_LEN_0 | HAS_SKI, KU_KEY_CERT_SIGN | KU_CRL_SIGN, 0 },
+	[CA_PAYLOAD] = { HAS_AKI, KU_DIGITAL_SIGNATURE, 0 },
+	[CA_DEVICE] = { HAS_AKI | HAS_SAN | HAS_CLIENT_AUTH, KU_DIGITAL_SIGNATURE,
+		CA_DEVICE_DAYS_MAX },
+	[CA_DEVICE_DEVKIT] = { HAS_AKI | HAS_SKI, 0, CA_DEVICE_DAYS_MAX },
+	[CA_PARTY] = { HAS_AKI | HAS_CLIENT_AUTH, KU_DIGITAL_SIGNATURE, CA_LEAF_DAYS_MAX },
+	[CA_SERVER] = { HAS_AKI | HAS_SAN | HAS_SERVER_AUTH, KU_DIGITAL_SIGNATURE,
+		CA_LEAF_DAYS_MAX },
 };
 
 static const uint8_t oid_ecdsa_sha256[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
@@ -239,13 +241,12 @@ static enum rc check_names(const struct ca_cert_spec *spec, struct diag *d)
 static enum rc check_validity(
 	const struct ca_issuer *issuer, const struct ca_cert_spec *spec, struct diag *d)
 {
-	bool leaf = profiles[spec->profile].flags & IS_LEAF;
+	int days = profiles[spec->profile].days_max;
 
 	if (spec->not_after <= spec->not_before)
 		return diag_set(d, RC_RANGE, "certificate: validity: ends before it begins");
-	if (leaf && spec->not_after - spec->not_before > CA_LEAF_DAYS_MAX * DAY)
-		return diag_set(
-			d, RC_RANGE, "certificate: validity: more than %d days", CA_LEAF_DAYS_MAX);
+	if (days && spec->not_after - spec->not_before > days * DAY)
+		return diag_set(d, RC_RANGE, "certificate: validity: more than %d days", days);
 	if (issuer->cert_len > 0 &&
 		(spec->not_before < issuer->not_before || spec->not_after > issuer->not_after))
 		return diag_set(d, RC_RANGE,

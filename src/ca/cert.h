@@ -12,8 +12,9 @@
 #define CA_SERIAL_LEN 16    /* RFC 5280 section 4.1.2.2: at most 20, unique */
 #define CA_DN_MAX     256
 #define CA_SAN_MAX    8
-/* A device or party certificate lives at most this long, whatever is asked for. */
-#define CA_LEAF_DAYS_MAX 825
+/* How long a certificate may live at most, whatever is asked for; never beyond its issuer. */
+#define CA_LEAF_DAYS_MAX   825 /* parties and servers: what browsers took longest */
+#define CA_DEVICE_DAYS_MAX 3650
 
 enum ca_profile {
 	CA_ROOT,	  /* registry root */

@@ -17,6 +17,7 @@ struct finishing {
 	uint8_t root_der[CA_CERT_READ];
 	size_t root_len;
 	struct ca_cert root;
+	char zone[CA_ZONE_MAX + 1];
 	struct ca__records records;
 };
 
@@ -31,6 +32,27 @@ static enum rc check_state(const char *dir, struct diag *d)
 		rc = ca__path(path, dir, "ca/issuing.pem", d);
 	if (rc == RC_OK && access(path, F_OK) == 0)
 		return diag_set(d, RC_STATE, "%s: finished already", dir);
+	return rc;
+}
+
+/* The zone stands in front of the DS that the first half wrote. */
+static enum rc load_zone(struct finishing *f, struct diag *d)
+{
+	char path[PATH_MAX];
+	uint8_t *text = NULL;
+	size_t len = 0;
+	enum rc rc = ca__path(path, f->p->dir, "ca/anchor.ds", d);
+
+	if (rc == RC_OK)
+		rc = file_read(path, 1024, &text, &len, d);
+	if (rc != RC_OK)
+		return rc;
+	size_t n = strcspn((const char *)text, " ");
+	if (n < 2 || n - 1 > CA_ZONE_MAX || text[n - 1] != '.')
+		rc = diag_set(d, RC_MALFORMED, "%s: not a DS record", path);
+	else
+		memcpy(f->zone, text, n - 1);
+	free(text);
 	return rc;
 }
 
@@ -98,7 +120,7 @@ static enum rc write_pem(
 static enum rc write_files(struct finishing *f, struct diag *d)
 {
 	enum rc rc = ca__make_payload_certs(f->x, &f->issuing, &f->devkit, &f->payload_key,
-		f->p->dir, f->p->zone, f->p->now, &f->records, d);
+		f->p->dir, f->zone, f->p->now, &f->records, d);
 
 	if (rc == RC_OK)
 		rc = ca__append_records(f->p->dir, &f->records, d);
@@ -131,6 +153,8 @@ enum rc ca_init_finish(const struct ca_init_finish_params *params, struct diag *
 		rc = load_key(f, &f->devkit_key, "keys/devkit.key", d);
 	if (rc == RC_OK)
 		rc = load_key(f, &f->payload_key, "keys/payload.key", d);
+	if (rc == RC_OK)
+		rc = load_zone(f, d);
 	if (rc == RC_OK)
 		rc = load_root(f, d);
 	if (rc == RC_OK)

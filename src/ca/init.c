@@ -119,7 +119,7 @@ static enum rc make_folders(struct making *m, struct diag *d)
 	if (rc != RC_OK)
 		return diag_set(d, rc, "%s: path too long", m->p->dir);
 	if (!mkdtemp(path))
-		return diag_errno(d, RC_IO, "%s", path);
+		return diag_errno(d, RC_IO, "%s: cannot be made", m->p->dir);
 	rc = str_copy(m->tmp, sizeof(m->tmp), path);
 	if (rc == RC_OK && chmod(path, 0755) != 0)
 		rc = diag_errno(d, RC_IO, "%s", path);

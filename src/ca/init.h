@@ -41,7 +41,7 @@ enum rc ca_init(const struct ca_init_params *params, struct ca_init_result *out,
  * checks them against the keys, makes the payload signers' certificates and the chains. Refused
  * before ca_init and when it has been done already (RC_STATE). */
 struct ca_init_finish_params {
-	const char *dir, *zone, *root_pem, *issuing_pem, *devkit_pem;
+	const char *dir, *root_pem, *issuing_pem, *devkit_pem;
 	int64_t now;
 };
 enum rc ca_init_finish(const struct ca_init_finish_params *params, struct diag *d) ATT_MUST_CHECK;

@@ -32,6 +32,7 @@ struct ca_issued {
 	int fd;
 	bool broken;
 	uint64_t count;
+	size_t dropped;
 	uint8_t chain[CA_SHA256_LEN];
 	pthread_mutex_t file_lock; /* the members above, and x_file */
 	struct ca_crypt *x_file;
@@ -154,14 +155,17 @@ static enum rc load_bindings(struct ca_issued *log, struct cur body)
 static enum rc load_record(struct ca_issued *log, struct cur *c)
 {
 	uint8_t next[CA_SHA256_LEN];
-	uint16_t len = cur_u16(c);
-	struct cur body = cur_take(c, len);
-	const uint8_t *chain = cur_bytes(c, CHAIN_LEN);
 
-	if (!chain)
+	if (c->left < 2)
 		return RC_TRUNCATED;
+	uint16_t len = cur_u16(c);
+	/* Before anything else, lest a damaged length in the middle pass for a torn end. */
 	if (len < BODY_FIXED || len > BODY_MAX)
 		return RC_CONFLICT;
+	struct cur body = cur_take(c, len);
+	const uint8_t *chain = cur_bytes(c, CHAIN_LEN);
+	if (!chain)
+		return RC_TRUNCATED;
 	enum rc rc = chain_next(log, body.at, body.left, next);
 	if (rc != RC_OK)
 		return rc;
@@ -221,6 +225,7 @@ static enum rc load_file(struct ca_issued *log, struct diag *d)
 			     ? load_records(log, bytes, len, &good, d)
 			     : diag_set(d, RC_CONFLICT, "not an issued.log");
 	munmap(bytes, len);
+	log->dropped = rc == RC_OK ? len - good : 0;
 	if (rc == RC_OK && good < len && (ftruncate(log->fd, (off_t)good) != 0 || fsync(log->fd)))
 		rc = diag_errno(d, RC_IO, "ftruncate");
 	return rc;
@@ -393,6 +398,11 @@ uint64_t ca_issued_count(struct ca_issued *log)
 	uint64_t n = log->count;
 	pthread_mutex_unlock(&log->file_lock);
 	return n;
+}
+
+size_t ca_issued_dropped(const struct ca_issued *log)
+{
+	return log->dropped;
 }
 
 uint64_t ca_issued_keys(struct ca_issued *log)

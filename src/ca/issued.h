@@ -52,3 +52,5 @@ enum rc ca_issued_append(struct ca_issued *log, const struct ca_issued_entry *co
 /* Records in the file, and keys bound. */
 uint64_t ca_issued_count(struct ca_issued *log);
 uint64_t ca_issued_keys(struct ca_issued *log);
+/* Bytes of a torn tail that opening has cut off: worth a line in the operator's log. */
+size_t ca_issued_dropped(const struct ca_issued *log);

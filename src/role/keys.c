@@ -248,6 +248,9 @@ static enum rc open_all(struct keys *k, struct diag *d)
 		rc = ca_issued_open(&k->issued, path, d);
 	if (rc != RC_OK)
 		return rc;
+	if (ca_issued_dropped(k->issued) > 0)
+		log_write(k->role->log, LOG_WARNING, "issued_log torn_tail_dropped=%zu",
+			ca_issued_dropped(k->issued));
 	k->ring.authority.issued = k->issued;
 	opts.issued = k->issued;
 	return keys_pool_new(&k->pool, &opts, d);
