@@ -36,7 +36,9 @@ static uint16_t member_u16(struct cur *v, uint8_t tag)
 {
 	const uint8_t *at = member(v, tag, 2);
 
-	return at ? (uint16_t)(at[0] << 8 | at[1]) : 0;
+	struct cur c = cur_init(at, at ? 2 : 0);
+
+	return at ? cur_u16(&c) : 0;
 }
 
 static uint16_t parse_number(struct cur *v, struct remote_command *cmd)
