@@ -62,7 +62,7 @@ static bool store_state(struct meter *m, struct refusal *r)
 	char path[4096];
 	enum rc rc = RC_OK;
 
-	if (memcmp(&m->state, &m->self.state, sizeof(m->state)) == 0)
+	if (payload_state_equal(&m->state, &m->self.state))
 		return true;
 	if (m->opt.state) {
 		rc = state_path(m, path, sizeof(path), &r->why);

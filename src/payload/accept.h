@@ -37,6 +37,8 @@ enum rc payload_accept(const uint8_t *bytes, size_t len, const struct payload_co
 	const struct payload_state *before, struct payload *out, struct payload_state *after,
 	struct diag *d) ATT_MUST_CHECK;
 
+bool payload_state_equal(const struct payload_state *a, const struct payload_state *b);
+
 /* The state's stored form: deterministic CBOR. */
 #define PAYLOAD_STATE_MAX 320
 enum rc payload_state_write(const struct payload_state *s, struct put *out) ATT_MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "payload/accept.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The file is read and written by this device only; a torn or foreign one is refused rather than
  * taken for an empty state, because an empty state accepts any sequence. */
@@ -74,6 +75,15 @@ enum rc payload_state_parse(
 		return diag_set(d, RC_MALFORMED, "payload state: not one that this program wrote");
 	*out = s;
 	return RC_OK;
+}
+
+bool payload_state_equal(const struct payload_state *a, const struct payload_state *b)
+{
+	uint8_t x[PAYLOAD_STATE_MAX], y[PAYLOAD_STATE_MAX];
+	struct put p = put_init(x, sizeof(x)), q = put_init(y, sizeof(y));
+
+	return payload_state_write(a, &p) == RC_OK && payload_state_write(b, &q) == RC_OK &&
+	       p.len == q.len && memcmp(x, y, p.len) == 0;
 }
 
 enum rc payload_state_load(const char *path, struct payload_state *out, struct diag *d)
