@@ -379,14 +379,26 @@ static enum cme run_line(struct at_modem *m)
 	return CME_NOT_SUPPORTED;
 }
 
+/* What does not start with AT is no command and has no answer (V.250 section 5.2.1): otherwise a
+ * terminal that echoes would have us answer our own answers for ever. */
+static bool is_command(const char *line)
+{
+	while (*line == ' ')
+		line++;
+	return upper(line[0]) == 'A' && upper(line[1]) == 'T';
+}
+
 static void end_line(struct at_modem *m)
 {
 	enum cme cme;
 	char line[32];
 
-	if (m->len == 0 && !m->overlong)
-		return;
 	m->line[m->len] = '\0';
+	if (!is_command(m->line)) {
+		m->len = 0;
+		m->overlong = false;
+		return;
+	}
 	cme = run_line(m);
 	if (cme == CME_OK)
 		say(m, "\r\nOK\r\n");

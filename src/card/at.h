@@ -3,7 +3,7 @@
 
 /* The command interpreter of a modem in front of a card (ITU-T V.250, 3GPP TS 27.007 section 8.17
  * and 8.43 to 8.45): bytes from the line in, bytes for the line out. Knows only what software that
- * talks to the SIM needs; every other command answers ERROR. */
+ * talks to the SIM needs; every other command answers ERROR, and what is no command nothing. */
 
 #include "card/card.h"
 

@@ -13,8 +13,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define QUEUE_MAX 16384 /* bytes for a terminal that nobody reads; more are lost, as on a wire */
-#define STALE_S	  1	/* after this long unread they are lost too */
+#define QUEUE_HIGH 8192 /* unread bytes above which no more commands are taken */
+#define STALE_S	   1	/* after this long without a reader they are lost, as on a wire */
+#define READ_MAX   256	/* at most six commands at once */
 
 struct front_modem {
 	int master;
@@ -31,22 +32,23 @@ static void on_output(void *user, const char *text, size_t len)
 {
 	struct front_modem *m = user;
 
-	if (evbuffer_get_length(m->queue) + len <= QUEUE_MAX)
-		evbuffer_add(m->queue, text, len);
+	evbuffer_add(m->queue, text, len);
 }
 
+/* Writes what the terminal takes; while much is left, commands wait in the terminal. */
 static void flush(struct front_modem *m)
 {
 	static const struct timeval stale = { .tv_sec = STALE_S };
 
-	while (evbuffer_get_length(m->queue) > 0) {
-		int n = evbuffer_write(m->queue, m->master);
-
-		if (n <= 0)
+	while (evbuffer_get_length(m->queue) > 0)
+		if (evbuffer_write(m->queue, m->master) <= 0)
 			break;
-	}
 	if (evbuffer_get_length(m->queue) > 0)
 		event_add(m->writable, &stale);
+	if (evbuffer_get_length(m->queue) > QUEUE_HIGH)
+		event_del(m->readable);
+	else
+		event_add(m->readable, NULL);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *user)
@@ -54,15 +56,17 @@ static void on_writable(evutil_socket_t fd, short what, void *user)
 	struct front_modem *m = user;
 
 	(void)fd;
-	if (what & EV_TIMEOUT)
+	if (what & EV_TIMEOUT) {
 		evbuffer_drain(m->queue, evbuffer_get_length(m->queue));
+		tcflush(m->slave, TCIFLUSH);
+	}
 	flush(m);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *user)
 {
 	struct front_modem *m = user;
-	uint8_t bytes[2048];
+	uint8_t bytes[READ_MAX];
 	ssize_t n = read(fd, bytes, sizeof(bytes));
 
 	(void)what;

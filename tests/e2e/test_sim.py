@@ -169,7 +169,8 @@ def test_modem_basics(sim):
     assert m.command("AT+CIMI")[0].isdigit()
     assert m.command("ATI")[-1] == m.command("AT+CGMI")[-1] == m.command("AT+CGMM")[-1] == "OK"
     assert m.command("AT+NONSENSE") == ["ERROR"]
-    assert m.command("hello") == ["ERROR"]
+    m.send("hello")  # no command: no answer
+    assert m.command("AT") == ["OK"]
     assert m.command("AT+CSIM=10,\"0070\"") == ["ERROR"]
     assert m.command("AT+CSIM=3,\"007\"") == ["ERROR"]
     assert m.command("AT+CSIM=10,\"007000000g\"") == ["ERROR"]
@@ -180,6 +181,60 @@ def test_modem_basics(sim):
     assert m.command("AT+CSIM=1") == ["+CME ERROR: 50"]
     assert m.command("ATE1") == ["OK"]
     assert m.command("AT")[-1] == "OK"
+    m.close()
+
+
+def test_modem_without_a_reader(sim):
+    """Commands whose answers nobody takes cost a bounded queue; the next user finds a modem that works."""
+    ready(sim)
+    m = Modem(sim.dir / "modem")
+    m.apdu("00A4040007A0000002480400")
+    line = b'AT+CSIM=16,"00B0000003830102"\r'
+    sent, end = 0, time.monotonic() + PATIENCE
+    while sent < 200_000 and time.monotonic() < end:
+        try:
+            sent += os.write(m.fd, line[sent % len(line):])
+        except BlockingIOError:
+            if sent > 20_000:
+                break
+            select.select([], [m.fd], [], 0.05)
+    assert int(pathlib.Path(f"/proc/{sim.p.pid}/statm").read_text().split()[1]) < 20_000 or lab_module.SANITIZED
+    m.close()
+    other = Socket(sim.dir / "card.sock")  # the others do not notice
+    assert other.apdu("00A4040007A0000002480400") == b"\x90\x00"
+    other.close()
+    end = time.monotonic() + PATIENCE
+    while True:
+        m = Modem(sim.dir / "modem")
+        m.buf = b""
+        try:
+            m.send("")
+            m.send("AT+CCID")
+            got = b""
+            while b"+CCID" not in got and select.select([m.fd], [], [], 1)[0]:
+                got += os.read(m.fd, 65536)
+            if b"+CCID" in got:
+                break
+        except BlockingIOError:
+            pass
+        finally:
+            m.close()
+        assert time.monotonic() < end
+
+
+def test_modem_takes_commands_in_a_row(sim):
+    ready(sim)
+    m = Modem(sim.dir / "modem")
+    m.apdu("00A4040007A0000002480400")
+    line, got, sent = b'AT+CSIM=16,"00B0000003830102"\r' * 200, b"", 0
+    end = time.monotonic() + PATIENCE
+    while got.count(b"\r\nOK\r\n") < 200 and time.monotonic() < end:
+        r, w, _ = select.select([m.fd], [m.fd] if sent < len(line) else [], [], 1)
+        if r:
+            got += os.read(m.fd, 65536)
+        if w:
+            sent += os.write(m.fd, line[sent:sent + 500])
+    assert got.count(b"+CSIM: 514,") == got.count(b"\r\nOK\r\n") == 200
     m.close()
 
 

@@ -53,6 +53,7 @@ static void answers_have_their_form(void **state)
 		{ "AT\r", "\r\nOK\r\n" },
 		{ "AT\r\n", "\r\nOK\r\n" },
 		{ "\r\n\r\n", "" },
+		{ "hello\rERROR\r\n+CSIM: 4,\"9000\"\r\n", "" },
 		{ "AT+CSIM=10,\"00A4000C00\"\r", "\r\n+CSIM: 4,\"9000\"\r\n\r\nOK\r\n" },
 		{ "AT+CSIM= 10,\"0070000001\"\r", "\r\n+CSIM: 6,\"019000\"\r\n\r\nOK\r\n" },
 		{ "AT+CSIM=10, \"0070800100\"\r", "\r\n+CSIM: 4,\"9000\"\r\n\r\nOK\r\n" },
@@ -104,7 +105,7 @@ static void lines_are_bounded(void **state)
 	assert_rc(RC_OK, at_init(&m, f.card, f.session, NULL, listen_to, NULL));
 	said[0] = '\0';
 	for (size_t i = 0; i < 100000; i++)
-		at_input(&m, (const uint8_t *)"A", 1);
+		at_input(&m, (const uint8_t *)(i == 1 ? "T" : "A"), 1);
 	assert_string_equal(said, "");
 	at_input(&m, (const uint8_t *)"\rAT\r", 4);
 	assert_string_equal(said, "\r\nERROR\r\n\r\nOK\r\n");
