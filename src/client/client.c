@@ -19,6 +19,7 @@ struct client {
 	char *url; /* without a trailing slash */
 	char error[CURL_ERROR_SIZE];
 	uint32_t timeout_ms;
+	unsigned tries;
 	const volatile sig_atomic_t *stop; /* borrowed, may be NULL */
 };
 
@@ -115,6 +116,7 @@ enum rc client_new(struct client **out, const char *url, const char *ca, const c
 	if (!c)
 		return rc;
 	c->timeout_ms = CALL_MS;
+	c->tries = CLIENT_TRIES;
 	c->url = strdup(url);
 	c->curl = curl_easy_init();
 	if (!c->url || !c->curl || !set_options(c, ca, cert, key)) {
@@ -143,6 +145,11 @@ void client_free(struct client *c)
 void client_set_timeout_ms(struct client *c, uint32_t timeout_ms)
 {
 	c->timeout_ms = timeout_ms;
+}
+
+void client_set_tries(struct client *c, unsigned tries)
+{
+	c->tries = tries ? tries : 1;
 }
 
 void client_set_stop(struct client *c, const volatile sig_atomic_t *stop)
@@ -239,7 +246,7 @@ static enum rc call_tries(struct client *c, json_t **out, int *status, struct di
 	json_t *answer = NULL;
 	enum rc rc = RC_INTERNAL;
 
-	for (int n = 0; n < CLIENT_TRIES; n++) {
+	for (unsigned n = 0; n < c->tries; n++) {
 		if (n)
 			pause_ms(after_s ? after_s * 1000 : RETRY_MS << (n - 1));
 		if (c->stop && *c->stop) {

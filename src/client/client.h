@@ -27,6 +27,8 @@ void client_free(struct client *c);
 
 /* The whole time a try may take (default 75 s: longer than the longest poll). */
 void client_set_timeout_ms(struct client *c, uint32_t timeout_ms);
+/* How often a call is tried at most (default CLIENT_TRIES). */
+void client_set_tries(struct client *c, unsigned tries);
 /* A flag that ends calls within about a second with RC_CLOSED once it is not 0; borrowed. */
 void client_set_stop(struct client *c, const volatile sig_atomic_t *stop);
 
