@@ -123,8 +123,12 @@ static bool make_client(struct meter *m, struct refusal *r)
 	}
 	SSL_CTX_set_cert_verify_callback(m->ctx, verify_server, m);
 	m->mosq = mosquitto_new(m->self.owner, true, m);
+	/* Without the second option libmosquitto wants CA files to put its own defaults over ours.
+	 */
 	if (!m->mosq ||
 		mosquitto_int_option(m->mosq, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5) !=
+			MOSQ_ERR_SUCCESS ||
+		mosquitto_int_option(m->mosq, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0) !=
 			MOSQ_ERR_SUCCESS ||
 		mosquitto_void_option(m->mosq, MOSQ_OPT_SSL_CTX, m->ctx) != MOSQ_ERR_SUCCESS) {
 		(void)diag_set(&r->why, RC_INTERNAL, "libmosquitto");
