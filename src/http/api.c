@@ -212,13 +212,27 @@ static int wifi_security(const char *word)
 	return -1;
 }
 
+/* IEEE 802.11 annex J.4.1: a passphrase is 8 to 63 printable ASCII characters. */
+static bool is_passphrase(const json_t *pass)
+{
+	const char *text = json_string_value(pass);
+	size_t len = json_string_length(pass);
+
+	if (!text || len < PASSPHRASE_MIN || len > PASSPHRASE_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < 0x20 || text[i] > 0x7e)
+			return false;
+	return true;
+}
+
 /* The plaintext of formats.md section 2: {1: ssid, ?2: passphrase, 3: security}. */
 static enum rc wifi_plain(const json_t *wifi, struct put *p, struct api_fault *f)
 {
 	const json_t *ssid = json_object_get(wifi, "ssid");
 	const json_t *pass = json_object_get(wifi, "passphrase");
 	const char *word = json_string_value(json_object_get(wifi, "security"));
-	size_t ssid_len = json_string_length(ssid), pass_len = json_string_length(pass);
+	size_t ssid_len = json_string_length(ssid);
 	int security = wifi_security(word ? word : pass ? "wpa2" : "open");
 	size_t known = (ssid ? 1u : 0) + (pass ? 1u : 0) + (word ? 1u : 0);
 
@@ -230,15 +244,14 @@ static enum rc wifi_plain(const json_t *wifi, struct put *p, struct api_fault *f
 		return bad_request(f, "wifi.security", "must be one of open wpa2 wpa3");
 	if (security == 0 && pass)
 		return bad_request(f, "wifi.passphrase", "an open network has none");
-	if (security &&
-		(!json_is_string(pass) || pass_len < PASSPHRASE_MIN || pass_len > PASSPHRASE_MAX))
-		return bad_request(f, "wifi.passphrase", "must be 8 to 63 characters");
+	if (security && !is_passphrase(pass))
+		return bad_request(f, "wifi.passphrase", "must be 8 to 63 printable characters");
 	cbor_put_map(p, security ? 3 : 2);
 	cbor_put_uint(p, 1);
 	cbor_put_bytes(p, json_string_value(ssid), ssid_len);
 	if (security) {
 		cbor_put_uint(p, 2);
-		cbor_put_text(p, json_string_value(pass), pass_len);
+		cbor_put_text(p, json_string_value(pass), json_string_length(pass));
 	}
 	cbor_put_uint(p, 3);
 	cbor_put_uint(p, (uint64_t)security);

@@ -17,13 +17,15 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum {
 	PENDING_MAX = 4096, /* requests that wait for core */
 	ANSWER_MS = 10000,  /* core's time for one, beside the wait it was asked for */
 	SWEEP_MS = 1000,
 	SEAL_ID = 1, /* the request for the sealing key; clients' ids are higher */
-	DRAIN_MS = 1500
+	DRAIN_MS = 1500,
+	SPARE_FDS = 64
 };
 
 /* A request that is with core. Its id on the link is generation << 16 | index + 2, so that an
@@ -347,6 +349,20 @@ static void on_stop(struct role *role, void *user)
 		role_leave(role);
 }
 
+/* A descriptor for each client, as far as the machine allows; beyond that accept waits. */
+static void allow_clients(const struct role *role)
+{
+	rlim_t want = (rlim_t)role->config->https.clients + SPARE_FDS;
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= want)
+		return;
+	l.rlim_cur = want < l.rlim_max ? want : l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur < want)
+		log_write(role->log, LOG_WARNING, "fewer descriptors than https.clients have=%llu",
+			(unsigned long long)l.rlim_cur);
+}
+
 static enum rc start(struct front *f, struct diag *d)
 {
 	struct role *role = f->role;
@@ -360,6 +376,7 @@ static enum rc start(struct front *f, struct diag *d)
 
 	if (fd < 0)
 		return diag_set(d, RC_UNSUPPORTED, "https.listen is not set");
+	allow_clients(role);
 	limits.clients = (size_t)role->config->https.clients;
 	limits.idle_ms = (uint32_t)role->config->https.idle_ms;
 	rc = tls_server_ctx(&f->ctx, role->config->https.cert, role->config->https.key,
