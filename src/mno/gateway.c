@@ -7,6 +7,8 @@
 
 #define COUNTER_JUMP 4096 /* past a card that has seen more than our state file remembers */
 #define JOBS_SHOWN   100
+#define LATELY_MS    2000
+#define SWEEP_EVERY  1000 /* results posted between sweeps of `active` */
 
 /* One card: one job at a time, the others in line. */
 struct sim {
@@ -34,7 +36,9 @@ struct gateway {
 	struct mno_api *api;
 	size_t n_sims;
 	struct sim **sims; /* sorted by EF_ICCID, as config.sims */
-	json_t *active;	   /* ids of jobs in line, on their way or being posted */
+	json_t *active;	   /* ids of jobs in line, on their way, being posted (true), or posted
+			    * lately (the time): a list may be older than what was posted */
+	unsigned posted;   /* since the last sweep of those */
 	volatile sig_atomic_t stop;
 	enum rc rc;
 	struct diag *d;
@@ -334,6 +338,29 @@ static void enqueue(struct gateway *gw, struct mno_task *take_task)
 		step(s);
 }
 
+/* In hand, or posted so lately that the list may be older. */
+static bool in_hand(struct gateway *gw, const char *id)
+{
+	const json_t *v = json_object_get(gw->active, id);
+	uint64_t now = gw->clock->monotonic_ms(gw->clock);
+
+	return v && (!json_is_integer(v) || now - (uint64_t)json_integer_value(v) < LATELY_MS);
+}
+
+static void sweep(struct gateway *gw)
+{
+	uint64_t now = gw->clock->monotonic_ms(gw->clock);
+	const char *id;
+	json_t *v;
+	void *next;
+
+	json_object_foreach_safe(gw->active, next, id, v)
+	{
+		if (json_is_integer(v) && now - (uint64_t)json_integer_value(v) >= LATELY_MS)
+			json_object_del(gw->active, id);
+	}
+}
+
 /* A job that the registry lists: new, or one whose result has not reached it. */
 static void on_job(void *user, const json_t *job)
 {
@@ -349,7 +376,7 @@ static void on_job(void *user, const json_t *job)
 		log_write(gw->log, LOG_WARNING, "job-unusable why=\"%s\"", d.text);
 		return;
 	}
-	if (json_object_get(gw->active, t->id))
+	if (in_hand(gw, t->id))
 		goto out;
 	rc = mno__state_job_find(gw->state, t->id, &state, &attempt, &result, gw->d);
 	if (rc == RC_OK && state != MNO_JOB_OPEN && attempt >= t->attempt && result) {
@@ -378,7 +405,10 @@ static void on_posted(void *user, const char *id)
 	struct gateway *gw = user;
 	enum rc rc = mno__state_job_posted(gw->state, id, gw->d);
 
-	json_object_del(gw->active, id);
+	json_object_set_new(
+		gw->active, id, json_integer((json_int_t)gw->clock->monotonic_ms(gw->clock)));
+	if (++gw->posted % SWEEP_EVERY == 0)
+		sweep(gw);
 	if (rc != RC_OK)
 		fatal(gw, rc);
 }

@@ -52,7 +52,7 @@ void mno__state_close(struct mno_state *s)
 	free(s);
 }
 
-/* One statement with text parameters ($1 ...); a NULL stays NULL. */
+/* One statement with text parameters ?1 and ?2; a NULL stays NULL. */
 static sqlite3_stmt *prepare(struct mno_state *s, const char *sql, const char *a, const char *b)
 {
 	sqlite3_stmt *st = NULL;
@@ -79,8 +79,8 @@ enum rc mno__state_counters(
 	struct mno_state *s, const char *iccid, uint64_t n, uint64_t *first, struct diag *d)
 {
 	sqlite3_stmt *st = prepare(s,
-		"INSERT INTO card (iccid, counter) VALUES ($1, $2) ON CONFLICT (iccid)"
-		" DO UPDATE SET counter = counter + $2 RETURNING counter",
+		"INSERT INTO card (iccid, counter) VALUES (?1, ?2) ON CONFLICT (iccid)"
+		" DO UPDATE SET counter = counter + ?2 RETURNING counter",
 		iccid, NULL);
 	uint64_t last = 0;
 	bool ok = st && sqlite3_bind_int64(st, 2, (sqlite3_int64)n) == SQLITE_OK &&
@@ -104,8 +104,8 @@ enum rc mno__state_job_add(struct mno_state *s, const struct mno_task *t, struct
 	char *text = json_dumps(t->source, JSON_COMPACT);
 	sqlite3_stmt *st =
 		text ? prepare(s,
-			       "INSERT INTO job (id, job, attempt, state) VALUES ($1, $2, $3, 0)"
-			       " ON CONFLICT (id) DO UPDATE SET job = $2, attempt = $3, state = 0,"
+			       "INSERT INTO job (id, job, attempt, state) VALUES (?1, ?2, ?3, 0)"
+			       " ON CONFLICT (id) DO UPDATE SET job = ?2, attempt = ?3, state = 0,"
 			       " progress = NULL, result = NULL",
 			       t->id, text)
 		     : NULL;
@@ -132,7 +132,7 @@ static enum rc set_text(
 
 enum rc mno__state_job_progress(struct mno_state *s, const struct mno_task *t, struct diag *d)
 {
-	return set_text(s, "UPDATE job SET progress = $2 WHERE id = $1 AND state = 0", t->id,
+	return set_text(s, "UPDATE job SET progress = ?2 WHERE id = ?1 AND state = 0", t->id,
 		mno__task_progress(t), d);
 }
 
@@ -140,21 +140,21 @@ enum rc mno__state_job_done(
 	struct mno_state *s, const char *id, const json_t *result, struct diag *d)
 {
 	return set_text(s,
-		"UPDATE job SET state = 1, result = $2, job = NULL, progress = NULL WHERE id = $1",
+		"UPDATE job SET state = 1, result = ?2, job = NULL, progress = NULL WHERE id = ?1",
 		id, json_deep_copy(result), d);
 }
 
 enum rc mno__state_job_posted(struct mno_state *s, const char *id, struct diag *d)
 {
 	enum rc rc = finish(
-		s, prepare(s, "UPDATE job SET state = 2 WHERE id = $1 AND state = 1", id, NULL), d);
+		s, prepare(s, "UPDATE job SET state = 2 WHERE id = ?1 AND state = 1", id, NULL), d);
 
 	if (rc == RC_OK && sqlite3_last_insert_rowid(s->db) % 100 == 0) {
 		sqlite3_stmt *st = NULL;
 
 		if (sqlite3_prepare_v2(s->db,
 			    "DELETE FROM job WHERE state = 2 AND seq < (SELECT max(seq) FROM job) "
-			    "- $1",
+			    "- ?1",
 			    -1, &st, NULL) == SQLITE_OK)
 			(void)sqlite3_bind_int64(st, 1, KEEP_POSTED);
 		rc = finish(s, st, d);
@@ -173,7 +173,7 @@ enum rc mno__state_job_find(struct mno_state *s, const char *id, enum mno_job_st
 	unsigned *attempt, json_t **result, struct diag *d)
 {
 	sqlite3_stmt *st =
-		prepare(s, "SELECT state, attempt, result FROM job WHERE id = $1", id, NULL);
+		prepare(s, "SELECT state, attempt, result FROM job WHERE id = ?1", id, NULL);
 	int step = st ? sqlite3_step(st) : SQLITE_ERROR;
 	enum rc rc = RC_NOT_FOUND;
 

@@ -27,7 +27,7 @@ def self_signed(cn, ca=False):
     return key, b.sign(key, hashes.SHA256())
 
 
-def device(ca_key, ca_cert, owner_name, service, cn=None, san=True, days=30):
+def device(ca_key, ca_cert, owner_name, service, cn=None, san=True, days=30, server=False):
     key = ec.generate_private_key(ec.SECP256R1())
     more = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "asp")]
     if service:
@@ -35,7 +35,7 @@ def device(ca_key, ca_cert, owner_name, service, cn=None, san=True, days=30):
     b = _builder(cn or owner_name, key, ca_cert.subject, days, *more)
     if san:
         b = b.add_extension(x509.SubjectAlternativeName([x509.DNSName(owner_name)]), False)
-        b = b.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)
+        b = b.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH]), False)
     return key, b.sign(ca_key, hashes.SHA256())
 
 
