@@ -16,6 +16,7 @@ void channel__reset(struct channel *ch)
 {
 	for (size_t i = 0; i < SESSION_NUMBERS; i++) {
 		operation__end(&ch->sign[i], OP_CLOSED);
+		operation__end(&ch->verify[i], OP_CLOSED);
 		operation__end(&ch->put[i], OP_CLOSED);
 	}
 	memset(ch, 0, sizeof(*ch));

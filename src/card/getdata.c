@@ -40,11 +40,11 @@ static uint16_t application(struct command *cmd)
 	put_byte(p, 0xb2, count_kinds(cmd->card, false, true));
 	put_byte(p, 0xb3, count_kinds(cmd->card, false, false));
 	put_byte(p, 0xb4, 0);
-	put_byte(p, 0x90, 0x07); /* signature, key generation, key agreement */
+	put_byte(p, 0x90, 0x0f); /* signature, key generation, agreement and derivation */
 	tlv_put(p, 0x91, sha256, sizeof(sha256));
 	put_byte(p, 0x92, 0x04); /* ECDSA */
 	put_byte(p, 0x93, 0x01); /* ECKA */
-	put_byte(p, 0x94, 0x00);
+	put_byte(p, 0x94, 0x03); /* TLS 1.2 PRF, HKDF */
 	put_byte(p, 0xb7, SESSION_NUMBERS);
 	return SW_OK;
 }

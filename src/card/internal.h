@@ -137,6 +137,8 @@ enum rc card__key_from_point(
 enum rc card__key_scalar(const struct card__key *key, uint8_t out[CARD__SCALAR_LEN]) ATT_MUST_CHECK;
 enum rc card__key_sign_digest(const struct card__key *key, const uint8_t digest[CARD__DIGEST_LEN],
 	uint8_t sig[CARD__SIG_LEN]) ATT_MUST_CHECK;
+bool card__key_verifies(const struct card__key *key, const uint8_t digest[CARD__DIGEST_LEN],
+	const uint8_t sig[CARD__SIG_LEN]);
 enum rc card__key_agree(const struct card__key *key, const struct card__key *peer,
 	uint8_t out[CARD__SCALAR_LEN]) ATT_MUST_CHECK;
 void card__key_spki(const struct card__key *key, uint8_t out[CARD__SPKI_LEN]);

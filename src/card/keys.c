@@ -184,6 +184,19 @@ enum rc card__key_sign_digest(const struct card__key *key, const uint8_t digest[
 	return rc;
 }
 
+bool card__key_verifies(const struct card__key *key, const uint8_t digest[CARD__DIGEST_LEN],
+	const uint8_t sig[CARD__SIG_LEN])
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key->pkey, NULL);
+	uint8_t der[DER_ECDSA_MAX];
+	size_t len = der_ecdsa_write(sig, der);
+	bool good = ctx && EVP_PKEY_verify_init(ctx) == 1 &&
+		    EVP_PKEY_verify(ctx, der, len, digest, CARD__DIGEST_LEN) == 1;
+
+	EVP_PKEY_CTX_free(ctx);
+	return good;
+}
+
 enum rc card__key_agree(
 	const struct card__key *key, const struct card__key *peer, uint8_t out[CARD__SCALAR_LEN])
 {

@@ -20,7 +20,7 @@ static const struct card__kind kinds[] = {
 	FILE_ROW(N_ASP_CERT, CERTIFICATE, true, "ASP certificate"),
 	{ N_EPHEMERAL, false, true, true, true, false, true, 0x06, 0, "ephemeral key",
 		"ephemeral public key" },
-	{ N_PEER, false, false, true, true, false, true, 0x04, 0, NULL, "peer public key" },
+	{ N_PEER, false, false, true, true, false, true, 0x05, 0, NULL, "peer public key" },
 	FILE_ROW(N_ROOT, CERTIFICATE, false, "registry root"),
 	FILE_ROW(N_ISSUING, CERTIFICATE, false, "issuing CA"),
 	FILE_ROW(N_ENDPOINT, GENERAL, true, "endpoint"),

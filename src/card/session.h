@@ -22,7 +22,7 @@ enum operation_state {
 	OP_DONE, /* may be opened or closed: most clients never close */
 };
 
-/* COMPUTE SIGNATURE or PUT PUBLIC KEY of one session number. */
+/* COMPUTE SIGNATURE, VERIFY SIGNATURE or PUT PUBLIC KEY of one session number. */
 struct operation {
 	enum operation_state state;
 	uint8_t id;
@@ -36,6 +36,7 @@ struct channel {
 	enum selected selected;
 	uint64_t used_ms;
 	struct operation sign[SESSION_NUMBERS];
+	struct operation verify[SESSION_NUMBERS];
 	struct operation put[SESSION_NUMBERS];
 	uint8_t pending[SESSION_CAP];
 	size_t pending_len;
@@ -65,6 +66,10 @@ command_fn cmd_get_data;
 command_fn cmd_generate_key;
 command_fn cmd_sign_init;
 command_fn cmd_sign_update;
+command_fn cmd_verify_init;
+command_fn cmd_verify_update;
+command_fn cmd_hkdf;
+command_fn cmd_prf;
 command_fn cmd_read_file;
 command_fn cmd_read_public_key;
 command_fn cmd_put_public_key_init;
@@ -88,6 +93,13 @@ uint16_t command__operation(struct command *cmd, struct operation ops[SESSION_NU
 uint16_t command__update(struct command *cmd, struct operation ops[SESSION_NUMBERS],
 	struct operation **op, bool *last);
 void operation__end(struct operation *op, enum operation_state state);
+
+/* signature.c: what an INIT says of a key of `type`, and the state it starts. */
+uint16_t signature__parameters(struct command *cmd, uint8_t type, uint8_t *id, uint8_t *mode);
+uint16_t signature__begin(struct operation *op, uint8_t id, uint8_t mode);
+/* Takes a block's text or digest off `data`; after the last block `digest` is there. */
+uint16_t signature__data(
+	struct operation *op, struct cur *data, bool last, uint8_t digest[CARD__DIGEST_LEN]);
 
 /* 34 { 49 { 86 point } }, the form of every public key. */
 void command__put_public_key(struct put *p, const uint8_t point[CARD__POINT_LEN]);

@@ -2,9 +2,11 @@
 """attestry-sim from outside: the bytes that published IoT SAFE clients send, over the modem and the
 socket, and remote administration by a second implementation of SCP80."""
 import hashlib
+import hmac
 import json
 import os
 import pathlib
+import random
 import select
 import shutil
 import signal
@@ -319,7 +321,21 @@ def test_wolfssl_client(sim):
     out = m.apdu("812B800122 9E20" + digest.hex())
     check_raw(key, out[2:66], digest)
     assert m.apdu("812A010100") == b"\x90\x00"
+    theirs = ec.generate_private_key(ec.SECP256R1())
+    point = theirs.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    assert m.apdu("81B9000003 840104")[-2:] == b"\x90\x00"
     assert m.apdu("8124000203 850105") == b"\x90\x00"
+    assert m.apdu("81D8800247 344549438641" + point.hex()) == b"\x90\x00"
+    assert m.apdu("8124010200") == b"\x90\x00"
+    assert len(m.apdu("8146000006 840104 850105")) == 34
+    prk = hmac.new(b"\1" * 32, b"\2" * 32, hashlib.sha256).digest()
+    assert m.apdu("814A000048 D120" + "02" * 32 + "D520" + "01" * 32 + "91020001") == prk + b"\x90\x00"
+    r, s = utils.decode_dss_signature(theirs.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))))
+    raw = (r.to_bytes(32, "big") + s.to_bytes(32, "big")).hex()
+    for given, sw in ((digest, "9000"), (bytes(32), "6d01")):
+        assert m.apdu("812C00010D 850105 A10103 91020001 920104") == b"\x90\x00"
+        assert m.apdu("812D800165 9E20" + given.hex() + "330040" + raw) == bytes.fromhex(sw)
+        assert m.apdu("812C010100") == b"\x90\x00"
     m.close()
 
 
@@ -607,6 +623,74 @@ def test_kill_leaves_old_or_new():
         assert ota.response(op.keys, op.receive())[2] == 2
     finally:
         sim.stop()
+
+
+def test_many_cards_in_one_process(sim):
+    """Each message reaches its own card, and only that; a card that is not here answers nothing."""
+    good = json.loads(sim.config.read_text())
+    first = good["sims"][0]
+    iccids = ["8912230200031060003f", "89882113203000000280"]
+    operators = []
+    for i, iccid in enumerate(iccids):
+        keys = ota.Keys(kvn=i + 1)
+        good["sims"].append(dict(first, iccid=iccid, kic=keys.kic.hex(), kid=keys.kid.hex(), kvn=i + 1,
+                                 modem=str(sim.dir / f"modem{i}"), socket=str(sim.dir / f"card{i}.sock")))
+        good["sims"][-1].pop("eid")
+        operators.append(ota.Operator(str(sim.dir / "sms.sock"), iccid, keys))
+    sim.config.write_text(json.dumps(good))
+    sim.kill()
+    sim.start()
+    for i, op in enumerate(operators):
+        op.ok(ota.generate(1))
+        c = Socket(sim.dir / f"card{i}.sock")
+        c.apdu("00A4040007A0000002480400")
+        assert public_key(c.apdu("00CD00000385010100")[:-2])
+        c.close()
+    c = Socket(sim.dir / "card.sock")
+    c.apdu("00A4040007A0000002480400")
+    assert c.apdu("00CD00000385010100") == bytes.fromhex("6985")
+    c.close()
+    stranger = ota.Operator(str(sim.dir / "sms.sock"), "89490000000000000000", operators[0].keys)
+    for ud in stranger.packet(ota.slot_command(0xdc, 1)):
+        stranger.send(ud)
+    stranger.iccid = operators[0].iccid
+    stranger.counter = 100
+    assert status(stranger)[1] == 1
+
+
+def test_garbage_everywhere(sim):
+    """Random bytes on every way in: the process stays, small, and works."""
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    rng = random.Random(seed)
+    op = ready(sim)
+    for path in ("card.sock", "sms.sock"):
+        for _ in range(150):
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(PATIENCE)
+                s.connect(str(sim.dir / path))
+                data = rng.randbytes(rng.choice((1, 2, 3, 17, 200, 5000)))
+                if rng.random() < 0.7:
+                    data = struct.pack(">H", len(data) & 0x1ff) + data
+                try:
+                    s.sendall(data)
+                    s.shutdown(socket.SHUT_WR)
+                    while s.recv(65536):
+                        pass
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+    m = Modem(sim.dir / "modem")
+    for _ in range(50):
+        try:
+            os.write(m.fd, rng.randbytes(rng.choice((1, 30, 700, 1500))) + b"\r")
+        except BlockingIOError:
+            select.select([m.fd], [m.fd], [], 1)
+        if select.select([m.fd], [], [], 0)[0]:
+            os.read(m.fd, 65536)
+    m.close()
+    op = sim.operator(op.counter)
+    assert status(op)[1] == 1
+    assert int(pathlib.Path(f"/proc/{sim.p.pid}/statm").read_text().split()[1]) < 20_000 or lab_module.SANITIZED
 
 
 def test_configuration_is_checked(sim):

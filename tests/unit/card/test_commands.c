@@ -228,6 +228,77 @@ static void text_comes_in_both_ways(void **state)
 	fixture_close(&f);
 }
 
+/* RFC 5869 appendix A.1 (the extract step), and the known TLS 1.2 PRF vector for SHA-256. */
+static void keys_are_derived(void **state)
+{
+	uint8_t want[100];
+	struct fixture f;
+
+	(void)state;
+	open_card(&f);
+	assert_int_equal(apdu(&f, "004A00002B D116 0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"
+				  "D50D 000102030405060708090a0b0c 91020001"),
+		0x9000);
+	assert_int_equal(f.len, 32);
+	assert_rc(
+		RC_OK, hex_read("077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5",
+			       want, 32));
+	assert_memory_equal(f.out, want, 32);
+	assert_int_equal(apdu(&f, "004A000008 D100 D500 91020002"), 0x9000);
+	assert_int_equal(f.len, 48);
+	assert_int_equal(apdu(&f, "004A000008 D100 D500 91020008"), 0x6a80);
+	assert_int_equal(apdu(&f, "004A010008 D100 D500 91020001"), 0x6a86);
+
+	assert_int_equal(apdu(&f, "0048000031 D110 9bbe436ba940f017b17652849a71db35 D21A "
+				  "74657374206c6162656c a0ba9f936cda311827a6f796ffd5198c D30164"),
+		0x9000);
+	assert_int_equal(f.len, 100);
+	assert_rc(RC_OK, hex_read("e3f229ba727be17b8d122620557cd453c2aab21d07c3d495329b52d4e61edb5a"
+				  "6b301791e90d35c9c9a46b4e14baf9af0fa022f7077def17abfd3797c0564bab"
+				  "4fbc91666e9def9b97fce34f796789baa48082d122ee42c5a72e5a5110fff701"
+				  "87347b66",
+				 want, 100));
+	assert_memory_equal(f.out, want, 100);
+	assert_int_equal(apdu(&f, "0048000009 D10101 D20102 D30100"), 0x6a80);
+	fixture_close(&f);
+}
+
+static void signatures_are_checked(void **state)
+{
+	static const char init[] = "002C00000D 850101 A10101 91020001 920104";
+	char sig[2 * CARD__SIG_LEN + 1], cmd[256];
+	struct fixture f;
+
+	(void)state;
+	open_card(&f);
+	assert_int_equal(apdu(&f, "002A00000D 840101 A10101 91020001 920104"), 0x9000);
+	assert_int_equal(apdu(&f, "002B800007 9B05 68656C6C6F"), 0x9000);
+	hex_write(f.out + 2, CARD__SIG_LEN, sig);
+	/* both forms of the length, text cut in two, both session spaces apart */
+	assert_int_equal(apdu(&f, init), 0x9000);
+	assert_rc(RC_OK, str_format(cmd, sizeof(cmd), "002D800049 9B05 68656C6C6F 3340 %s", sig));
+	assert_int_equal(apdu(&f, cmd), 0x9000);
+	assert_int_equal(f.len, 0);
+	assert_int_equal(apdu(&f, init), 0x9000);
+	assert_int_equal(apdu(&f, "002D000004 9B05 6865"), 0x9000);
+	assert_rc(RC_OK, str_format(cmd, sizeof(cmd), "002D800046 6C6C6F 330040 %s", sig));
+	assert_int_equal(apdu(&f, cmd), 0x9000);
+	/* wrong: the text, the key, the form */
+	assert_int_equal(apdu(&f, init), 0x9000);
+	assert_rc(RC_OK, str_format(cmd, sizeof(cmd), "002D800049 9B05 68656C6C70 3340 %s", sig));
+	assert_int_equal(apdu(&f, cmd), 0x6d01);
+	assert_int_equal(apdu(&f, cmd), 0x6985);
+	assert_int_equal(apdu(&f, "002C00000D 85010B A10101 91020001 920104"), 0x9000);
+	cmd[25] = 'F';
+	assert_int_equal(apdu(&f, cmd), 0x6d01);
+	assert_int_equal(apdu(&f, init), 0x9000);
+	assert_int_equal(apdu(&f, "002D800007 9B05 68656C6C6F"), 0x6a80);
+	assert_int_equal(apdu(&f, "002C00000D 850105 A10101 91020001 920104"), 0x6985);
+	assert_int_equal(apdu(&f, "002C00000D 840101 A10101 91020001 920104"), 0x6a80);
+	assert_int_equal(apdu(&f, "002C010000"), 0x6985);
+	fixture_close(&f);
+}
+
 static void points_off_the_curve_are_refused(void **state)
 {
 	struct fixture f;
@@ -288,6 +359,8 @@ int main(void)
 		cmocka_unit_test(application_information_is_68_bytes),
 		cmocka_unit_test(the_list_can_be_read_in_any_steps),
 		cmocka_unit_test(text_comes_in_both_ways),
+		cmocka_unit_test(keys_are_derived),
+		cmocka_unit_test(signatures_are_checked),
 		cmocka_unit_test(points_off_the_curve_are_refused),
 		cmocka_unit_test(blocked_keys_do_nothing),
 		cmocka_unit_test(keys_may_go_at_any_time),

@@ -347,6 +347,37 @@ static void packets_count_once(void **state)
 	fixture_close(&f);
 }
 
+/* Half a packet waits five minutes for its other half, no longer. */
+static void old_parts_are_forgotten(void **state)
+{
+	struct scp80_keys keys = { .kvn = 1, .kic = fixture_key, .kid = fixture_key };
+	static const uint64_t waits[] = { 4 * 60 * 1000, 6 * 60 * 1000 };
+
+	(void)state;
+	for (size_t w = 0; w < ARRAY_LEN(waits); w++) {
+		uint8_t packet[SCP80_PACKET_MAX], ud[SCP80_UD_MAX], data[200];
+		struct put out = put_init(packet, sizeof(packet)), reply = put_init(ud, sizeof(ud));
+		struct put p = put_init(data, sizeof(data));
+		struct scp80_command cmd = { .tar = { 'I', 'S', 'A' }, .counter = 1 };
+		struct concat_sms sms[SCP80_PARTS_MAX];
+		struct fixture f;
+		size_t n;
+
+		for (unsigned i = 0; i < 24; i++)
+			remote_put_create_slot(&p, 1);
+		cmd.data = cur_init(data, p.len);
+		assert_rc(RC_OK, scp80_command_write(&keys, &cmd, &out));
+		assert_rc(RC_OK, concat_split(packet, out.len, 1, sms, &n));
+		assert_int_equal(n, 2);
+		fixture_open(&f, "strict", NULL);
+		assert_rc(RC_TRUNCATED, card_sms(f.card, sms[1].ud, sms[1].len, &reply));
+		f.now_ms += waits[w];
+		assert_rc(w == 0 ? RC_OK : RC_TRUNCATED,
+			card_sms(f.card, sms[0].ud, sms[0].len, &reply));
+		fixture_close(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +389,7 @@ int main(void)
 		cmocka_unit_test(space_is_bounded),
 		cmocka_unit_test(a_full_disk_changes_nothing),
 		cmocka_unit_test(packets_count_once),
+		cmocka_unit_test(old_parts_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
