@@ -38,7 +38,7 @@ struct iotsafe_options {
 	/* Application identifier; NULL: those that are known, one after the other. */
 	const unsigned char *aid;
 	size_t aid_len;
-	/* For one exchange with the card; 0: 5,000. */
+	/* For one exchange with the card; 0: 5,000. A whole operation takes 12 of them at most. */
 	unsigned timeout_ms;
 };
 

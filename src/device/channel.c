@@ -28,13 +28,15 @@ static enum rc exchange(struct iotsafe *card, const uint8_t *apdu, size_t len,
 	struct dev_answer *out, struct diag *d)
 {
 	uint8_t reply[DEV_REPLY_MAX];
+	uint64_t deadline = dev__now_ms() + card->timeout_ms;
 	size_t n = 0;
 	enum rc rc;
 
 	if (card->link.fd < 0)
 		return diag_set(d, RC_CLOSED, "card %s: gone", card->name);
-	rc = card->link.ops->exchange(
-		&card->link, apdu, len, reply, &n, dev__now_ms() + card->timeout_ms, d);
+	if (card->deadline_ms > 0 && card->deadline_ms < deadline)
+		deadline = card->deadline_ms;
+	rc = card->link.ops->exchange(&card->link, apdu, len, reply, &n, deadline, d);
 	if (rc != RC_OK)
 		return rc;
 	if (n < 2 || out->len + n - 2 > sizeof(out->data))
@@ -157,6 +159,7 @@ void dev__close_channel(struct iotsafe *card)
 		return;
 	card->channel = 0;
 	card->selected = false;
+	card->deadline_ms = 0;
 	(void)!dev__command(
 		card, DEV_HEADER(INS_MANAGE_CHANNEL, 0x80, channel), NULL, 0, 0, &a, NULL);
 }

@@ -23,6 +23,9 @@
 /* What a modem may say between command and result before it is taken for broken. */
 #define DEV_NOISE_MAX 16384
 #define DEV_PATH_MAX  240
+/* A whole operation, in time-outs of one exchange: a card that is slow but never silent must not
+ * hold its caller, and with it everybody who waits for the modem, for ever. */
+#define DEV_OPERATION_TIMEOUTS 12
 
 struct dev_link;
 
@@ -58,8 +61,9 @@ struct iotsafe {
 	struct dev_link link;
 	char name[DEV_PATH_MAX + 8];
 	unsigned timeout_ms;
-	bool selected;	 /* channel open and applet selected on it */
-	uint8_t channel; /* 0: no other was free, select before each operation */
+	uint64_t deadline_ms; /* of the operation that runs */
+	bool selected;	      /* channel open and applet selected on it */
+	uint8_t channel;      /* 0: no other was free, select before each operation */
 	uint8_t aid[16];
 	size_t aid_len; /* 0: not known yet */
 	struct diag last;

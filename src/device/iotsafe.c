@@ -117,6 +117,8 @@ enum iotsafe_error dev__run(struct iotsafe *card,
 		rc = take_link(card, &d);
 		if (rc != RC_OK)
 			break;
+		card->deadline_ms =
+			dev__now_ms() + (uint64_t)card->timeout_ms * DEV_OPERATION_TIMEOUTS;
 		rc = ready(card, &d);
 		if (rc == RC_OK)
 			rc = op(card, arg, &d);

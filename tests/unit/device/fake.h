@@ -42,6 +42,7 @@ struct fake {
 	atomic_bool reset;	/* forget channels and selection once */
 	atomic_bool mute;	/* never answer again */
 	atomic_int die_at_sign; /* hang up instead of answering the n-th signature (1: next) */
+	atomic_int slow_ms;	/* before every answer */
 	atomic_bool bad_answer; /* answer nonsense */
 	atomic_int signatures;
 	atomic_int exchanges;

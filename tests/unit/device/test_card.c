@@ -199,6 +199,23 @@ static void silence_ends_in_time(void **state)
 	}
 }
 
+/* Never silent for long, and still not done: forty exchanges of 60 ms against a limit of 1.8 s. */
+static void a_slow_card_does_not_hold_for_ever(void **state)
+{
+	struct fake *f = fake_new(false);
+	uint8_t buf[40 * 127];
+
+	(void)state;
+	fake_start(f);
+	struct iotsafe *card = open_card(f, 150);
+	atomic_store(&f->slow_ms, 60);
+	double t = seconds();
+	assert_int_equal(iotsafe_random(card, buf, sizeof(buf)), IOTSAFE_ETIMEOUT);
+	assert_true(seconds() - t < 3);
+	iotsafe_close(card);
+	fake_free(f);
+}
+
 static void a_card_that_vanishes_is_an_error(void **state)
 {
 	(void)state;
@@ -301,6 +318,7 @@ int main(void)
 		cmocka_unit_test(a_blocked_key_is_told_apart),
 		cmocka_unit_test(a_reset_is_survived),
 		cmocka_unit_test(silence_ends_in_time),
+		cmocka_unit_test(a_slow_card_does_not_hold_for_ever),
 		cmocka_unit_test(a_card_that_vanishes_is_an_error),
 		cmocka_unit_test(nonsense_is_refused),
 		cmocka_unit_test(processes_share_a_modem),
