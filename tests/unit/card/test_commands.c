@@ -312,7 +312,7 @@ static void points_off_the_curve_are_refused(void **state)
 	assert_int_equal(apdu(&f, good), 0x9000);
 	assert_int_equal(apdu(&f, "004600000684010B850105"), 0x9000);
 	assert_int_equal(f.len, 32);
-	good[strlen(good) - 1] ^= 1;
+	good[strlen(good) - 1] = good[strlen(good) - 1] == '0' ? '1' : '0';
 	assert_int_equal(apdu(&f, "0024000003850105"), 0x9000);
 	assert_int_equal(apdu(&f, good), 0x6a80);
 	assert_int_equal(apdu(&f, good), 0x6985);
