@@ -14,7 +14,7 @@ static void read_own(struct st__q *q, struct store_profile *p)
 	p->state = (int)st__col_int(q, 5);
 	p->kind = (int)st__col_int(q, 6);
 	p->wipe_pending = st__col_int(q, 7) != 0;
-	p->install_due = st__col_int(q, 8) != 0;
+	p->install_due = (uint32_t)st__col_int(q, 8);
 	p->sequence = (uint64_t)st__col_int(q, 9);
 	p->pending_job = st__col_int(q, 10);
 	p->attempts = (uint32_t)st__col_int(q, 11);

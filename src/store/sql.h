@@ -111,9 +111,10 @@
 	X(PROFILE_LIST_OWNER, ST__PROFILE_VIEW "FROM device d JOIN profile p ON p.device = d.id " \
 		ST__PROFILE_JOINS "WHERE d.owner = $1 AND d.id >= $3 AND " ST__PROFILE_PAGE \
 		"ORDER BY d.id, p.slot LIMIT $5") \
-	X(PROFILE_DUE, "SELECT id FROM profile WHERE install_due = 1 AND id > $1 " \
+	X(PROFILE_DUE, "SELECT id FROM profile WHERE install_due > 0 AND id > $1 " \
 		"ORDER BY id LIMIT $2") \
-	X(PROFILE_DUE_SERVICE, "UPDATE profile SET install_due = 1 WHERE service = $1 AND state = 2") \
+	X(PROFILE_DUE_SERVICE, "UPDATE profile SET install_due = install_due + 1 " \
+		"WHERE service = $1 AND state = 2") \
 	X(PROFILE_EXPIRED, "SELECT profile FROM certificate WHERE state = 1 AND not_after <= $1 " \
 		"ORDER BY not_after LIMIT $2") \
 	X(CERT_ADD, "INSERT INTO certificate (profile, sha256, spki, state, not_before, not_after, " \

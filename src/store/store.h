@@ -123,7 +123,7 @@ struct store_profile {
 	int state;
 	int kind;
 	bool wipe_pending;
-	bool install_due; /* a payload is to be signed and sent to the card */
+	uint32_t install_due; /* reasons since the last payload to send another; 0 = none */
 	uint64_t sequence;
 	int64_t pending_job;
 	uint32_t attempts; /* jobs of this profile that failed since one succeeded */

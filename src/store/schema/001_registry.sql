@@ -105,7 +105,7 @@ CREATE TABLE profile (
 );
 CREATE INDEX profile_sponsor ON profile (sponsor, device, slot);
 CREATE INDEX profile_service ON profile (service, state);
-CREATE INDEX profile_due ON profile (id) WHERE install_due = 1;
+CREATE INDEX profile_due ON profile (id) WHERE install_due > 0;
 
 CREATE TABLE certificate (
 	id INTEGER PRIMARY KEY,

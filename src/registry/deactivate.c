@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/internal.h"
+
+#include <string.h>
+
+static enum rc tell_sponsor(struct registry_run *run, const struct store_profile_view *v,
+	const char *event, const char *what)
+{
+	if (reg__is_caller(run, v->p.sponsor))
+		return RC_OK;
+	return reg__poll(run, v->p.sponsor, event, reg__profile_name(run, v), "%s by %s", what,
+		run->caller->id);
+}
+
+enum rc reg__profile_deactivate(struct registry_run *run)
+{
+	const Registry__ProfileDeactivate *m = run->request->profile_deactivate;
+	struct store_profile_view *v;
+	int64_t job;
+	enum rc rc;
+
+	if (!reg__text_ok(m->reason, 0, 128))
+		return reg__no(run, CODE(VALUE_SYNTAX), "reason", "text of at most 128 bytes");
+	v = reg__profile(run, m->name, &rc);
+	if (!v)
+		return rc;
+	if (!reg__is_caller(run, v->p.sponsor) && !reg__is_caller(run, v->owner) &&
+		!reg__has_role(run, ROLE_BIT(OPERATOR)))
+		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
+	if (v->p.state != STATE(ACTIVATED))
+		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "not activated");
+	rc = reg__withdraw(run, v);
+	if (rc == RC_OK)
+		rc = store_cert_state(run->reg->store, v->p.cert, CERT(SUSPENDED));
+	if (rc == RC_OK)
+		rc = reg__jobs_cancel(run, v, REG__ALL_JOBS & ~(1u << JOB(WIPE)), "deactivated");
+	v->cert.state = CERT(SUSPENDED);
+	v->p.state = STATE(DEACTIVATED);
+	v->p.wipe_pending = true;
+	v->p.install_due++;
+	v->p.attempts = 0;
+	v->p.updated = run->now;
+	run->install = true;
+	if (rc == RC_OK)
+		rc = reg__job_open(run, v, JOB(BLOCK), 1, &job);
+	if (rc == RC_OK)
+		rc = store_profile_save(run->reg->store, &v->p);
+	if (rc == RC_OK)
+		rc = tell_sponsor(run, v, "profile.deactivated", "deactivated");
+	if (rc == RC_OK)
+		rc = reg__audit(run, reg__profile_name(run, v), "reason=%s", m->reason);
+	return rc == RC_OK ? reg__profile_reply(run, v, NULL, 0) : rc;
+}
+
+/* The key's end: it is revoked for ever, and the card is told to destroy it. */
+static enum rc end_key(struct registry_run *run, struct store_profile_view *v)
+{
+	enum rc rc = RC_OK;
+
+	if (v->p.cert && (v->cert.state == CERT(VALID) || v->cert.state == CERT(SUSPENDED)))
+		rc = store_cert_state(run->reg->store, v->p.cert, CERT(REVOKED));
+	if (rc == RC_OK && v->p.key)
+		rc = store_key_revoke(run->reg->store, v->p.key);
+	return rc;
+}
+
+enum rc reg__profile_delete(struct registry_run *run)
+{
+	struct store_profile_view *v;
+	bool on_card;
+	int64_t job;
+	enum rc rc;
+
+	v = reg__profile(run, run->request->profile_delete->name, &rc);
+	if (!v)
+		return rc;
+	if (!reg__is_caller(run, v->p.sponsor) && !reg__has_role(run, ROLE_BIT(OPERATOR)))
+		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
+	if (v->locked)
+		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "the device is locked");
+	/* Whether a card may hold anything: a key of ours, or one that a job has asked it to make.
+	 */
+	on_card = v->p.key || v->p.pending_job || v->p.attempts || v->p.wipe_pending;
+	if (v->p.state == STATE(ACTIVATED))
+		rc = reg__withdraw(run, v);
+	if (rc == RC_OK)
+		rc = end_key(run, v);
+	if (rc == RC_OK)
+		rc = reg__jobs_cancel(run, v, REG__ALL_JOBS, "deleted");
+	v->p.state = STATE(DELETED);
+	v->p.wipe_pending = on_card;
+	v->p.install_due = 0;
+	v->p.cert = 0;
+	v->p.key = 0;
+	v->p.card_cert = 0;
+	v->p.card_sequence = 0;
+	v->p.has_auth = false;
+	v->p.attempts = 0;
+	v->p.updated = run->now;
+	if (rc == RC_OK && on_card)
+		rc = reg__job_open(run, v, JOB(WIPE), 1, &job);
+	if (rc == RC_OK)
+		rc = store_profile_save_all(run->reg->store, &v->p);
+	if (rc == RC_OK)
+		rc = tell_sponsor(run, v, "profile.deleted", "deleted");
+	if (rc == RC_OK)
+		rc = reg__audit(run, reg__profile_name(run, v), "wipe=%d", on_card);
+	return rc == RC_OK ? reg__profile_reply(run, v, NULL, 0) : rc;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of registry/ share. */
+
+#include "registry/registry.h"
+
+#define ROLE_BIT(r) (1u << REGISTRY__ROLE__ROLE_##r)
+#define CODE(c)	    REGISTRY__CODE__CODE_##c
+#define STATE(s)    REGISTRY__PROFILE_STATE__STATE_##s
+#define CERT(s)	    REGISTRY__CERT_STATE__CERT_##s
+#define JOB(k)	    REGISTRY__JOB_KIND__JOB_##k
+#define JOBSTATE(s) REGISTRY__JOB_STATE__JOBSTATE_##s
+
+/* A refusal in one line: `return reg__no(run, CODE(RANGE), "slot", "slot is 1 to 9");` */
+enum rc reg__no(struct registry_run *run, Registry__Code code, const char *field, const char *fmt,
+	...) ATT_PRINTF(4, 5);
+/* A storage or memory failure: 2400, and the code itself. */
+enum rc reg__fail(struct registry_run *run, enum rc rc);
+static inline bool reg__refused(const struct registry_run *run)
+{
+	return run->reply.code >= CODE(UNKNOWN_COMMAND);
+}
+
+bool reg__has_role(const struct registry_run *run, uint32_t role_bit);
+bool reg__is_caller(const struct registry_run *run, const char *party);
+
+/* ---- words.c: forms of words ------------------------------------------------------------- */
+/* Each answers with a refusal (and false) naming `field`. */
+bool reg__iccid(struct registry_run *run, const char *text, char out[STORE_ICCID_MAX]);
+bool reg__name(
+	struct registry_run *run, const char *text, uint32_t *slot, char iccid[STORE_ICCID_MAX]);
+bool reg__id(struct registry_run *run, const char *text, const char *field, int64_t *out);
+bool reg__handle_ok(const char *text);
+bool reg__host_ok(const char *text);
+bool reg__text_ok(const char *text, size_t min, size_t max);
+void reg__sha256(const void *a, size_t a_len, const void *b, size_t b_len, uint8_t out[32]);
+size_t reg__limit(uint32_t asked);
+
+/* ---- effects.c: what a change brings about ------------------------------------------------ */
+enum rc reg__audit(struct registry_run *run, const char *object, const char *fmt, ...)
+	ATT_PRINTF(3, 4) ATT_MUST_CHECK;
+enum rc reg__poll(struct registry_run *run, const char *party, const char *event, const char *name,
+	const char *fmt, ...) ATT_PRINTF(5, 6) ATT_MUST_CHECK;
+enum rc reg__change(struct registry_run *run, struct store_change *c) ATT_MUST_CHECK;
+/* Publishes or withdraws the records of a profile's certificate. */
+enum rc reg__publish(struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
+enum rc reg__withdraw(struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
+enum rc reg__news_job(struct registry_run *run, const char *mno, int64_t job) ATT_MUST_CHECK;
+
+/* ---- profile.c ---------------------------------------------------------------------------- */
+/* Reads the profile named in a request for a caller who may see it; NULL: refused, or failed with
+ * *rc set. Deleted ones are not found. */
+struct store_profile_view *reg__profile(struct registry_run *run, const char *name, enum rc *rc);
+/* Fills the reply's profile (and job id when not 0). */
+enum rc reg__profile_reply(struct registry_run *run, const struct store_profile_view *v,
+	const struct store_blob *der, int64_t job) ATT_MUST_CHECK;
+const char *reg__profile_name(struct registry_run *run, const struct store_profile_view *v);
+bool reg__may_see(const struct registry_run *run, const struct store_profile_view *v);
+
+/* ---- service.c ---------------------------------------------------------------------------- */
+/* The caller's own service, for a profile of `kind`; false: refused, or failed with *rc set. */
+bool reg__own_service(struct registry_run *run, const char *handle, int kind, enum rc *rc);
+
+/* ---- issue.c: certificates ---------------------------------------------------------------- */
+struct reg__csr {
+	struct store_blob bytes;
+	bool stored; /* of the profile's key, already checked and bound */
+};
+/* Asks keys for a certificate of `v` as it now stands (planning: fills the order and returns with
+ * *done false); executing: adds key and certificate, supersedes the old one, publishes, makes a
+ * payload due, saves nothing of v->p. *done false also when refused or to be done again. */
+enum rc reg__issue(struct registry_run *run, struct store_profile_view *v,
+	const struct reg__csr *csr, struct store_blob *der, bool *done) ATT_MUST_CHECK;
+
+/* ---- job.c -------------------------------------------------------------------------------- */
+/* Opens a job; sets v->p.pending_job. */
+enum rc reg__job_open(struct registry_run *run, struct store_profile_view *v, int kind,
+	uint32_t attempt, int64_t *id) ATT_MUST_CHECK;
+enum rc reg__job_insert(struct registry_run *run, struct store_profile_view *v,
+	struct store_job *job) ATT_MUST_CHECK;
+/* Closes the open jobs of the profile whose kind is in `kinds` (bit 1 << kind), as superseded. */
+enum rc reg__jobs_cancel(struct registry_run *run, struct store_profile_view *v, unsigned kinds,
+	const char *why) ATT_MUST_CHECK;
+#define REG__ALL_JOBS 0xffu
+
+/* ---- operations --------------------------------------------------------------------------- */
+typedef enum rc reg__handler(struct registry_run *run);
+reg__handler reg__party_create, reg__party_info, reg__party_list;
+reg__handler reg__service_create, reg__service_update, reg__service_info, reg__service_list;
+reg__handler reg__inventory_load, reg__device_info, reg__device_list, reg__device_update;
+reg__handler reg__profile_register, reg__profile_info, reg__profile_list;
+reg__handler reg__profile_activate, reg__profile_deactivate, reg__profile_delete;
+reg__handler reg__profile_set_auth, reg__profile_transfer;
+reg__handler reg__job_wait, reg__job_info, reg__job_result;
+reg__handler reg__poll_request, reg__poll_ack;
+reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
+
+/* Ends the profile's job in a way that failed: counts, tells, repeats what must not be dropped. */
+enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,
+	struct store_job *job, int state, const char *reason) ATT_MUST_CHECK;

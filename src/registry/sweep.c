@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/internal.h"
+
+#include <string.h>
+
+#define SWEEP_MAX 256
+
+/* A certificate's end: the records go (the zone drops them by itself at the same second), and
+ * activation makes a new certificate of the same key. */
+static enum rc expire(struct registry_run *run, int64_t profile)
+{
+	struct store_profile_view v;
+	enum rc rc = store_profile_by_id(run->reg->store, profile, &v);
+
+	if (rc != RC_OK)
+		return rc;
+	rc = reg__withdraw(run, &v);
+	if (rc == RC_OK)
+		rc = store_cert_state(run->reg->store, v.cert.id, CERT(EXPIRED));
+	if (rc == RC_OK)
+		rc = reg__jobs_cancel(run, &v, 1u << JOB(INSTALL), "certificate expired");
+	v.p.state = STATE(DEACTIVATED);
+	v.p.install_due = 0;
+	v.p.updated = run->now;
+	if (rc == RC_OK)
+		rc = store_profile_save(run->reg->store, &v.p);
+	if (rc == RC_OK)
+		rc = reg__poll(run, v.p.sponsor, "certificate.expired", reg__profile_name(run, &v),
+			"the certificate has expired; activate to renew it");
+	return rc == RC_OK ? reg__audit(run, reg__profile_name(run, &v), "certificate expired")
+			   : rc;
+}
+
+static enum rc expire_job(struct registry_run *run, int64_t id)
+{
+	struct store_profile_view v;
+	struct store_job job;
+	enum rc rc = store_job_get(run->reg->store, id, run->arena, &job);
+
+	if (rc == RC_OK)
+		rc = store_profile_by_id(run->reg->store, job.profile, &v);
+	if (rc == RC_OK)
+		rc = reg__job_failed(run, &v, &job, JOBSTATE(EXPIRED), "no result in time");
+	return rc == RC_OK ? reg__audit(run, reg__profile_name(run, &v), "job expired") : rc;
+}
+
+enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
+{
+	int64_t ids[SWEEP_MAX];
+	size_t certs = 0;
+	size_t jobs = 0;
+	enum rc rc;
+
+	if (limit > SWEEP_MAX)
+		limit = SWEEP_MAX;
+	rc = store_profile_expired(run->reg->store, run->now, limit, ids, &certs);
+	for (size_t i = 0; i < certs && rc == RC_OK; i++)
+		rc = expire(run, ids[i]);
+	if (rc == RC_OK)
+		rc = store_job_expired(run->reg->store, run->now, limit, ids, &jobs);
+	for (size_t i = 0; i < jobs && rc == RC_OK; i++)
+		rc = expire_job(run, ids[i]);
+	if (rc == RC_OK)
+		rc = store_idem_expire(run->reg->store, run->now, limit);
+	*more = certs == limit || jobs == limit;
+	return rc;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/secret.h"
+#include "base/str.h"
+#include "registry/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* RFC 9154: 128 bits and more of randomness. 32 letters and digits that are not mistaken for one
+ * another, five bits each. */
+#define CODE_LEN  28
+#define TTL_MAX_S (30 * 86400)
+
+static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
+
+static enum rc make_code(struct registry_run *run, char out[CODE_LEN + 1])
+{
+	uint8_t bits[CODE_LEN];
+	enum rc rc = run->reg->rng->fill(run->reg->rng, bits, sizeof(bits));
+
+	_Static_assert(sizeof(alphabet) == 33, "five bits choose a character");
+	if (rc != RC_OK)
+		return rc;
+	for (size_t i = 0; i < CODE_LEN; i++)
+		out[i] = alphabet[bits[i] & 31];
+	out[CODE_LEN] = '\0';
+	mem_wipe(bits, sizeof(bits));
+	return RC_OK;
+}
+
+static enum rc answer_code(struct registry_run *run, const char *code, int64_t expires)
+{
+	Registry__AuthData *out = arena_alloc(run->arena, sizeof(*out));
+
+	if (!out)
+		return RC_NOMEM;
+	registry__auth_data__init(out);
+	out->code = arena_str(run->arena, code);
+	out->expires = expires;
+	run->reply.code = CODE(OK);
+	run->reply.result_case = REGISTRY__REPLY__RESULT_AUTH;
+	run->reply.auth = out;
+	return RC_OK;
+}
+
+enum rc reg__profile_set_auth(struct registry_run *run)
+{
+	const Registry__ProfileSetAuth *m = run->request->profile_set_auth;
+	struct store_profile_view *v;
+	char code[CODE_LEN + 1];
+	enum rc rc;
+
+	v = reg__profile(run, m->name, &rc);
+	if (!v)
+		return rc;
+	if (!reg__is_caller(run, v->p.sponsor) && !reg__is_caller(run, v->owner))
+		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
+	if (m->ttl_s > TTL_MAX_S)
+		return reg__no(run, CODE(RANGE), "ttl_s", "at most %d seconds", TTL_MAX_S);
+	rc = make_code(run, code);
+	if (rc == RC_OK)
+		rc = run->reg->rng->fill(run->reg->rng, v->p.auth_salt, sizeof(v->p.auth_salt));
+	if (rc != RC_OK)
+		return rc;
+	reg__sha256(v->p.auth_salt, sizeof(v->p.auth_salt), code, CODE_LEN, v->p.auth_sha256);
+	v->p.has_auth = true;
+	v->p.auth_tries = 0;
+	v->p.auth_expires = run->now + (m->ttl_s ? m->ttl_s : run->reg->settings.auth_ttl_s);
+	v->p.updated = run->now;
+	rc = store_profile_save_all(run->reg->store, &v->p);
+	if (rc == RC_OK)
+		rc = reg__audit(run, reg__profile_name(run, v), "code set");
+	if (rc == RC_OK)
+		rc = answer_code(run, code, v->p.auth_expires);
+	mem_wipe(code, sizeof(code));
+	return rc;
+}
+
+/* ---- transfer --------------------------------------------------------------------------- */
+
+/* Unset, expired and wrong look the same. Wrong ones are counted; at the limit the code is
+ * withdrawn. */
+static enum rc check_code(struct registry_run *run, struct store_profile_view *v, const char *code)
+{
+	bool live = v->p.has_auth && v->p.auth_expires > run->now;
+	uint8_t hash[STORE_SHA256];
+	enum rc rc = RC_OK;
+
+	reg__sha256(v->p.auth_salt, sizeof(v->p.auth_salt), code, strlen(code), hash);
+	if (mem_equal_ct(hash, v->p.auth_sha256, sizeof(hash)) && live)
+		return RC_OK;
+	if (!run->planning && live) {
+		v->p.auth_tries++;
+		if (v->p.auth_tries >= REGISTRY_TRIES_MAX)
+			v->p.has_auth = false;
+		rc = store_profile_save_all(run->reg->store, &v->p);
+		if (rc == RC_OK)
+			rc = reg__audit(run, reg__profile_name(run, v), "wrong code, attempt %u",
+				v->p.auth_tries);
+		run->keep = true;
+	}
+	if (rc == RC_OK)
+		reg__no(run, CODE(BAD_AUTHINFO), "code", "not the code of this profile");
+	return rc;
+}
+
+static enum rc check_transfer(struct registry_run *run, struct store_profile_view *v)
+{
+	const Registry__ProfileTransfer *m = run->request->profile_transfer;
+	enum rc rc;
+
+	if (reg__is_caller(run, v->p.sponsor))
+		return reg__no(run, CODE(USE), "name", "the profile is yours already");
+	if (!*m->code)
+		return reg__no(run, CODE(MISSING), "code", "the profile's code is needed");
+	if (strlen(m->code) > 128)
+		return reg__no(run, CODE(VALUE_SYNTAX), "code", "at most 128 bytes");
+	if (!reg__own_service(run, m->service, v->p.kind, &rc))
+		return rc;
+	rc = check_code(run, v, m->code);
+	if (rc != RC_OK || reg__refused(run))
+		return rc;
+	if (v->locked)
+		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "the device is locked");
+	if (v->stolen)
+		return reg__no(
+			run, CODE(STATUS_PROHIBITS), "name", "the device is reported stolen");
+	return RC_OK;
+}
+
+/* The same key, a new certificate that names the new service. */
+static enum rc reissue(
+	struct registry_run *run, struct store_profile_view *v, struct store_blob *der, bool *done)
+{
+	struct reg__csr csr = { .stored = true };
+	struct store_key k;
+	enum rc rc = store_key_get(run->reg->store, v->p.key, run->arena, &k);
+
+	if (rc != RC_OK)
+		return rc;
+	csr.bytes = k.csr;
+	rc = reg__issue(run, v, &csr, der, done);
+	if (rc == RC_OK && *done)
+		rc = reg__jobs_cancel(run, v, 1u << JOB(INSTALL), "transferred");
+	return rc;
+}
+
+enum rc reg__profile_transfer(struct registry_run *run)
+{
+	const Registry__ProfileTransfer *m = run->request->profile_transfer;
+	struct store_profile_view *v;
+	struct store_blob der = { 0 };
+	char loser[STORE_ID_MAX];
+	bool done = true;
+	enum rc rc;
+
+	v = reg__profile(run, m->name, &rc);
+	if (!v)
+		return rc;
+	rc = check_transfer(run, v);
+	if (rc != RC_OK || reg__refused(run))
+		return rc;
+	memcpy(loser, v->p.sponsor, sizeof(loser));
+	snprintf(v->p.sponsor, sizeof(v->p.sponsor), "%s", run->caller->id);
+	snprintf(v->p.service, sizeof(v->p.service), "%s", m->service);
+	v->p.has_auth = false;
+	v->p.auth_expires = 0;
+	v->p.auth_tries = 0;
+	v->p.updated = run->now;
+	if (v->p.state == STATE(ACTIVATED))
+		rc = reissue(run, v, &der, &done);
+	if (rc != RC_OK || !done || run->planning)
+		return rc;
+	/* A suspended certificate names the old service: re-activation makes a new one. */
+	if (v->p.state == STATE(DEACTIVATED) && v->cert.state == CERT(SUSPENDED)) {
+		rc = store_cert_state(run->reg->store, v->p.cert, CERT(SUPERSEDED));
+		v->cert.state = CERT(SUPERSEDED);
+	}
+	if (rc == RC_OK)
+		rc = store_profile_save_all(run->reg->store, &v->p);
+	if (rc == RC_OK)
+		rc = reg__poll(run, loser, "profile.transferred", reg__profile_name(run, v),
+			"transferred to %s", run->caller->id);
+	if (rc == RC_OK)
+		rc = reg__audit(
+			run, reg__profile_name(run, v), "from=%s service=%s", loser, m->service);
+	return rc == RC_OK ? reg__profile_reply(run, v, &der, 0) : rc;
+}
