@@ -65,7 +65,7 @@ static enum rc close_job(struct registry_run *run, struct store_profile_view *v,
 	/* The job behind it may now be handed out. */
 	if (rc == RC_OK)
 		rc = store_job_of_profile(run->reg->store, v->p.id, &next, 1, &n);
-	if (rc == RC_OK && n)
+	if (rc == RC_OK && n && next > job->id)
 		rc = reg__news_job(run, v->mno, next);
 	return rc;
 }

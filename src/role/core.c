@@ -1,16 +1,159 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core: the database and every rule. Its links come from keys, zone, front-* and out. */
+#include "role/core.h"
+#include "base/file.h"
+#include "base/rng.h"
+#include "base/str.h"
 #include "role/role.h"
+
+#include <arpa/inet.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PINS_MAX 8
+
+/* What core_options borrows. */
+struct borrowed {
+	char database[4096];
+	uint8_t pins[PINS_MAX][32];
+	uint8_t operator_spki[32];
+};
+
+static enum rc read_resolver(
+	const struct config *c, struct borrowed *b, struct core_resolver *out, struct diag *d)
+{
+	const char *addr = c->resolver.addr;
+
+	if (!addr || !*addr)
+		return RC_OK;
+	out->name = c->resolver.name;
+	out->addr_text = addr;
+	out->port = (uint16_t)c->resolver.port;
+	out->addr_len = inet_pton(AF_INET, addr, out->addr) == 1    ? 4
+			: inet_pton(AF_INET6, addr, out->addr) == 1 ? 16
+								    : 0;
+	if (!out->addr_len)
+		return diag_set(d, RC_MALFORMED, "resolver.addr: not an address");
+	for (size_t i = 0; i < c->resolver.pin.count; i++) {
+		const char *pin = c->resolver.pin.items[i];
+		size_t len = 0;
+
+		if (i == PINS_MAX || b64_read(pin, strlen(pin), b->pins[i], 32, &len) != RC_OK ||
+			len != 32)
+			return diag_set(d, RC_MALFORMED,
+				"resolver.pin: at most %d, each 32 bytes as base64", PINS_MAX);
+		out->pin_count++;
+	}
+	out->pins = (const uint8_t(*)[32])b->pins;
+	return RC_OK;
+}
+
+static bool spki_hash(const uint8_t *pem, size_t len, uint8_t out[32])
+{
+	BIO *bio = BIO_new_mem_buf(pem, (int)len);
+	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	uint8_t *spki = NULL;
+	int spki_len = cert ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki) : 0;
+	bool ok = spki_len > 0 && EVP_Digest(spki, (size_t)spki_len, out, NULL, EVP_sha256(), NULL);
+
+	OPENSSL_free(spki);
+	X509_free(cert);
+	BIO_free(bio);
+	return ok;
+}
+
+/* The operator's certificate of a new registry; without it the party must exist already. */
+static const uint8_t *read_operator(struct role *role, struct borrowed *b)
+{
+	uint8_t *pem = NULL;
+	char path[4200];
+	struct diag d = { "" };
+	size_t len = 0;
+	bool ok;
+
+	if (str_format(path, sizeof(path), "%s/operator/operator.pem", role->config->dir) != RC_OK)
+		return NULL;
+	if (file_read(path, 16384, &pem, &len, &d) != RC_OK) {
+		log_write(role->log, LOG_INFO, "no operator certificate why=\"%s\"", d.text);
+		return NULL;
+	}
+	ok = spki_hash(pem, len, b->operator_spki);
+	free(pem);
+	if (!ok)
+		log_write(role->log, LOG_WARNING, "operator certificate unreadable");
+	return ok ? b->operator_spki : NULL;
+}
+
+static enum rc read_options(
+	struct role *role, struct borrowed *b, struct core_options *o, struct diag *d)
+{
+	const struct config *c = role->config;
+	enum rc rc = config_sqlite_path(c, b->database, sizeof(b->database), d);
+
+	if (rc != RC_OK)
+		return rc;
+	*o = (struct core_options){
+		.database = b->database,
+		.zone = c->registry.zone,
+		.clock = role->clock,
+		.rng = rng_system(),
+		.log = role->log,
+		.cert_days = c->registry.cert_days,
+		.batch_max = c->registry.batch_max,
+		.answer_wait_ms = c->registry.answer_wait_ms,
+		.auth_ttl_s = c->registry.auth_ttl_s,
+		.job_ttl_s = c->registry.job_ttl_s,
+		.job_retry_s = c->registry.job_retry_s,
+		.idempotency_ttl_s = c->registry.idempotency_ttl_s,
+	};
+	o->operator_spki = read_operator(role, b);
+	return read_resolver(c, b, &o->resolver, d);
+}
+
+static void on_link(struct role *role, const char *peer, int take_fd, void *user)
+{
+	enum rc rc = core_link(user, peer, take_fd);
+
+	if (rc != RC_OK)
+		log_write(role->log, LOG_ERROR, "link peer=%s why=%s", peer, rc_text(rc));
+}
+
+static enum rc take_links(struct role *role, struct core *core)
+{
+	static const char *const peers[] = { "keys", "zone", "front-", "out" };
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < ARRAY_LEN(peers) && rc == RC_OK; i++)
+		rc = role_on_link(role, peers[i], on_link, core);
+	return rc;
+}
 
 enum rc role_core_run(struct role *role)
 {
-	struct diag d = { 0 };
-	enum rc rc = role_confine(role, &d);
+	struct borrowed *b = calloc(1, sizeof(*b));
+	struct core_options options;
+	struct core *core = NULL;
+	struct diag d = { "" };
+	enum rc rc = b ? read_options(role, b, &options, &d) : RC_NOMEM;
 
-	if (rc != RC_OK) {
-		log_write(role->log, LOG_ERROR, "confinement why=%s", d.text);
-		return rc;
-	}
-	rc = role_ready(role);
-	return rc == RC_OK ? role_loop(role) : rc;
+	if (rc == RC_OK)
+		rc = core_open(role->base, &options, &core, &d);
+	if (rc == RC_OK)
+		rc = take_links(role, core);
+	if (rc == RC_OK)
+		rc = role_confine(role, &d);
+	if (rc == RC_OK)
+		rc = core_start(core, &d);
+	if (rc == RC_OK)
+		rc = role_ready(role);
+	if (rc == RC_OK)
+		rc = role_loop(role);
+	else
+		log_write(role->log, LOG_ERROR, "start why=\"%s\"", *d.text ? d.text : rc_text(rc));
+	core_close(core);
+	free(b);
+	return rc;
 }

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The core role: one event loop, the only writer of the database. A write request goes through
+ *
+ *	arrived -> (login certificate, password hash) -> batch -> keys -> transaction, COMMIT
+ *		-> zone -> answer
+ *
+ * A transaction begins and commits within one turn of the loop, so a read never meets an
+ * uncommitted state. While one batch is with keys or the zone, the next fills. */
+
+#include "proc/frame.h"
+#include "registry/registry.h"
+#include "role/core.h"
+#include "zone.pb-c.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CORE_FRONTS_MAX	  8
+#define CORE_REQUEST_MAX  (2u << 20)  /* one front's frame: 1,000 inventory rows fit */
+#define CORE_ARENA_MAX	  (32u << 20) /* memory of one request */
+#define CORE_QUEUE_MAX	  2048	      /* requests of one front that are under way */
+#define CORE_BATCH_BYTES  (4u << 20)
+#define CORE_AT_KEYS_MAX  1 /* batches there: the next one fills meanwhile */
+#define CORE_AT_ZONE_MAX  3
+#define CORE_AGAIN_MAX	  5 /* rounds of one request whose plan did not fit */
+#define CORE_KEYS_SLOTS	  1024
+#define CORE_KEYS_WAIT_MS 10000
+#define CORE_INSTALL_MAX  64 /* payloads with keys at a time */
+#define CORE_WAIT_MAX_S	  60 /* long polls */
+#define CORE_WAITERS_MAX  4096
+#define CORE_PARTY_CACHE  256
+#define CORE_TICK_MS	  250
+#define CORE_ZONE_CHUNK	  2000
+#define CORE_ZONE_QUEUE	  (8u << 20) /* bytes on the way to the zone */
+#define CORE_KEEP_CHANGES 100000     /* below what the zone has applied */
+
+struct core;
+
+struct core_front {
+	struct core *core;
+	char name[32];
+	enum registry_class class;
+	struct link *link; /* NULL: gone */
+	uint32_t generation;
+	size_t under_way;
+};
+
+/* A batch's items share what keys made for them. */
+struct core_batch {
+	size_t refs;
+	struct arena arena;
+	struct core_item *items;
+	struct core_item **items_end;
+	size_t count;
+	size_t orders;
+};
+
+struct core_item {
+	struct core_item *next;
+	struct core *core;
+	struct core_front *front;
+	uint32_t generation;
+	struct arena arena;
+	struct registry_run run;
+	struct store_party caller;
+	bool has_caller;
+	size_t bytes;
+	unsigned rounds;
+	const Keys__CertOrder *ordered;
+	struct registry_made made;
+	struct core_batch *batch;
+	uint64_t deadline_ms;
+	/* login certificate and password, made before the batch */
+	struct arena made_arena;
+	bool wants_cert, wants_hash;
+	char password[STORE_PASSWORD_MAX];
+};
+
+/* NULL reply: keys is down or did not answer. The callee may take the arena's content by copying
+ * it and leaving an empty one. */
+typedef void core_keys_fn(
+	struct core *core, const Keys__Reply *reply, struct arena *arena, void *user);
+
+struct core_call {
+	uint64_t id; /* 0: free */
+	uint64_t deadline_ms;
+	core_keys_fn *fn;
+	void *user;
+};
+
+struct core_desk;     /* core_jobs.c */
+struct core_hasher;   /* core_prep.c */
+struct core_installs; /* core_install.c */
+
+struct core {
+	struct core_options options;
+	struct event_base *base;
+	const struct log *log;
+	struct store *store;
+	struct store_checkpointer *checkpointer;
+	struct registry registry;
+
+	struct core_front fronts[CORE_FRONTS_MAX];
+	size_t front_count;
+
+	/* requests on their way into a batch */
+	struct core_item *queue;
+	struct core_item **queue_end;
+	size_t at_keys;	    /* batches */
+	struct event *form; /* at the end of this turn */
+
+	/* committed, waiting for the zone; oldest first */
+	struct core_item *serving;
+	struct core_item **serving_end;
+	struct event *overdue;
+
+	struct link *keys;
+	struct core_call calls[CORE_KEYS_SLOTS];
+	uint64_t call_id;
+	struct arena public_arena;
+	struct registry_trust trust;
+	Registry__CaData ca;
+
+	struct {
+		struct link *link;
+		bool up; /* has said hello */
+		bool snapshot;
+		uint64_t sent;
+		uint64_t applied;
+		uint32_t serial;
+		size_t batches;	   /* Apply frames not acknowledged */
+		uint64_t acks[64]; /* their to_seq */
+		uint64_t moved_ms; /* when it last acknowledged, or got the first of these */
+		struct store *reader;
+		int64_t page;
+		uint64_t snapshot_seq;
+		struct event *pump;
+		bool has_waits;
+	} zone;
+
+	struct core_item *waiters;
+	size_t waiter_count;
+	struct core_desk *desks;
+	struct core_installs *installs;
+	struct core_hasher *hasher;
+	struct event *tick;
+	uint64_t last_sweep_ms;
+	struct {
+		bool used;
+		uint8_t spki[STORE_SHA256];
+		struct store_party party;
+	} party_cache[CORE_PARTY_CACHE];
+	struct {
+		uint64_t requests, refused, batches;
+	} count;
+};
+
+uint64_t core__now_ms(const struct core *core);
+
+/* ---- the links ---- */
+enum rc core__front_link(struct core *core, const char *peer, int take_fd) ATT_MUST_CHECK;
+enum rc core__keys_link(struct core *core, int take_fd) ATT_MUST_CHECK;
+enum rc core__zone_link(struct core *core, int take_fd) ATT_MUST_CHECK;
+/* Asks keys for its certificates and points. */
+void core__public_ask(struct core *core);
+
+/* ---- core_front.c ---- */
+void core__answer(struct core_item *item); /* sends and frees */
+void core__item_free(struct core_item *item);
+
+/* ---- core_batch.c ---- */
+void core__enqueue(struct core *core, struct core_item *item);
+void core__form_soon(struct core *core);
+void core__served(struct core *core); /* the zone has applied more */
+void core__overdue(evutil_socket_t fd, short what, void *user);
+void core__form(evutil_socket_t fd, short what, void *user);
+/* A transaction of the registry's own. */
+typedef enum rc core_system_fn(struct registry_run *run, void *user);
+enum rc core__system(struct core *core, core_system_fn *fn, void *user) ATT_MUST_CHECK;
+
+/* ---- core_keys.c ---- */
+/* False: keys is down; fn is not called. */
+bool core__call_keys(struct core *core, Keys__Request *request, core_keys_fn *fn, void *user);
+void core__calls_expire(struct core *core, uint64_t now_ms);
+
+/* ---- core_zone.c ---- */
+/* Changes of (from, last] have just been committed; `changes` NULL when they are not at hand. */
+void core__zone_commit(struct core *core, uint64_t from, Zone__Change **changes, size_t n);
+void core__zone_pump(evutil_socket_t fd, short what, void *user);
+void core__zone_close(struct core *core);
+
+/* ---- core_wait.c, core_jobs.c ---- */
+void core__wait(struct core *core, struct core_item *item);
+void core__news(struct core *core, const struct registry_news *news);
+void core__waiters_tick(struct core *core, uint64_t now_ms);
+void core__waiters_drop(struct core *core, const struct core_front *front);
+/* Fills the reply's job list with what may go to the caller now. */
+enum rc core__jobs_hand_out(struct core *core, struct core_item *item) ATT_MUST_CHECK;
+void core__job_news(struct core *core, const char *mno, int64_t job);
+/* Jobs whose gateway has been silent become ready again; true when there are any. */
+bool core__jobs_tick(struct core *core, uint64_t now_ms);
+void core__jobs_free(struct core *core);
+
+/* ---- core_install.c ---- */
+void core__install_kick(struct core *core);
+void core__installs_free(struct core *core);
+
+/* ---- core_prep.c ---- */
+void core__prepare(struct core *core, struct core_item *item);
+enum rc core__hasher_open(struct core *core, struct diag *d) ATT_MUST_CHECK;
+enum rc core__hasher_start(struct core *core, struct diag *d) ATT_MUST_CHECK;
+void core__hasher_close(struct core *core);

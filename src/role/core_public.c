@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What devices and clients shall trust: made from what keys says of itself and the settings. */
+#include "base/put.h"
+#include "base/str.h"
+#include "role/core_internal.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DIGEST_SHA256 2 /* RFC 4509 */
+
+/* RFC 4034 appendix B. */
+static uint32_t key_tag(const uint8_t *rdata, size_t len)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < len; i++)
+		sum += i & 1 ? rdata[i] : (uint32_t)rdata[i] << 8;
+	sum += sum >> 16 & 0xffff;
+	return sum & 0xffff;
+}
+
+/* Length octets and labels of a name without trailing dot, RFC 1035 section 3.1. */
+static size_t wire_name(const char *name, uint8_t *out, size_t cap)
+{
+	struct put p = put_init(out, cap);
+
+	while (*name) {
+		size_t label = strcspn(name, ".");
+
+		put_u8(&p, (uint8_t)label);
+		put_bytes(&p, name, label);
+		name += label + (name[label] == '.');
+	}
+	put_u8(&p, 0);
+	return put_ok(&p) ? p.len : 0;
+}
+
+/* The DS of the KSK: RFC 4034 section 5.1.4. */
+static enum rc anchor_of(struct core *core, const Keys__Public *public)
+{
+	struct arena *a = &core->public_arena;
+	Keys__Anchor *k = arena_alloc(a, sizeof(*k));
+	Keys__Anchor **list = arena_array(a, 1, sizeof(*list));
+	char **texts = arena_array(a, 1, sizeof(*texts));
+	uint8_t *digest = arena_alloc(a, STORE_SHA256);
+	char hex[2 * STORE_SHA256 + 1];
+	uint8_t data[256 + 512];
+	size_t len = wire_name(core->options.zone, data, 256);
+	unsigned digest_len = 0;
+
+	if (!k || !list || !texts || !digest)
+		return RC_NOMEM;
+	if (!len || public->ksk.len < 5 || public->ksk.len > 512)
+		return RC_MALFORMED;
+	memcpy(data + len, public->ksk.data, public->ksk.len);
+	if (!EVP_Digest(data, len + public->ksk.len, digest, &digest_len, EVP_sha256(), NULL))
+		return RC_CRYPTO;
+	keys__anchor__init(k);
+	k->name = (char *)(uintptr_t)core->options.zone;
+	k->tag = key_tag(public->ksk.data, public->ksk.len);
+	k->alg = public->ksk.data[3];
+	k->digest_type = DIGEST_SHA256;
+	k->digest = (ProtobufCBinaryData){ STORE_SHA256, digest };
+	list[0] = k;
+	core->trust.anchors = list;
+	core->trust.anchor_count = 1;
+	hex_write(digest, STORE_SHA256, hex);
+	texts[0] = arena_printf(a, "%s. IN DS %u %u %u %s", core->options.zone, k->tag, k->alg,
+		k->digest_type, hex);
+	core->ca.trust_anchors = texts;
+	core->ca.n_trust_anchors = 1;
+	return texts[0] ? RC_OK : RC_NOMEM;
+}
+
+static enum rc resolver_of(struct core *core)
+{
+	const struct core_resolver *r = &core->options.resolver;
+	struct arena *a = &core->public_arena;
+	Keys__Resolver *k = arena_alloc(a, sizeof(*k));
+	Registry__Resolver *m = arena_alloc(a, sizeof(*m));
+	Keys__Resolver **k_list = arena_array(a, 1, sizeof(*k_list));
+	Registry__Resolver **m_list = arena_array(a, 1, sizeof(*m_list));
+	ProtobufCBinaryData *pins = arena_array(a, r->pin_count, sizeof(*pins));
+
+	if (!k || !m || !k_list || !m_list || !pins)
+		return RC_NOMEM;
+	if (!r->addr_len)
+		return RC_OK;
+	for (size_t i = 0; i < r->pin_count; i++)
+		pins[i] = (ProtobufCBinaryData){ 32, (uint8_t *)(uintptr_t)r->pins[i] };
+	keys__resolver__init(k);
+	k->name = (char *)(uintptr_t)r->name;
+	k->addr = (ProtobufCBinaryData){ r->addr_len, (uint8_t *)(uintptr_t)r->addr };
+	k->port = r->port;
+	k->pins = pins;
+	k->n_pins = r->pin_count;
+	registry__resolver__init(m);
+	m->name = k->name;
+	m->addr = (char *)(uintptr_t)r->addr_text;
+	m->port = r->port;
+	m->pins = pins;
+	m->n_pins = r->pin_count;
+	k_list[0] = k;
+	m_list[0] = m;
+	core->trust.resolvers = k_list;
+	core->trust.resolver_count = 1;
+	core->ca.resolvers = m_list;
+	core->ca.n_resolvers = 1;
+	return RC_OK;
+}
+
+static enum rc take_public(struct core *core, const Keys__Public *public)
+{
+	enum rc rc;
+
+	registry__ca_data__init(&core->ca);
+	memset(&core->trust, 0, sizeof(core->trust));
+	core->ca.zone = (char *)(uintptr_t)core->options.zone;
+	core->ca.root = public->root;
+	core->ca.issuing = public->issuing;
+	core->ca.devkit = public->devkit;
+	core->ca.party = public->party;
+	core->ca.payload_signer = public->payload_signer;
+	core->ca.payload_signer_devkit = public->payload_signer_devkit;
+	rc = anchor_of(core, public);
+	return rc == RC_OK ? resolver_of(core) : rc;
+}
+
+static enum rc publish(struct registry_run *run, void *user)
+{
+	return registry_apex(run, user);
+}
+
+static void on_public(
+	struct core *core, const Keys__Reply *reply, struct arena *arena, void *user ATT_UNUSED)
+{
+	Keys__Public *public;
+	enum rc rc = RC_UNAVAILABLE;
+
+	if (!reply || reply->result_case != KEYS__REPLY__RESULT_PUBLIC)
+		goto out;
+	public = reply->public_;
+	if (strcmp(public->zone, core->options.zone) != 0) {
+		rc = RC_CONFLICT;
+		goto out;
+	}
+	core->registry.trust = NULL;
+	core->registry.ca = NULL;
+	core->registry.seal_point = NULL;
+	arena_fini(&core->public_arena);
+	core->public_arena = *arena;
+	*arena = arena_init(0);
+	rc = take_public(core, public);
+	if (rc != RC_OK)
+		goto out;
+	core->registry.trust = &core->trust;
+	core->registry.ca = &core->ca;
+	core->registry.seal_point = public->seal_point.len == 65 ? public->seal_point.data : NULL;
+	rc = core__system(core, publish, public);
+	core__install_kick(core);
+	core__form_soon(core);
+out:
+	if (rc != RC_OK)
+		log_write(core->log, LOG_ERROR, "keys' public data why=%s", rc_text(rc));
+}
+
+void core__public_ask(struct core *core)
+{
+	Keys__Request request = KEYS__REQUEST__INIT;
+	Keys__GetPublic get = KEYS__GET_PUBLIC__INIT;
+
+	request.op_case = KEYS__REQUEST__OP_GET_PUBLIC;
+	request.get_public = &get;
+	if (!core__call_keys(core, &request, on_public, NULL))
+		log_write(core->log, LOG_ERROR, "keys cannot be asked");
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Long polls: answered when there is something, or when their time is over. */
+#include "role/core_internal.h"
+
+#include <string.h>
+
+static bool is_jobs(const struct core_item *item)
+{
+	return item->run.request->op_case == REGISTRY__REQUEST__OP_JOB_WAIT;
+}
+
+static uint32_t wanted_s(const struct core_item *item)
+{
+	uint32_t wait = is_jobs(item) ? item->run.request->job_wait->wait
+				      : item->run.request->poll_request->wait;
+
+	return wait > CORE_WAIT_MAX_S ? CORE_WAIT_MAX_S : wait;
+}
+
+/* Looks once; true when the reply says something, a refusal too. */
+static bool look(struct core *core, struct core_item *item)
+{
+	struct registry_run *run = &item->run;
+	enum rc rc;
+
+	registry_run_init(run, &core->registry, &item->arena, item->front->class,
+		item->has_caller ? &item->caller : NULL, run->request);
+	rc = registry_execute(run);
+	if (rc == RC_OK && run->reply.result_case == REGISTRY__REPLY__RESULT_JOB_LIST)
+		rc = core__jobs_hand_out(core, item);
+	if (rc != RC_OK) {
+		registry_refuse(
+			run, REGISTRY__CODE__CODE_FAILED, "", "the registry's storage failed");
+		return true;
+	}
+	if (run->reply.result_case == REGISTRY__REPLY__RESULT_JOB_LIST)
+		return run->reply.job_list->n_jobs > 0;
+	return run->reply.code != REGISTRY__CODE__CODE_NO_MESSAGES;
+}
+
+void core__wait(struct core *core, struct core_item *item)
+{
+	if (look(core, item) || wanted_s(item) == 0) {
+		core__answer(item);
+		return;
+	}
+	if (core->waiter_count >= CORE_WAITERS_MAX) {
+		registry_refuse(
+			&item->run, REGISTRY__CODE__CODE_LIMIT, "", "too many clients wait");
+		core__answer(item);
+		return;
+	}
+	item->deadline_ms = core__now_ms(core) + wanted_s(item) * 1000u;
+	item->next = core->waiters;
+	core->waiters = item;
+	core->waiter_count++;
+}
+
+static void unlink_and_answer(struct core *core, struct core_item **at)
+{
+	struct core_item *item = *at;
+
+	*at = item->next;
+	core->waiter_count--;
+	core__answer(item);
+}
+
+static void wake(struct core *core, const char *party, bool jobs)
+{
+	struct core_item **at = &core->waiters;
+
+	while (*at) {
+		struct core_item *item = *at;
+
+		if (is_jobs(item) == jobs && strcmp(item->caller.id, party) == 0 &&
+			look(core, item))
+			unlink_and_answer(core, at);
+		else
+			at = &item->next;
+	}
+}
+
+void core__news(struct core *core, const struct registry_news *news)
+{
+	for (; news; news = news->next) {
+		if (news->job)
+			core__job_news(core, news->party, news->job);
+		if (core->waiters && news->poll)
+			wake(core, news->party, false);
+		if (core->waiters && news->job)
+			wake(core, news->party, true);
+	}
+}
+
+void core__waiters_tick(struct core *core, uint64_t now_ms)
+{
+	struct core_item **at = &core->waiters;
+	bool ready = core__jobs_tick(core, now_ms);
+
+	while (*at) {
+		struct core_item *item = *at;
+
+		if ((ready && is_jobs(item) && look(core, item)) || item->deadline_ms <= now_ms)
+			unlink_and_answer(core, at);
+		else
+			at = &item->next;
+	}
+}
+
+void core__waiters_drop(struct core *core, const struct core_front *front)
+{
+	struct core_item **at = &core->waiters;
+
+	while (*at) {
+		struct core_item *item = *at;
+
+		if (item->front != front) {
+			at = &item->next;
+			continue;
+		}
+		*at = item->next;
+		core->waiter_count--;
+		core__item_free(item);
+	}
+}
