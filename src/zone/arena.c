@@ -7,16 +7,16 @@
 
 #define BLOCK_LEN 65536u
 
-struct arena_block {
-	struct arena_block *next;
+struct zone__arena_block {
+	struct zone__arena_block *next;
 	size_t cap;
 	size_t used;
 	alignas(max_align_t) uint8_t bytes[];
 };
 
-void *arena_alloc(struct arena *a, size_t len)
+void *zone__arena_alloc(struct zone__arena *a, size_t len)
 {
-	struct arena_block *b = a->first;
+	struct zone__arena_block *b = a->first;
 	void *p;
 
 	len = (len + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
@@ -36,21 +36,21 @@ void *arena_alloc(struct arena *a, size_t len)
 	return p;
 }
 
-void *arena_dup(struct arena *a, const void *bytes, size_t len)
+void *zone__arena_dup(struct zone__arena *a, const void *bytes, size_t len)
 {
-	void *p = arena_alloc(a, len ? len : 1);
+	void *p = zone__arena_alloc(a, len ? len : 1);
 
 	if (p && len)
 		memcpy(p, bytes, len);
 	return p;
 }
 
-void arena_free(struct arena *a)
+void zone__arena_free(struct zone__arena *a)
 {
-	struct arena_block *b = a->first;
+	struct zone__arena_block *b = a->first;
 
 	while (b) {
-		struct arena_block *next = b->next;
+		struct zone__arena_block *next = b->next;
 
 		free(b);
 		b = next;

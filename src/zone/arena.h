@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct arena_block;
-struct arena {
-	struct arena_block *first;
+struct zone__arena_block;
+struct zone__arena {
+	struct zone__arena_block *first;
 };
 
 /* `len` octets, aligned for any type, or NULL when memory is out. */
-void *arena_alloc(struct arena *a, size_t len);
-void *arena_dup(struct arena *a, const void *bytes, size_t len);
+void *zone__arena_alloc(struct zone__arena *a, size_t len);
+void *zone__arena_dup(struct zone__arena *a, const void *bytes, size_t len);
 /* Frees all; the arena is empty and usable again. */
-void arena_free(struct arena *a);
+void zone__arena_free(struct zone__arena *a);

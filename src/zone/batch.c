@@ -52,7 +52,7 @@ struct entry *batch__add(struct entries *list)
 static enum rc add_change(
 	struct batch *b, const struct zone_key *key, enum entry_what what, struct entry **out)
 {
-	const uint8_t *copy = arena_dup(&b->work.arena, key->bytes, key->len);
+	const uint8_t *copy = zone__arena_dup(&b->work.arena, key->bytes, key->len);
 	struct entry *e = copy ? batch__add(&b->change) : NULL;
 
 	if (!e)
@@ -72,7 +72,7 @@ size_t batch_changes(const struct batch *b)
 enum rc batch_device(struct batch *b, const struct zone_key *key, const uint8_t cert[RR_HASH_LEN],
 	const uint8_t spki[RR_HASH_LEN], int64_t not_after)
 {
-	uint8_t *value = arena_alloc(&b->work.arena, REC_DEVICE_LEN);
+	uint8_t *value = zone__arena_alloc(&b->work.arena, REC_DEVICE_LEN);
 	struct entry *e;
 	enum rc rc;
 
@@ -101,8 +101,8 @@ enum rc batch_withdraw(struct batch *b, const struct zone_key *key)
 enum rc batch_sets(
 	struct batch *b, const struct zone_key *key, const struct work_set *sets, unsigned count)
 {
-	struct arena *a = &b->work.arena;
-	struct work_set *copy = arena_dup(a, sets, count * sizeof(*sets));
+	struct zone__arena *a = &b->work.arena;
+	struct work_set *copy = zone__arena_dup(a, sets, count * sizeof(*sets));
 	struct entry *e;
 	enum rc rc;
 
@@ -110,15 +110,15 @@ enum rc batch_sets(
 		return RC_NOMEM;
 	for (unsigned i = 0; i < count; i++) {
 		const uint8_t **rdata =
-			arena_dup(a, sets[i].rdata, sets[i].count * sizeof(*sets[i].rdata));
+			zone__arena_dup(a, sets[i].rdata, sets[i].count * sizeof(*sets[i].rdata));
 
 		copy[i].rdata = rdata;
-		copy[i].rdata_len =
-			arena_dup(a, sets[i].rdata_len, sets[i].count * sizeof(*sets[i].rdata_len));
+		copy[i].rdata_len = zone__arena_dup(
+			a, sets[i].rdata_len, sets[i].count * sizeof(*sets[i].rdata_len));
 		if (!rdata || !copy[i].rdata_len)
 			return RC_NOMEM;
 		for (unsigned k = 0; k < sets[i].count; k++) {
-			rdata[k] = arena_dup(a, sets[i].rdata[k], sets[i].rdata_len[k]);
+			rdata[k] = zone__arena_dup(a, sets[i].rdata[k], sets[i].rdata_len[k]);
 			if (!rdata[k])
 				return RC_NOMEM;
 		}

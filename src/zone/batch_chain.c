@@ -51,7 +51,7 @@ static enum rc old_after(struct batch *b, const uint8_t *key, size_t len, struct
 /* Copies an unchanged name whose NSEC changes; once. */
 static enum rc add_neighbour(struct batch *b, const struct place *p)
 {
-	struct arena *a = &b->work.arena;
+	struct zone__arena *a = &b->work.arena;
 	struct entry *last = b->neighbour.count ? &b->neighbour.at[b->neighbour.count - 1] : NULL;
 	struct entry *e;
 
@@ -61,11 +61,11 @@ static enum rc add_neighbour(struct batch *b, const struct place *p)
 	if (!e)
 		return RC_NOMEM;
 	e->what = ENTRY_NEIGHBOUR;
-	e->key = arena_dup(a, p->key, p->len);
+	e->key = zone__arena_dup(a, p->key, p->len);
 	e->key_len = p->len;
-	e->old = arena_dup(a, p->value, p->value_len);
+	e->old = zone__arena_dup(a, p->value, p->value_len);
 	e->old_len = p->value_len;
-	e->value = arena_dup(a, p->value, p->value_len);
+	e->value = zone__arena_dup(a, p->value, p->value_len);
 	e->value_len = p->value_len;
 	e->nsec = true;
 	return e->key && e->old && e->value ? RC_OK : RC_NOMEM;

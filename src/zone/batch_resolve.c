@@ -58,7 +58,7 @@ static enum rc add_own(struct batch *b)
 	e = batch__add(&b->change);
 	if (!e)
 		return RC_NOMEM;
-	e->key = arena_dup(&b->work.arena, key.bytes, key.len);
+	e->key = zone__arena_dup(&b->work.arena, key.bytes, key.len);
 	e->key_len = key.len;
 	e->what = ENTRY_REFRESH;
 	return e->key ? RC_OK : RC_NOMEM;
@@ -86,14 +86,14 @@ static enum rc load_old(struct batch *b, struct entry *e)
 		return RC_OK;
 	if (r || !rec_is_sane(v.mv_data, v.mv_size))
 		return RC_IO;
-	e->old = arena_dup(&b->work.arena, v.mv_data, v.mv_size);
+	e->old = zone__arena_dup(&b->work.arena, v.mv_data, v.mv_size);
 	e->old_len = v.mv_size;
 	return e->old ? RC_OK : RC_NOMEM;
 }
 
 static enum rc keep_old(struct batch *b, struct entry *e)
 {
-	e->value = e->old ? arena_dup(&b->work.arena, e->old, e->old_len) : NULL;
+	e->value = e->old ? zone__arena_dup(&b->work.arena, e->old, e->old_len) : NULL;
 	e->value_len = e->old_len;
 	e->nsec = e->value && work_nsec_is_due(&b->work, e->value);
 	return e->old && !e->value ? RC_NOMEM : RC_OK;
@@ -101,7 +101,7 @@ static enum rc keep_old(struct batch *b, struct entry *e)
 
 static enum rc resolve_device(struct batch *b, struct entry *e)
 {
-	e->value = arena_dup(&b->work.arena, e->device, REC_DEVICE_LEN);
+	e->value = zone__arena_dup(&b->work.arena, e->device, REC_DEVICE_LEN);
 	if (!e->value)
 		return RC_NOMEM;
 	e->value_len = REC_DEVICE_LEN;
@@ -160,7 +160,7 @@ static enum rc resolve_apex(struct batch *b, struct entry *e)
 
 	/* A copy of the old value: its signatures are kept by sets that do not change. */
 	if (e->old) {
-		uint8_t *copy = arena_dup(&b->work.arena, e->old, e->old_len);
+		uint8_t *copy = zone__arena_dup(&b->work.arena, e->old, e->old_len);
 
 		rc = copy ? rec_node_parse(copy, e->old_len, &node) : RC_NOMEM;
 	}

@@ -211,7 +211,7 @@ enum rc rebuild_sets(
 
 		if (mdb_get(r->txn, r->tree, &k, &v) != 0)
 			return RC_IO;
-		copy = arena_dup(&r->work.arena, v.mv_data, v.mv_size);
+		copy = zone__arena_dup(&r->work.arena, v.mv_data, v.mv_size);
 		rc = copy ? rec_node_parse(copy, v.mv_size, &node) : RC_NOMEM;
 	}
 	for (unsigned i = 0; rc == RC_OK && i < count; i++)
@@ -237,9 +237,9 @@ static enum rc take_item(struct rebuild *r, const MDB_val *k, const MDB_val *v)
 		r->cap = cap;
 	}
 	it = &r->items[r->count++];
-	it->key = arena_dup(&r->work.arena, k->mv_data, k->mv_size);
+	it->key = zone__arena_dup(&r->work.arena, k->mv_data, k->mv_size);
 	it->key_len = k->mv_size;
-	it->value = arena_dup(&r->work.arena, v->mv_data, v->mv_size);
+	it->value = zone__arena_dup(&r->work.arena, v->mv_data, v->mv_size);
 	it->value_len = v->mv_size;
 	return it->key && it->value ? RC_OK : RC_NOMEM;
 }

@@ -15,7 +15,7 @@ void work_init(struct work *w, const struct zone_policy *policy, int64_t now)
 
 void work_fini(struct work *w)
 {
-	arena_free(&w->arena);
+	zone__arena_free(&w->arena);
 	free(w->sets);
 	free(w->place);
 	memset(w, 0, sizeof(*w));
@@ -43,7 +43,7 @@ enum rc work_node_set(struct work *w, struct rec_node *node, const struct work_s
 	if (!set)
 		return RC_TOO_LARGE;
 	for (unsigned i = 0; i < in->count; i++) {
-		const uint8_t *copy = arena_dup(&w->arena, in->rdata[i], in->rdata_len[i]);
+		const uint8_t *copy = zone__arena_dup(&w->arena, in->rdata[i], in->rdata_len[i]);
 		enum rc rc = copy ? rec_set_add(set, copy, in->rdata_len[i]) : RC_NOMEM;
 
 		if (rc != RC_OK)
@@ -134,7 +134,7 @@ enum rc work_node_value(struct work *w, struct rec_node *node, uint8_t **value, 
 
 	if (rc != RC_OK)
 		return rc;
-	*value = arena_dup(&w->arena, buf, *len);
+	*value = zone__arena_dup(&w->arena, buf, *len);
 	if (!*value)
 		return RC_NOMEM;
 	return rec_node_parse(*value, *len, node);
@@ -233,7 +233,7 @@ static enum rc set_start(
 	if (rc != RC_OK)
 		return rc;
 	memset(out, 0, sizeof(*out));
-	out->owner = arena_dup(&w->arena, name.wire, name.len);
+	out->owner = zone__arena_dup(&w->arena, name.wire, name.len);
 	if (!out->owner)
 		return RC_NOMEM;
 	out->owner_len = name.len;
@@ -249,8 +249,8 @@ static enum rc set_rdata(struct work *w, struct sign_set *s, unsigned count,
 	const uint8_t *const *rdata, const uint16_t *len)
 {
 	s->count = (uint16_t)count;
-	s->rdata = arena_dup(&w->arena, rdata, count * sizeof(*rdata));
-	s->rdata_len = arena_dup(&w->arena, len, count * sizeof(*len));
+	s->rdata = zone__arena_dup(&w->arena, rdata, count * sizeof(*rdata));
+	s->rdata_len = zone__arena_dup(&w->arena, len, count * sizeof(*len));
 	return s->rdata && s->rdata_len ? RC_OK : RC_NOMEM;
 }
 
@@ -261,8 +261,8 @@ enum rc work_sign_device(
 	static const uint16_t tlsa_len[2] = { RR_TLSA_LEN, RR_TLSA_LEN };
 	uint64_t not_after = rec_get64(value + REC_NOT_AFTER);
 	struct sign_set s;
-	uint8_t *cert = arena_alloc(&w->arena, RR_CERT_LEN);
-	uint8_t *tlsa = arena_alloc(&w->arena, 2 * (size_t)RR_TLSA_LEN);
+	uint8_t *cert = zone__arena_alloc(&w->arena, RR_CERT_LEN);
+	uint8_t *tlsa = zone__arena_alloc(&w->arena, 2 * (size_t)RR_TLSA_LEN);
 	const uint8_t *rdata[2];
 	enum rc rc;
 
@@ -334,7 +334,7 @@ enum rc work_sign_nsec(struct work *w, const uint8_t *key, size_t key_len, uint8
 		return rc;
 	memcpy(buf, next.wire, next.len);
 	rdata_len[0] = (uint16_t)(next.len + rec_bitmap(value, len, buf + next.len));
-	rdata[0] = arena_dup(&w->arena, buf, rdata_len[0]);
+	rdata[0] = zone__arena_dup(&w->arena, buf, rdata_len[0]);
 	if (!rdata[0])
 		return RC_NOMEM;
 	s.ttl = w->policy->minimum;

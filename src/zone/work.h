@@ -41,7 +41,7 @@ struct work_set {
 struct work {
 	const struct zone_policy *policy;
 	int64_t now;
-	struct arena arena;
+	struct zone__arena arena;
 	struct sign_set *sets; /* to be signed, in order */
 	struct {
 		uint8_t *span;
