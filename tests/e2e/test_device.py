@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 import lab as lab_module
 import ota
 from provisioned import Provisioned, cert, der, pem
+from test_payload import make
 from test_sim import ICCID, NAME
 
 PATIENCE = 20
@@ -151,6 +152,26 @@ def test_the_meter_publishes_nothing_that_is_not_proved(card, tmp_path):
     p = meter(card, "--wait", "3", "--state", str(tmp_path))
     assert p.returncode == 1 and steps(p)[-1]["reason"] == "blocked", p.stdout
     card.op.ok(ota.key_state(0x01, 1))
+
+
+@pytest.mark.plain
+def test_wifi_opens_on_this_card_only(card):
+    pem_text = subprocess.run(["openssl", "pkey", "-provider", "default", "-provider", "iotsafe", "-in", "iotsafe:0B",
+                               "-pubout"], capture_output=True, timeout=60, check=True, env=provider_env(card)).stdout
+    eph = ec.generate_private_key(ec.SECP256R1())
+
+    def install(sequence, bound_to):
+        sealed = make.seal({1: b"Gatineau-Parking", 2: "correct horse battery", 3: 2},
+                           serialization.load_pem_public_key(pem_text), eph, os.urandom(12), bound_to)
+        card.op.write(0x0d, card.payload(k2=sequence, k14=sealed))
+        p = meter(card, "--wait", "1")
+        assert b"correct horse" not in p.stdout + p.stderr
+        return [s for s in steps(p) if s["step"] == "wifi"][0]
+
+    iccid = ota.iccid_bytes(ICCID)
+    assert install(200, [iccid, 1, 200])["ssid"] == "Gatineau-Parking"
+    assert "not sealed to this card" in install(201, [iccid, 1, 200])["refused"]
+    assert "not sealed to this card" in install(202, [iccid, 2, 202])["refused"]
 
 
 def test_processes_share_the_modem(card):
