@@ -387,9 +387,11 @@ enum rc ca_issued_append(struct ca_issued *log, const struct ca_issued_entry *co
 		log->broken = true;
 	pthread_mutex_unlock(&log->file_lock);
 	free(buf);
+	if (rc == RC_IO)
+		return diag_errno(d, rc, "issued.log: append");
 	if (rc != RC_OK)
-		diag_errno(d, rc, "issued.log: append");
-	return rc;
+		return diag_set(d, rc, "issued.log: append: %s", rc_text(rc));
+	return RC_OK;
 }
 
 uint64_t ca_issued_count(struct ca_issued *log)

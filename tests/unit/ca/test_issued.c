@@ -4,8 +4,10 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -179,6 +181,40 @@ static void a_changed_record_is_found(void **state)
 	ca_issued_close(log);
 }
 
+/* A full disk: the batch is refused, and so is all after it until somebody reads the file again. */
+static void a_failed_append_ends_the_log(void **state)
+{
+	struct log_test *t = *state;
+	struct ca_issued *log = open_log(t);
+	struct ca_issued_entry e = entry(9);
+	const struct ca_issued_entry *list[] = { &e };
+	struct rlimit old, small;
+	struct diag d = { 0 };
+	struct stat st;
+
+	append(log, 0, 5);
+	assert_int_equal(0, stat(t->path, &st));
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(0, getrlimit(RLIMIT_FSIZE, &old));
+	small = old;
+	small.rlim_cur = (rlim_t)st.st_size + 20;
+	assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &small));
+	assert_rc(RC_IO, ca_issued_append(log, list, 1, &d));
+	assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &old));
+	assert_rc(RC_STATE, ca_issued_append(log, list, 1, &d));
+	assert_int_equal(ca_issued_count(log), 5);
+	ca_issued_close(log);
+	log = open_log(t);
+	assert_int_equal(ca_issued_count(log), 5);
+	assert_int_equal(ca_issued_dropped(log), 20);
+	append(log, 5, 1);
+	ca_issued_close(log);
+	log = open_log(t);
+	assert_int_equal(ca_issued_count(log), 6);
+	assert_int_equal(ca_issued_dropped(log), 0);
+	ca_issued_close(log);
+}
+
 static void the_table_grows(void **state)
 {
 	struct ca_issued *log = open_log(*state);
@@ -204,6 +240,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_process_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(torn_tails_are_dropped, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_changed_record_is_found, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_failed_append_ends_the_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_table_grows, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,9 @@
 #include <arpa/inet.h>
 #include <openssl/ecdsa.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -131,16 +133,21 @@ static void start(struct test_role *t, const struct fixture *f)
 	assert_int_equal(0, pthread_create(&t->thread, NULL, run, t));
 }
 
-static void stop(struct test_role *t)
+static void wait_end(struct test_role *t, enum rc want)
 {
-	assert_int_equal(1, write(t->stop_pipe[1], "x", 1));
 	pthread_join(t->thread, NULL);
-	assert_rc(RC_OK, t->rc);
+	assert_rc(want, t->rc);
 	close(t->stop_pipe[0]);
 	close(t->stop_pipe[1]);
 	close(t->core[0]);
 	close(t->zone[0]);
 	event_base_free(t->role.base);
+}
+
+static void stop(struct test_role *t)
+{
+	assert_int_equal(1, write(t->stop_pipe[1], "x", 1));
+	wait_end(t, RC_OK);
 }
 
 static void send_request(int fd, const Keys__Request *r)
@@ -479,6 +486,46 @@ static void payloads_and_wifi_only_to_a_known_b_key(void **state)
 	ca_key_free(&b);
 }
 
+/* No certificate leaves that is not in the log: the role ends instead. */
+static void a_full_disk_ends_the_role(void **state)
+{
+	struct fixture *f = *state;
+	static char name[] = "1.8912230200031055555f." TEST_ZONE;
+	Keys__CertOrder order = KEYS__CERT_ORDER__INIT, *orders[] = { &order };
+	Keys__IssueDevice issue = KEYS__ISSUE_DEVICE__INIT;
+	Keys__Request r = KEYS__REQUEST__INIT;
+	struct rlimit old, small;
+	struct test_role t;
+	uint8_t csr[CA_CSR_MAX], byte;
+	size_t len;
+
+	fixture_csr(f, name, NULL, csr, &len);
+	order.csr = (ProtobufCBinaryData){ len, csr };
+	order.owner_name = name;
+	order.asp = (char *)(uintptr_t) "parkoserv";
+	order.not_before = TEST_NOW;
+	order.not_after = TEST_NOW + TEST_DAY;
+	issue.n_orders = 1;
+	issue.orders = orders;
+	r.op_case = KEYS__REQUEST__OP_ISSUE_DEVICE;
+	r.issue_device = &issue;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(0, getrlimit(RLIMIT_FSIZE, &old));
+	start(&t, f);
+	Keys__Request first = KEYS__REQUEST__INIT;
+	Keys__GetPublic get = KEYS__GET_PUBLIC__INIT;
+	first.op_case = KEYS__REQUEST__OP_GET_PUBLIC;
+	first.get_public = &get;
+	keys__reply__free_unpacked(ask(t.core[0], &first), NULL); /* it has opened its log */
+	small = old;
+	small.rlim_cur = 10;
+	assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &small));
+	send_request(t.core[0], &r);
+	assert_int_equal(0, recv(t.core[0], &byte, 1, 0));
+	assert_int_equal(0, setrlimit(RLIMIT_FSIZE, &old));
+	wait_end(&t, RC_IO);
+}
+
 static void garbage_ends_the_link(void **state)
 {
 	struct test_role t;
@@ -498,6 +545,7 @@ int main(void)
 		cmocka_unit_test(a_key_stays_with_its_name_over_restarts),
 		cmocka_unit_test(rrsets_are_signed_or_all_refused),
 		cmocka_unit_test(payloads_and_wifi_only_to_a_known_b_key),
+		cmocka_unit_test(a_full_disk_ends_the_role),
 		cmocka_unit_test(garbage_ends_the_link),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
