@@ -16,9 +16,9 @@
 
 enum {
 	ACCEPTS_PER_TURN = 32,
-	LINGER_MS = 2000,	   /* so that a refusal is read before the reset */
-	LINGER_BYTES = 256 * 1024, /* and what is still on its way is thrown away */
-	PIPELINE_MAX = 64 * 1024,  /* waiting behind a request that is under way */
+	LINGER_MS = 2000,	  /* so that a refusal is read before the reset */
+	LINGER_BYTES = 8 << 20,	  /* and what is still on its way is thrown away */
+	PIPELINE_MAX = 64 * 1024, /* waiting behind a request that is under way */
 	RETRY_AFTER_S = 1
 };
 
