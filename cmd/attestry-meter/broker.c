@@ -8,11 +8,12 @@
 #include <string.h>
 #include <time.h>
 
-#define CONNECT_MS  20000
-#define KEEPALIVE_S 30
-#define LOOP_MS	    100
-#define QOS_ACKED   1
-#define READING_MAX 256
+#define CONNECT_MS	 20000
+#define KEEPALIVE_S	 30
+#define LOOP_MS		 100
+#define POLLS_MISSED_MAX 3
+#define QOS_ACKED	 1
+#define READING_MAX	 256
 
 static uint64_t now_ms(void)
 {
@@ -192,6 +193,7 @@ static bool publish(struct meter *m, struct refusal *r)
 static bool stay(struct meter *m, struct refusal *r)
 {
 	uint64_t next_reading = now_ms() + UINT64_C(1000) * m->opt.interval_s;
+	unsigned missed = 0;
 	uint64_t next_poll = now_ms() + UINT64_C(1000) * m->opt.poll_s;
 
 	while (!meter_stopped()) {
@@ -204,7 +206,10 @@ static bool stay(struct meter *m, struct refusal *r)
 		}
 		if (now_ms() >= next_poll) {
 			bool changed = false;
-			if (self_payload_changed(m->card, &m->self, &changed, &r->why) != RC_OK)
+			enum rc rc = self_payload_changed(m->card, &m->self, &changed, &r->why);
+			/* The session needs no card; a modem that is busy is asked again. */
+			missed = rc == RC_OK ? 0 : missed + 1;
+			if (missed == POLLS_MISSED_MAX)
 				return refuse(r, "card", true);
 			if (changed) {
 				(void)diag_set(&r->why, RC_OK, "the payload on the card");
