@@ -49,7 +49,7 @@ static const struct {
 	{ "ca", 0755 },
 	{ "root", 0700 },
 	{ "tls", 0755 },
-	{ "operator", 0700 },
+	{ "operator", 0755 },
 	{ "db", 0700 },
 	{ "zone", 0755 },
 	{ "run", 0755 },

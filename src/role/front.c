@@ -118,7 +118,7 @@ static void take_seal_point(struct front *f, const Registry__Reply *reply)
 {
 	if (reply->result_case != REGISTRY__REPLY__RESULT_SEAL_KEY ||
 		reply->seal_key->point.len != sizeof(f->seal_point)) {
-		log_write(f->role->log, LOG_WARNING, "no sealing key code=%d", (int)reply->code);
+		log_write(f->role->log, LOG_INFO, "no sealing key yet code=%d", (int)reply->code);
 		return;
 	}
 	memcpy(f->seal_point, reply->seal_key->point.data, sizeof(f->seal_point));
@@ -311,6 +311,9 @@ static void on_sweep(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
+	/* At a common start core is there before keys is. */
+	if (f->core && !f->has_seal_point)
+		ask_seal_point(f);
 	for (size_t i = 0; i < PENDING_MAX; i++) {
 		struct pending *p = &f->pending[i];
 		struct http_conn *conn = p->conn;

@@ -20,7 +20,7 @@ static void modes(void **state)
 	} rows[] = {
 		{ "keys", 0700 },
 		{ "root", 0700 },
-		{ "operator", 0700 },
+		{ "operator", 0755 },
 		{ "keys/issuing.key", 0600 },
 		{ "keys/ksk.key", 0600 },
 		{ "keys/issued.log", 0600 },
