@@ -34,11 +34,15 @@ static void set_aids(struct card *card, const struct card_opts *opts)
 enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, struct diag *d)
 {
 	struct card *card = calloc(1, sizeof(*card));
-	enum rc rc = RC_NOMEM;
+	enum rc rc;
 
 	*blank = true;
 	if (!card)
 		return RC_NOMEM;
+	rc = ident_iccid_write(opts->iccid, card->name);
+	if (rc != RC_OK)
+		goto out;
+	rc = RC_NOMEM;
 	memcpy(card->iccid, opts->iccid, sizeof(card->iccid));
 	memcpy(card->eid, opts->eid, sizeof(card->eid));
 	card->has_eid = opts->has_eid;
@@ -107,7 +111,8 @@ static void roll_back(struct card *card)
 	if (!card->state_path)
 		return;
 	if (card__load(card, &blank, &d) != RC_OK)
-		log_write(card->log, LOG_ERROR, "state lost reason=\"%s\"", d.text);
+		log_write(card->log, LOG_ERROR, "state lost iccid=%s reason=\"%s\"", card->name,
+			d.text);
 }
 
 /* Carries a checked command packet out, all or nothing; returns the status of the receipt. */
@@ -120,7 +125,8 @@ static enum scp80_status execute(
 	remote_run(cmd->data, card__remote, card, answers);
 	if (card_save(card, &d) == RC_OK)
 		return SCP80_OK;
-	log_write(card->log, LOG_ERROR, "remote administration not stored reason=\"%s\"", d.text);
+	log_write(card->log, LOG_ERROR, "packet not stored iccid=%s reason=\"%s\"", card->name,
+		d.text);
 	roll_back(card);
 	answers->len = 0;
 	return SCP80_NO_MEMORY;
@@ -164,7 +170,7 @@ enum rc card_sms(struct card *card, const uint8_t *ud, size_t len, struct put *r
 	if (status == SCP80_OK)
 		status = execute(card, &cmd, &answers);
 	log_write(card->log, status == SCP80_OK ? LOG_INFO : LOG_WARNING,
-		"remote packet counter=%llu bytes=%zu status=%02x (%s)",
+		"packet iccid=%s counter=%llu bytes=%zu status=%02x text=\"%s\"", card->name,
 		authentic ? (unsigned long long)cmd.counter : 0, p.len, (unsigned)status,
 		scp80_status_text(status));
 	memcpy(resp.tar, cmd.tar, sizeof(resp.tar));

@@ -85,6 +85,7 @@ struct card__state {
 
 struct card {
 	uint8_t iccid[IDENT_ICCID_LEN];
+	char name[IDENT_ICCID_TEXT]; /* the ICCID's text, for the log */
 	bool has_eid;
 	uint8_t eid[IDENT_EID_LEN];
 	struct secret kic, kid;

@@ -99,6 +99,45 @@ static void published_command(void **state)
 	assert_memory_equal(plain, packet + 10, len - 10);
 }
 
+/* Our profile's own vector, made by the second implementation (tests/lib/ota.py): STATUS of slot 1
+ * under counter 01 02 03 04 05, and an answer to it. */
+static void vector_of_the_profile(void **state)
+{
+	static const char command_hex[] =
+		"00281516192222495341f116ce92cd14481c2f60114db41b1dd0bb2e25293d462a59042124587af8c0"
+		"fd";
+	static const char response_hex[] = "027100002412495341b25af6f542bd52f48679b5cb3f2de8e54a3b2"
+					   "c7d21a5e6de4f307f57524b8cc5";
+	struct scp80_receiver rx = { .tar = { 'I', 'S', 'A' }, .last_counter = 0x0102030404 };
+	uint8_t bytes[64], plain[SCP80_UD_MAX], again[64];
+	struct put p = put_init(again, sizeof(again));
+	struct scp80_command cmd;
+	struct scp80_response r;
+	bool authentic;
+	size_t len;
+
+	(void)state;
+	vector_keys(&rx.keys);
+	assert_rc(RC_OK, hex_read_upto(command_hex, bytes, sizeof(bytes), &len));
+	assert_int_equal(SCP80_OK, scp80_command_read(&rx, bytes, len, plain, &cmd, &authentic));
+	assert_int_equal(cmd.counter, 0x0102030405);
+	assert_int_equal(cmd.data.left, 5);
+	assert_memory_equal(cmd.data.at, "\xdc\x03\x80\x01\x01", 5);
+	assert_rc(RC_OK, scp80_command_write(&rx.keys, &cmd, &p));
+	assert_int_equal(p.len, len);
+	assert_memory_equal(again, bytes, len);
+
+	p = put_init(again, sizeof(again));
+	assert_rc(RC_OK, hex_read_upto(response_hex, bytes, sizeof(bytes), &len));
+	assert_rc(RC_OK, scp80_response_read(&rx.keys, bytes, len, plain, &r));
+	assert_true(r.proven);
+	assert_int_equal(r.counter, 0x0102030405);
+	assert_memory_equal(r.data.at, "\xd0\x02\x90\x00", r.data.left);
+	assert_rc(RC_OK, scp80_response_write(&rx.keys, &r, &p));
+	assert_int_equal(p.len, len);
+	assert_memory_equal(again, bytes, len);
+}
+
 static void command_goes_through(void **state)
 {
 	uint8_t data[600], packet[SCP80_PACKET_MAX], plain[SCP80_PACKET_MAX];
@@ -250,6 +289,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(published_response),
 		cmocka_unit_test(published_command),
+		cmocka_unit_test(vector_of_the_profile),
 		cmocka_unit_test(command_goes_through),
 		cmocka_unit_test(capacity_matches_the_packets),
 		cmocka_unit_test(counter_must_grow),
