@@ -5,6 +5,8 @@
 #include "http/reflect__.h"
 #include "http/wipe.h"
 
+#include "registry.pb-c.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -75,6 +77,11 @@ bool reflect__is_code(const ProtobufCEnumDescriptor *type)
 bool reflect__is_flag(const ProtobufCEnumDescriptor *type)
 {
 	return strcmp(type->name, "registry.Flag") == 0;
+}
+
+bool reflect__is_hex(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field)
+{
+	return type == &registry__job_file__descriptor && strcmp(field->name, "sha256") == 0;
 }
 
 /* Without the prefix that C makes necessary: up to the first underscore. */

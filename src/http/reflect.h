@@ -5,7 +5,8 @@
  * descriptors: no operation has code of its own here. A member is named as its
  * field; bytes are base64; integers are JSON integers; an enum value is written
  * without its prefix in lower case (KIND_UTA_IOT is "uta_iot"), except that
- * registry.Code is its number and registry.Flag is true, false or absent.
+ * registry.Code is its number and registry.Flag is true, false or absent. One field
+ * of bytes is hex because formats.md section 4 says so: a job file's sha256.
  * Nothing is guessed: an unknown member, a wrong type, a number out of range
  * are refused by name. Knows nothing of HTTP. */
 

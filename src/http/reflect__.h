@@ -15,4 +15,6 @@
 size_t reflect__size(ProtobufCType type);
 bool reflect__is_code(const ProtobufCEnumDescriptor *type);
 bool reflect__is_flag(const ProtobufCEnumDescriptor *type);
+/* Bytes that JSON spells in hex instead of base64. */
+bool reflect__is_hex(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *field);
 bool reflect__enum_value(const ProtobufCEnumDescriptor *type, const char *text, int *out);

@@ -56,21 +56,26 @@ static enum rc set_string(char **at, const char *text, size_t len)
 	return RC_OK;
 }
 
-static enum rc read_bytes(ProtobufCBinaryData *at, const json_t *value, const struct place *p)
+static enum rc read_bytes(
+	ProtobufCBinaryData *at, bool hex, const json_t *value, const struct place *p)
 {
-	size_t len = json_string_length(value), got = 0, cap = len / 4 * 3;
+	size_t len = json_string_length(value), got = 0, cap = hex ? len / 2 : len / 4 * 3;
+	const char *text = json_string_value(value);
 	uint8_t *bytes;
+	enum rc rc;
 
-	if (!json_is_string(value))
-		return refuse(p, "must be base64 text");
+	if (!text)
+		return refuse(p, hex ? "must be hex text" : "must be base64 text");
 	if (!len)
 		return RC_OK;
 	bytes = wipe_malloc(cap ? cap : 1);
 	if (!bytes)
 		return RC_NOMEM;
-	if (b64_read(json_string_value(value), len, bytes, cap, &got) != RC_OK || !got) {
+	rc = hex ? hex_read_upto(text, bytes, cap, &got) : b64_read(text, len, bytes, cap, &got);
+	if (rc != RC_OK || !got) {
 		wipe_free(bytes);
-		return refuse(p, "must be base64 with padding (RFC 4648 section 4)");
+		return refuse(p, hex ? "must be an even number of hex digits"
+				     : "must be base64 with padding (RFC 4648 section 4)");
 	}
 	at->data = bytes;
 	at->len = got;
@@ -144,8 +149,8 @@ static enum rc read_sub(ProtobufCMessage **at, const ProtobufCFieldDescriptor *f
 }
 
 /* One element of a field into `at`, which is inside a message that owns what is put there. */
-static enum rc read_value(const ProtobufCFieldDescriptor *field, void *at, const json_t *value,
-	unsigned depth, struct place *p)
+static enum rc read_value(const ProtobufCMessage *owner, const ProtobufCFieldDescriptor *field,
+	void *at, const json_t *value, unsigned depth, struct place *p)
 {
 	if (field->type == PROTOBUF_C_TYPE_STRING) {
 		if (!json_is_string(value))
@@ -153,7 +158,7 @@ static enum rc read_value(const ProtobufCFieldDescriptor *field, void *at, const
 		return set_string(at, json_string_value(value), json_string_length(value));
 	}
 	if (field->type == PROTOBUF_C_TYPE_BYTES)
-		return read_bytes(at, value, p);
+		return read_bytes(at, reflect__is_hex(owner->descriptor, field), value, p);
 	if (field->type == PROTOBUF_C_TYPE_MESSAGE)
 		return read_sub(at, field, value, depth, p);
 	if (field->type == PROTOBUF_C_TYPE_ENUM)
@@ -196,7 +201,7 @@ static enum rc read_list(ProtobufCMessage *msg, const ProtobufCFieldDescriptor *
 		place_add(p, index);
 		if (field->type == PROTOBUF_C_TYPE_STRING)
 			*(const char **)(void *)(at + i * size) = protobuf_c_empty_string;
-		rc = read_value(field, at + i * size, json_array_get(list, i), depth, p);
+		rc = read_value(msg, field, at + i * size, json_array_get(list, i), depth, p);
 		if (rc == RC_OK && field->type == PROTOBUF_C_TYPE_STRING &&
 			!**(char **)(void *)(at + i * size))
 			rc = refuse(p, "must not be empty"); /* and a list owns its texts */
@@ -222,7 +227,7 @@ static enum rc read_member(ProtobufCMessage *msg, const char *name, const json_t
 		return RC_OK;
 	if (field->label == PROTOBUF_C_LABEL_REPEATED)
 		return read_list(msg, field, value, depth, p);
-	return read_value(field, reflect__at(msg, field->offset), value, depth, p);
+	return read_value(msg, field, reflect__at(msg, field->offset), value, depth, p);
 }
 
 static enum rc read_message(

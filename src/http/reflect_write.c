@@ -7,13 +7,16 @@
 
 static enum rc write_message(const ProtobufCMessage *msg, unsigned depth, json_t **out);
 
-static enum rc write_bytes(const ProtobufCBinaryData *bytes, json_t **out)
+static enum rc write_bytes(const ProtobufCBinaryData *bytes, bool hex, json_t **out)
 {
-	char *text = wipe_malloc(B64_LEN(bytes->len));
+	char *text = wipe_malloc(hex ? 2 * bytes->len + 1 : B64_LEN(bytes->len));
 
 	if (!text)
 		return RC_NOMEM;
-	b64_write(bytes->data, bytes->len, text);
+	if (hex)
+		hex_write(bytes->data, bytes->len, text);
+	else
+		b64_write(bytes->data, bytes->len, text);
 	*out = json_string(text);
 	wipe_free(text);
 	return *out ? RC_OK : RC_NOMEM;
@@ -46,8 +49,8 @@ static enum rc write_int(bool fits, json_int_t value, json_t **out)
 }
 
 /* One element at `at`; *out stays NULL when there is nothing to say. */
-static enum rc write_value(
-	const ProtobufCFieldDescriptor *field, const void *at, unsigned depth, json_t **out)
+static enum rc write_value(const ProtobufCMessage *owner, const ProtobufCFieldDescriptor *field,
+	const void *at, unsigned depth, json_t **out)
 {
 	const ProtobufCMessage *sub;
 	const char *text;
@@ -66,7 +69,7 @@ static enum rc write_value(
 		const ProtobufCBinaryData *bytes = at;
 		if (!bytes->len && field->label != PROTOBUF_C_LABEL_REPEATED)
 			return RC_OK;
-		return write_bytes(bytes, out);
+		return write_bytes(bytes, reflect__is_hex(owner->descriptor, field), out);
 	}
 	if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
 		sub = *(ProtobufCMessage *const *)at;
@@ -104,7 +107,7 @@ static enum rc write_list(const ProtobufCMessage *msg, const ProtobufCFieldDescr
 	if (!list)
 		return RC_NOMEM;
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
-		rc = write_value(field, at + i * reflect__size(field->type), depth, &value);
+		rc = write_value(msg, field, at + i * reflect__size(field->type), depth, &value);
 		if (rc == RC_OK && value && json_array_append_new(list, value) < 0)
 			rc = RC_NOMEM;
 	}
@@ -142,7 +145,7 @@ static enum rc write_message(const ProtobufCMessage *msg, unsigned depth, json_t
 			rc = write_list(msg, field, depth, &value);
 		else
 			rc = write_value(
-				field, reflect__const_at(msg, field->offset), depth, &value);
+				msg, field, reflect__const_at(msg, field->offset), depth, &value);
 		if (rc == RC_OK && value && json_object_set_new(object, field->name, value) < 0)
 			rc = RC_NOMEM;
 	}

@@ -36,6 +36,9 @@ static json_t *sample_value(const ProtobufCFieldDescriptor *field, unsigned *see
 		(void)snprintf(text, sizeof(text), "text \xc3\xa9 %u", *seed);
 		return json_string(text);
 	}
+	if (field->type == PROTOBUF_C_TYPE_BYTES && strcmp(field->name, "sha256") == 0)
+		return json_string(
+			"00ff"); /* hex in a job file, and base64 elsewhere: valid as both */
 	if (field->type == PROTOBUF_C_TYPE_BYTES)
 		return json_string(base64[*seed % 3]);
 	if (field->type == PROTOBUF_C_TYPE_ENUM)
@@ -227,7 +230,7 @@ static void test_job_is_spelled_as_the_formats_say(void **state)
 	check_text(&list.base,
 		"{\"jobs\":[{\"id\":\"j1\",\"kind\":\"install\",\"iccid\":"
 		"\"8912230200031010008f\",\"slot\":1,\"not_after\":1800000000,\"attempt\":1,"
-		"\"files\":[{\"id\":\"02\",\"sha256\":\"AQ==\",\"data\":\"Ag==\"}]}]}");
+		"\"files\":[{\"id\":\"02\",\"sha256\":\"01\",\"data\":\"Ag==\"}]}]}");
 }
 
 static void test_numbers_and_booleans_are_always_there(void **state)
