@@ -10,11 +10,6 @@
 #define KEY_ESC	   0x01
 #define LABELS_MAX 128u
 
-static inline uint8_t lower(uint8_t c)
-{
-	return (c >= 'A' && c <= 'Z') ? (uint8_t)(c | 0x20) : c;
-}
-
 enum rc zone_name_parse(struct cur *c, struct zone_name *out)
 {
 	struct zone_name n = { 0 };
@@ -127,7 +122,7 @@ void zone_name_lower(struct zone_name *name)
 {
 	/* Length octets are below 'A', so the whole can be folded at once. */
 	for (unsigned i = 0; i < name->len; i++)
-		name->wire[i] = lower(name->wire[i]);
+		name->wire[i] = zone_lower(name->wire[i]);
 }
 
 enum rc zone_name_join(
@@ -153,7 +148,7 @@ int zone_name_below(const uint8_t *name, size_t len, const struct zone_name *ori
 	front = len - origin->len;
 	/* The octets must agree and the cut must fall between two labels. */
 	for (size_t i = 0; i < origin->len; i++)
-		if (lower(name[front + i]) != lower(origin->wire[i]))
+		if (zone_lower(name[front + i]) != zone_lower(origin->wire[i]))
 			return -1;
 	while (at < front)
 		at += 1u + name[at];
@@ -184,7 +179,7 @@ void zone_key_write(const uint8_t *rel, size_t rel_len, struct zone_key *out)
 
 		*p++ = KEY_SEP;
 		for (unsigned i = 1; i <= label[0]; i++) {
-			uint8_t c = lower(label[i]);
+			uint8_t c = zone_lower(label[i]);
 
 			if (ATT_UNLIKELY(c <= KEY_ESC)) {
 				*p++ = KEY_ESC;

@@ -41,6 +41,11 @@ enum rc zone_name_from_text(const char *text, struct zone_name *out) ATT_MUST_CH
 /* Writes text with trailing dot and a NUL; `out` holds ZONE_TEXT_MAX. */
 void zone_name_to_text(const struct zone_name *name, char *out);
 
+static inline uint8_t zone_lower(uint8_t c)
+{
+	return (c >= 'A' && c <= 'Z') ? (uint8_t)(c | 0x20) : c;
+}
+
 /* ASCII upper case becomes lower case (RFC 4034 section 6.2). */
 void zone_name_lower(struct zone_name *name);
 

@@ -133,6 +133,9 @@ enum rc query_parse(const uint8_t *wire, size_t len, struct query *out)
 		return RC_MALFORMED;
 	q.opcode = (uint8_t)((q.flags & DNS_OPCODE) >> 11);
 	q.malformed = !read_body(&q, &c, qd, count);
+	/* Nothing to answer to. Several questions are FORMERR (RFC 9619 section 4). */
+	if (q.malformed && qd <= 1 && !q.has_question)
+		return RC_MALFORMED;
 	*out = q;
 	return RC_OK;
 }

@@ -16,7 +16,6 @@
 #define DNS_AA	   0x0400u
 #define DNS_TC	   0x0200u
 #define DNS_RD	   0x0100u
-#define DNS_CD	   0x0010u
 
 struct query {
 	const uint8_t *wire; /* the whole message; borrowed */
@@ -37,6 +36,7 @@ struct query {
 	bool signed_request; /* a TSIG record stands last */
 };
 
-/* Reads a message. RC_MALFORMED: not even an answerable header (shorter than one, or a response):
- * to be dropped. Everything else is RC_OK, perhaps with `malformed`. */
+/* Reads a message. RC_MALFORMED: not even an answerable header (shorter than one, or a response)
+ * or a question that cannot be read: to be dropped. Everything else is RC_OK, perhaps with
+ * `malformed`. */
 enum rc query_parse(const uint8_t *wire, size_t len, struct query *out) ATT_MUST_CHECK;

@@ -63,6 +63,28 @@ static bool cursors_renew(struct serve *s)
 	return true;
 }
 
+/* Takes the SOA's RDATA apart (RFC 1035 section 3.3.13). */
+static bool load_soa(struct serve *s)
+{
+	const uint8_t *rdata = s->soa.rdata + 2;
+	struct cur c = cur_init(rdata, rec_get16(s->soa.rdata));
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct zone_name name;
+		const uint8_t *start = c.at;
+		int rel;
+
+		if (zone_name_parse(&c, &name) != RC_OK)
+			return false;
+		rel = zone_name_below(name.wire, name.len, &s->origin);
+		s->soa_name[i] = start;
+		s->soa_inside[i] = rel >= 0;
+		s->soa_rel[i] = rel >= 0 ? (size_t)rel : name.len;
+	}
+	s->soa_numbers = c.at;
+	return c.left == SOA_NUMBERS_LEN;
+}
+
 static bool load_apex(struct serve *s)
 {
 	struct serve_rec rec = { 0 };
@@ -77,7 +99,7 @@ static bool load_apex(struct serve *s)
 	it = rec_iter_init(s->apex, s->apex_len);
 	while (!soa && rec_iter_next(&it, &s->soa))
 		soa = s->soa.type == RR_SOA && s->soa.count == 1;
-	return soa;
+	return soa && load_soa(s);
 }
 
 static bool refresh(struct serve *s)
@@ -143,21 +165,42 @@ static enum dns_rcode answer_zone(struct serve *s, struct serve_msg *m)
 	return DNS_NXDOMAIN;
 }
 
+/* What is not a question for data (RFC 1035 section 4.1.1, RFC 1996, RFC 2136, RFC 5936): the
+ * RCODE, or -1. Transfers, notifications and updates are for authorized peers, of which there are
+ * none. */
+static int refuse_kind(const struct query *q, enum serve_via via)
+{
+	if (q->opcode == DNS_NOTIFY)
+		return DNS_NOTAUTH;
+	if (q->opcode == DNS_UPDATE)
+		return q->qtype == RR_SOA ? DNS_NOTAUTH : DNS_FORMERR;
+	if (q->opcode != DNS_QUERY || q->qtype == 0)
+		return DNS_NOTIMP;
+	if (q->qtype == RR_IXFR)
+		return DNS_NOTAUTH;
+	if (q->qtype == RR_AXFR)
+		return via == SERVE_STREAM ? DNS_NOTAUTH : DNS_NOTIMP;
+	return -1;
+}
+
 /* Everything before the zone is looked at: the RCODE, or -1 to go on. */
-static int answer_early(struct serve *s, struct serve_msg *m)
+static int answer_early(struct serve *s, struct serve_msg *m, enum serve_via via)
 {
 	const struct query *q = m->q;
-	int rel;
+	bool known = q->opcode == DNS_QUERY || q->opcode == DNS_NOTIFY || q->opcode == DNS_UPDATE;
+	int rel, kind;
 
-	if (q->malformed || (q->opcode == DNS_QUERY && !q->has_question))
+	if (q->malformed || (known && !q->has_question))
 		return DNS_FORMERR;
 	if (q->edns && q->edns_version != 0)
 		return DNS_BADVERS;
-	if (q->opcode != DNS_QUERY)
-		return q->opcode == DNS_NOTIFY || q->opcode == DNS_UPDATE ? DNS_NOTAUTH
-									  : DNS_NOTIMP;
-	if (q->qclass != RR_IN)
+	kind = refuse_kind(q, via);
+	if (q->has_question && q->qclass == RR_CH)
+		return kind < 0 ? DNS_REFUSED : DNS_NOTIMP;
+	if (q->has_question && q->qclass != RR_IN && q->qclass != RR_CLASS_ANY)
 		return DNS_REFUSED;
+	if (kind >= 0)
+		return kind;
 	if (!s->usable)
 		return DNS_SERVFAIL;
 	rel = zone_name_below(q->qname, q->qname_len, &s->origin);
@@ -166,8 +209,6 @@ static int answer_early(struct serve *s, struct serve_msg *m)
 	m->rel_len = (size_t)rel;
 	m->zone_at = DNS_HEADER_LEN + (unsigned)rel;
 	m->q_labels = zone_name_labels(q->qname);
-	if (q->qtype == RR_AXFR || q->qtype == RR_IXFR)
-		return DNS_NOTAUTH;
 	return -1;
 }
 
@@ -213,15 +254,15 @@ size_t serve_answer(
 	m.at = out + question;
 	m.end = out + room_of(s, &q, via) - (q.edns ? OPT_LEN : 0);
 	m.dnssec = q.dnssec_ok;
-	rcode = answer_early(s, &m);
+	rcode = answer_early(s, &m, via);
 	if (rcode < 0) {
 		flags |= DNS_AA;
 		rcode = (int)answer_zone(s, &m);
 		if (m.full)
 			flags |= DNS_TC;
 	}
-	flags |= q.flags & (DNS_OPCODE | DNS_RD | DNS_CD);
-	if (q.edns)
+	flags |= q.flags & (DNS_OPCODE | DNS_RD);
+	if (q.edns && !q.malformed)
 		put_opt(s, &m, (unsigned)rcode);
 	rec_put16(out + 2, (uint16_t)(flags | ((unsigned)rcode & 0xf)));
 	rec_put16(out + 4, q.has_question);

@@ -51,87 +51,63 @@ static void add_addresses(struct serve *s, struct serve_msg *m, const struct rec
 	}
 }
 
-static bool put_device(struct serve *s, struct serve_msg *m, const struct serve_owner *o,
-	const struct serve_rec *rec)
+/* ANY gets one RRset, RRSIG one record (RFC 8482 section 4.1): that of the lowest type. */
+static bool put_device(
+	struct serve *s, struct serve_msg *m, struct serve_owner *o, const struct serve_rec *rec)
 {
-	uint16_t type = m->q->qtype;
-	bool any = type == RR_ANY;
-	bool found = false;
-
-	if (type == RR_CERT || any) {
-		serve__put_cert(s, m, o, rec->value, m->dnssec);
-		found = true;
-	}
-	if (type == RR_TLSA || any) {
-		serve__put_tlsa(s, m, o, rec->value, m->dnssec);
-		found = true;
-	}
-	if (type == RR_RRSIG) {
+	switch (m->q->qtype) {
+	case RR_CERT:
+	case RR_ANY: serve__put_cert(s, m, o, rec->value, m->dnssec); return true;
+	case RR_TLSA: serve__put_tlsa(s, m, o, rec->value, m->dnssec); return true;
+	case RR_RRSIG:
 		serve__put_rrsig(s, m, SECTION_ANSWER, o, RR_CERT, s->ttl, s->ttl,
 			rec->value + REC_DATA_SPAN, rec->value + REC_CERT_SIG);
-		serve__put_rrsig(s, m, SECTION_ANSWER, o, RR_TLSA, s->ttl, s->ttl,
-			rec->value + REC_DATA_SPAN, rec->value + REC_TLSA_SIG);
-		found = true;
+		return true;
+	default: return false;
 	}
-	return found;
 }
 
-static bool put_general(struct serve *s, struct serve_msg *m, const struct serve_owner *o,
-	const struct serve_rec *rec)
+static bool put_general(struct serve *s, struct serve_msg *m, struct serve_owner *o,
+	const struct serve_rec *rec, struct rec_view *v)
 {
 	uint16_t type = m->q->qtype;
-	bool any = type == RR_ANY;
 	struct rec_iter it = rec_iter_init(rec->value, rec->value_len);
-	struct rec_view v;
-	bool found = false;
 
-	while (rec_iter_next(&it, &v)) {
-		if (type == RR_RRSIG) {
-			serve__put_rrsig(s, m, SECTION_ANSWER, o, v.type, v.ttl, v.ttl, v.sig,
-				v.sig + RR_SPAN_LEN);
-			found = true;
-			continue;
+	while (rec_iter_next(&it, v)) {
+		if (type == RR_RRSIG && v->type > RR_NSEC) {
+			serve__put_rrsig(s, m, SECTION_ANSWER, o, RR_NSEC, s->minimum, s->minimum,
+				rec->value + REC_NSEC_SPAN, rec->value + REC_NSEC_SIG);
+			return true;
 		}
-		if (v.type != type && !any)
-			continue;
-		found = true;
-		serve__put_view(s, m, SECTION_ANSWER, o, &v, v.ttl, m->dnssec);
+		if (type == RR_RRSIG) {
+			serve__put_rrsig(s, m, SECTION_ANSWER, o, v->type, v->ttl, v->ttl, v->sig,
+				v->sig + RR_SPAN_LEN);
+			return true;
+		}
+		if (v->type == type || type == RR_ANY) {
+			serve__put_view(s, m, SECTION_ANSWER, o, v, v->ttl, m->dnssec);
+			return true;
+		}
 	}
-	return found;
-}
-
-/* Addresses come after all answers. */
-static void put_general_additional(
-	struct serve *s, struct serve_msg *m, const struct serve_rec *rec)
-{
-	struct rec_iter it = rec_iter_init(rec->value, rec->value_len);
-	struct rec_view v;
-
-	if (m->q->qtype != RR_NS && m->q->qtype != RR_ANY)
-		return;
-	while (rec_iter_next(&it, &v))
-		if (v.type == RR_NS && !m->full)
-			add_addresses(s, m, &v);
+	return false;
 }
 
 bool serve__data(struct serve *s, struct serve_msg *m, const struct serve_rec *rec)
 {
 	struct serve_owner o = { .pointer = DNS_HEADER_LEN, .count = m->q_labels };
-	uint16_t type = m->q->qtype;
-	bool device = rec->value[REC_KIND] == REC_DEVICE;
-	bool found = device ? put_device(s, m, &o, rec) : put_general(s, m, &o, rec);
+	struct serve_rec next;
+	struct rec_view v;
 
-	if (type == RR_NSEC || type == RR_RRSIG || type == RR_ANY) {
-		struct serve_rec next;
-
-		found = true;
-		if (type == RR_RRSIG)
-			serve__put_rrsig(s, m, SECTION_ANSWER, &o, RR_NSEC, s->minimum, s->minimum,
-				rec->value + REC_NSEC_SPAN, rec->value + REC_NSEC_SIG);
-		else if (successor(s, rec, &next))
+	if (m->q->qtype == RR_NSEC) {
+		if (successor(s, rec, &next))
 			serve__put_nsec(s, m, SECTION_ANSWER, &o, rec, &next, m->dnssec);
+		return true;
 	}
-	if (found && !device)
-		put_general_additional(s, m, rec);
-	return found;
+	if (rec->value[REC_KIND] == REC_DEVICE)
+		return put_device(s, m, &o, rec);
+	if (!put_general(s, m, &o, rec, &v))
+		return false;
+	if (v.type == RR_NS && m->q->qtype != RR_RRSIG && !m->full)
+		add_addresses(s, m, &v);
+	return true;
 }

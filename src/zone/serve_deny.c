@@ -9,7 +9,9 @@ static void put_soa(struct serve *s, struct serve_msg *m)
 	struct serve_owner o = { .pointer = m->zone_at, .count = s->apex_labels };
 	uint32_t ttl = s->soa.ttl < s->minimum ? s->soa.ttl : s->minimum;
 
-	serve__put_view(s, m, SECTION_AUTHORITY, &o, &s->soa, ttl, m->dnssec);
+	if (serve__put_soa(s, m, ttl) && m->dnssec)
+		serve__put_rrsig(s, m, SECTION_AUTHORITY, &o, RR_SOA, ttl, s->soa.ttl, s->soa.sig,
+			s->soa.sig + RR_SPAN_LEN);
 }
 
 static void put_nsec_of(struct serve *s, struct serve_msg *m, const struct serve_rec *rec,

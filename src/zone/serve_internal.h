@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#define SOA_NUMBERS_LEN 20u
 #define SERVE_NSEC_MAX	(ZONE_NAME_MAX + 10 + ZONE_NAME_MAX + REC_BITMAP_MAX)
 #define SERVE_RRSIG_MAX (RR_RRSIG_FIXED + ZONE_NAME_MAX + RR_SIG_LEN)
 
@@ -32,15 +33,20 @@ struct serve {
 	uint8_t apex[REC_VALUE_MAX]; /* copy: it is in every denial */
 	size_t apex_len;
 	struct rec_view soa; /* borrows from apex */
+	size_t soa_rel[2];   /* octets of mname and rname in front of the zone */
+	bool soa_inside[2];
+	const uint8_t *soa_name[2];
+	const uint8_t *soa_numbers;
 	/* The successor of *.<zone> and its NSEC: most denials need just that one. */
 	struct serve_rec wild_pred;
 	struct serve_rec wild_next;
 };
 
-/* Offset of a name in the message for compression; 0: write it out. */
+/* An owner name: as it is written the first time, afterwards a pointer to there. */
 struct serve_owner {
-	const uint8_t *labels; /* in front of the zone; length octets, no root */
+	const uint8_t *labels; /* in front of `tail`; length octets, no root */
 	size_t len;
+	unsigned tail;	  /* offset of the rest of the name in the message */
 	unsigned pointer; /* where the whole name stands already, or 0 */
 	unsigned count;	  /* labels of the whole name */
 };
@@ -68,17 +74,19 @@ bool serve__before(struct serve *s, bool found, struct serve_rec *out);
 
 /* One RRset of a record with its RRSIG when asked for; whole or not at all. False: no room. */
 bool serve__put_view(struct serve *s, struct serve_msg *m, enum serve_section section,
-	const struct serve_owner *owner, const struct rec_view *v, uint32_t ttl, bool sig);
-bool serve__put_cert(struct serve *s, struct serve_msg *m, const struct serve_owner *owner,
+	struct serve_owner *owner, const struct rec_view *v, uint32_t ttl, bool sig);
+bool serve__put_cert(struct serve *s, struct serve_msg *m, struct serve_owner *owner,
 	const uint8_t *value, bool sig);
-bool serve__put_tlsa(struct serve *s, struct serve_msg *m, const struct serve_owner *owner,
+bool serve__put_tlsa(struct serve *s, struct serve_msg *m, struct serve_owner *owner,
 	const uint8_t *value, bool sig);
+/* The SOA into authority, its names compressed. */
+bool serve__put_soa(struct serve *s, struct serve_msg *m, uint32_t ttl);
 /* The NSEC of `rec`, whose successor in the zone is `next` (key NULL: the apex). */
 bool serve__put_nsec(struct serve *s, struct serve_msg *m, enum serve_section section,
-	const struct serve_owner *owner, const struct serve_rec *rec, const struct serve_rec *next,
+	struct serve_owner *owner, const struct serve_rec *rec, const struct serve_rec *next,
 	bool sig);
 bool serve__put_rrsig(struct serve *s, struct serve_msg *m, enum serve_section section,
-	const struct serve_owner *owner, uint16_t covered, uint32_t ttl, uint32_t orig_ttl,
+	struct serve_owner *owner, uint16_t covered, uint32_t ttl, uint32_t orig_ttl,
 	const uint8_t *span, const uint8_t *sig);
 /* The owner form of a stored key; `room` (ZONE_NAME_MAX) holds its labels. */
 bool serve__owner(const struct serve *s, const struct serve_msg *m, const uint8_t *key,

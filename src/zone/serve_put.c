@@ -3,6 +3,8 @@
 
 /* Records into the message. Each RRset is written whole or taken back. */
 
+#define POINTER_MAX 0x4000u /* what a compression pointer can reach */
+
 static bool room_for(struct serve_msg *m, size_t len)
 {
 	if ((size_t)(m->end - m->at) >= len)
@@ -17,25 +19,29 @@ static inline void put_bytes_raw(struct serve_msg *m, const void *p, size_t len)
 	m->at += len;
 }
 
-static inline size_t owner_room(const struct serve_owner *o)
+static inline size_t owner_room(struct serve_owner *o)
 {
 	return o->pointer ? 2 : o->len + 2;
 }
 
-static inline void put_owner(struct serve_msg *m, const struct serve_owner *o)
+static inline void put_owner(struct serve_msg *m, struct serve_owner *o)
 {
 	if (o->pointer) {
 		rec_put16(m->at, (uint16_t)(0xc000u | o->pointer));
 	} else {
+		unsigned here = (unsigned)(m->at - m->buf);
+
 		put_bytes_raw(m, o->labels, o->len);
-		rec_put16(m->at, (uint16_t)(0xc000u | m->zone_at));
+		rec_put16(m->at, (uint16_t)(0xc000u | o->tail));
+		if (here < POINTER_MAX)
+			o->pointer = here;
 	}
 	m->at += 2;
 }
 
 /* Owner, type, class, TTL and RDLENGTH. */
 static inline void put_head(
-	struct serve_msg *m, const struct serve_owner *o, uint16_t type, uint32_t ttl, size_t rdlen)
+	struct serve_msg *m, struct serve_owner *o, uint16_t type, uint32_t ttl, size_t rdlen)
 {
 	put_owner(m, o);
 	rec_put16(m->at, type);
@@ -46,7 +52,7 @@ static inline void put_head(
 }
 
 bool serve__put_rrsig(struct serve *s, struct serve_msg *m, enum serve_section section,
-	const struct serve_owner *owner, uint16_t covered, uint32_t ttl, uint32_t orig_ttl,
+	struct serve_owner *owner, uint16_t covered, uint32_t ttl, uint32_t orig_ttl,
 	const uint8_t *span, const uint8_t *sig)
 {
 	size_t rdlen = RR_RRSIG_FIXED + s->origin.len + (size_t)RR_SIG_LEN;
@@ -66,10 +72,35 @@ bool serve__put_rrsig(struct serve *s, struct serve_msg *m, enum serve_section s
 	return true;
 }
 
+bool serve__put_soa(struct serve *s, struct serve_msg *m, uint32_t ttl)
+{
+	struct serve_owner o = { .pointer = m->zone_at };
+	size_t rdlen = s->soa_rel[0] + s->soa_rel[1] + 4 + SOA_NUMBERS_LEN;
+
+	/* A name outside the zone stands whole, as its own tail. */
+	for (unsigned i = 0; i < 2; i++)
+		if (!s->soa_inside[i])
+			rdlen -= 2;
+	if (!room_for(m, 12 + rdlen))
+		return false;
+	put_head(m, &o, RR_SOA, ttl, rdlen);
+	for (unsigned i = 0; i < 2; i++) {
+		put_bytes_raw(m, s->soa_name[i], s->soa_rel[i]);
+		if (!s->soa_inside[i])
+			continue;
+		rec_put16(m->at, (uint16_t)(0xc000u | m->zone_at));
+		m->at += 2;
+	}
+	put_bytes_raw(m, s->soa_numbers, SOA_NUMBERS_LEN);
+	m->count[SECTION_AUTHORITY]++;
+	return true;
+}
+
 bool serve__put_view(struct serve *s, struct serve_msg *m, enum serve_section section,
-	const struct serve_owner *owner, const struct rec_view *v, uint32_t ttl, bool sig)
+	struct serve_owner *owner, const struct rec_view *v, uint32_t ttl, bool sig)
 {
 	uint8_t *start = m->at;
+	unsigned pointer = owner->pointer;
 	uint16_t before = m->count[section];
 	const uint8_t *p = v->rdata;
 
@@ -88,11 +119,12 @@ bool serve__put_view(struct serve *s, struct serve_msg *m, enum serve_section se
 		return true;
 undo:
 	m->at = start;
+	owner->pointer = pointer;
 	m->count[section] = before;
 	return false;
 }
 
-bool serve__put_cert(struct serve *s, struct serve_msg *m, const struct serve_owner *owner,
+bool serve__put_cert(struct serve *s, struct serve_msg *m, struct serve_owner *owner,
 	const uint8_t *value, bool sig)
 {
 	uint8_t *start = m->at;
@@ -111,7 +143,7 @@ bool serve__put_cert(struct serve *s, struct serve_msg *m, const struct serve_ow
 	return false;
 }
 
-bool serve__put_tlsa(struct serve *s, struct serve_msg *m, const struct serve_owner *owner,
+bool serve__put_tlsa(struct serve *s, struct serve_msg *m, struct serve_owner *owner,
 	const uint8_t *value, bool sig)
 {
 	uint8_t *start = m->at;
@@ -134,12 +166,13 @@ bool serve__put_tlsa(struct serve *s, struct serve_msg *m, const struct serve_ow
 }
 
 bool serve__put_nsec(struct serve *s, struct serve_msg *m, enum serve_section section,
-	const struct serve_owner *owner, const struct serve_rec *rec, const struct serve_rec *next,
+	struct serve_owner *owner, const struct serve_rec *rec, const struct serve_rec *next,
 	bool sig)
 {
 	uint8_t labels[ZONE_NAME_MAX];
 	uint8_t bitmap[REC_BITMAP_MAX];
 	uint8_t *start = m->at;
+	unsigned pointer = owner->pointer;
 	size_t labels_len = 0;
 	size_t bitmap_len = rec_bitmap(rec->value, rec->value_len, bitmap);
 	size_t rdlen;
@@ -158,8 +191,41 @@ bool serve__put_nsec(struct serve *s, struct serve_msg *m, enum serve_section se
 			    rec->value + REC_NSEC_SPAN, rec->value + REC_NSEC_SIG))
 		return true;
 	m->at = start;
+	owner->pointer = pointer;
 	m->count[section]--;
 	return false;
+}
+
+static bool label_starts(const uint8_t *name, size_t offset)
+{
+	size_t at = 0;
+
+	while (at < offset)
+		at += 1u + name[at];
+	return at == offset;
+}
+
+/* Labels at the end of `rel` that the question has too, in front of the zone: its offset there. */
+static unsigned shared_tail(const struct serve_msg *m, const uint8_t *rel, size_t *len)
+{
+	const uint8_t *q = m->q->qname;
+	size_t at = 0;
+
+	for (; at < *len; at += 1u + rel[at]) {
+		size_t tail = *len - at;
+		size_t front = m->rel_len - tail;
+		size_t k = 0;
+
+		if (tail > m->rel_len || !label_starts(q, front))
+			continue;
+		while (k < tail && zone_lower(q[front + k]) == rel[at + k])
+			k++;
+		if (k == tail) {
+			*len = at;
+			return DNS_HEADER_LEN + (unsigned)front;
+		}
+	}
+	return m->zone_at;
 }
 
 bool serve__owner(const struct serve *s, const struct serve_msg *m, const uint8_t *key,
@@ -171,7 +237,8 @@ bool serve__owner(const struct serve *s, const struct serve_msg *m, const uint8_
 	out->count = s->apex_labels;
 	for (size_t at = 0; at < out->len; at += 1u + room[at])
 		out->count++;
+	out->tail = shared_tail(m, room, &out->len);
 	if (out->len == 0)
-		out->pointer = m->zone_at;
+		out->pointer = out->tail;
 	return true;
 }
