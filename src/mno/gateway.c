@@ -1,48 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mno/internal.h"
+#include "mno/gateway.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define COUNTER_JUMP 4096 /* past a card that has seen more than our state file remembers */
-#define JOBS_SHOWN   100
 #define LATELY_MS    2000
 #define SWEEP_EVERY  1000 /* results posted between sweeps of `active` */
-
-/* One card: one job at a time, the others in line. */
-struct sim {
-	struct gateway *gw;
-	const struct mno_sim_key *key;
-	bool keep; /* during a reload: still configured */
-	struct mno_task *head, **tail;
-	struct event *timer;
-	uint64_t counter; /* of the packet that is out; 0: none */
-	uint64_t next_counter, counters_left;
-	unsigned tries;
-	uint8_t ref;
-	size_t data_len; /* the step's commands, sent anew under a new counter each time */
-	uint8_t data[SCP80_PACKET_MAX];
-};
-
-struct gateway {
-	struct event_base *base;
-	const char *config_path;
-	const struct log *log;
-	const struct clock *clock;
-	struct mno_config config;
-	struct mno_state *state;
-	struct mno_link *link;
-	struct mno_api *api;
-	size_t n_sims;
-	struct sim **sims; /* sorted by EF_ICCID, as config.sims */
-	json_t *active;	   /* ids of jobs in line, on their way, being posted (true), or posted
-			    * lately (the time): a list may be older than what was posted */
-	unsigned posted;   /* since the last sweep of those */
-	volatile sig_atomic_t stop;
-	enum rc rc;
-	struct diag *d;
-};
 
 static void step(struct sim *s);
 
@@ -54,7 +18,7 @@ static void fatal(struct gateway *gw, enum rc rc)
 	event_base_loopbreak(gw->base);
 }
 
-static struct sim *find_sim(struct gateway *gw, const uint8_t ef[IDENT_ICCID_LEN])
+struct sim *mno__find_sim(struct gateway *gw, const uint8_t ef[IDENT_ICCID_LEN])
 {
 	size_t lo = 0, hi = gw->n_sims;
 
@@ -79,15 +43,14 @@ static struct scp80_keys sim_keys(const struct sim *s)
 	return (struct scp80_keys){ .kvn = s->key->kvn, .kic = at, .kid = at + SCP80_KEY_LEN };
 }
 
-static void post(struct gateway *gw, const char *id, json_t *take_result)
+void mno__post(struct gateway *gw, const char *id, json_t *take_result)
 {
 	json_object_set_new(gw->active, id, json_true());
 	if (mno__api_post(gw->api, id, take_result) != RC_OK)
 		json_object_del(gw->active, id); /* the registry lists it again */
 }
 
-/* Records what came of a job, tells the registry. Frees the task. */
-static void finish(struct gateway *gw, struct mno_task *take_task)
+void mno__finish(struct gateway *gw, struct mno_task *take_task)
 {
 	struct mno_task *t = take_task;
 	json_t *result = mno__task_result(t);
@@ -101,7 +64,7 @@ static void finish(struct gateway *gw, struct mno_task *take_task)
 		json_decref(result);
 		fatal(gw, rc);
 	} else {
-		post(gw, t->id, result);
+		mno__post(gw, t->id, result);
 	}
 	mno__task_free(t);
 }
@@ -117,7 +80,7 @@ static void finish_head(struct sim *s)
 	s->counter = 0;
 	s->tries = 0;
 	(void)evtimer_del(s->timer);
-	finish(s->gw, t);
+	mno__finish(s->gw, t);
 	if (s->head && !s->gw->stop)
 		step(s);
 }
@@ -210,7 +173,7 @@ static void step(struct sim *s)
 	transmit(s);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *user)
+void mno__on_timer(evutil_socket_t fd, short what, void *user)
 {
 	struct sim *s = user;
 
@@ -224,7 +187,7 @@ static void on_timer(evutil_socket_t fd, short what, void *user)
 	transmit(s);
 }
 
-static void on_link_up(void *user)
+void mno__on_link_up(void *user)
 {
 	struct gateway *gw = user;
 
@@ -286,10 +249,10 @@ static void take_answers(
 }
 
 /* Only a protected response to the very packet that is out counts; anybody can send the rest. */
-static void on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len)
+void mno__on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len)
 {
 	struct gateway *gw = user;
-	struct sim *s = find_sim(gw, iccid);
+	struct sim *s = mno__find_sim(gw, iccid);
 	uint8_t plain[SCP80_UD_MAX + 16], por[MNO_POR_MAX];
 	struct scp80_response r;
 	struct scp80_keys keys;
@@ -315,7 +278,7 @@ static void on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8
 		take_answers(s, &r, por, receipt(ud, len, plain, por));
 }
 
-static void enqueue(struct gateway *gw, struct mno_task *take_task)
+void mno__enqueue(struct gateway *gw, struct mno_task *take_task)
 {
 	struct mno_task *t = take_task;
 	uint8_t ef[IDENT_ICCID_LEN];
@@ -324,11 +287,11 @@ static void enqueue(struct gateway *gw, struct mno_task *take_task)
 
 	json_object_set_new(gw->active, t->id, json_true());
 	if (t->outcome == MNO_RUNNING && ident_iccid_read(t->iccid, ef) == RC_OK)
-		s = find_sim(gw, ef);
+		s = mno__find_sim(gw, ef);
 	if (t->outcome == MNO_RUNNING && !s)
 		mno__task_fail(t, "SIM is not one of this gateway's");
 	if (!s) {
-		finish(gw, t);
+		mno__finish(gw, t);
 		return;
 	}
 	idle = !s->head;
@@ -362,7 +325,7 @@ static void sweep(struct gateway *gw)
 }
 
 /* A job that the registry lists: new, or one whose result has not reached it. */
-static void on_job(void *user, const json_t *job)
+void mno__on_job(void *user, const json_t *job)
 {
 	struct gateway *gw = user;
 	enum mno_job_state state = MNO_JOB_OPEN;
@@ -380,7 +343,7 @@ static void on_job(void *user, const json_t *job)
 		goto out;
 	rc = mno__state_job_find(gw->state, t->id, &state, &attempt, &result, gw->d);
 	if (rc == RC_OK && state != MNO_JOB_OPEN && attempt >= t->attempt && result) {
-		post(gw, t->id, result); /* the registry answers a repeat as it did at first */
+		mno__post(gw, t->id, result); /* the registry answers a repeat as it did at first */
 		result = NULL;
 	} else if (rc == RC_OK || rc == RC_NOT_FOUND) {
 		rc = mno__state_job_add(gw->state, t, gw->d);
@@ -390,7 +353,7 @@ static void on_job(void *user, const json_t *job)
 		}
 		log_write(gw->log, LOG_INFO, "job job=%s kind=%s iccid=%s slot=%u attempt=%u",
 			t->id, mno__kind_text(t->kind), t->iccid, t->slot, t->attempt);
-		enqueue(gw, t);
+		mno__enqueue(gw, t);
 		t = NULL;
 	} else {
 		fatal(gw, rc);
@@ -400,7 +363,7 @@ out:
 	mno__task_free(t);
 }
 
-static void on_posted(void *user, const char *id)
+void mno__on_posted(void *user, const char *id)
 {
 	struct gateway *gw = user;
 	enum rc rc = mno__state_job_posted(gw->state, id, gw->d);
@@ -411,227 +374,4 @@ static void on_posted(void *user, const char *id)
 		sweep(gw);
 	if (rc != RC_OK)
 		fatal(gw, rc);
-}
-
-/* What was under way when the gateway stopped. */
-static void on_kept(void *user, const char *id, enum mno_job_state state, const json_t *job,
-	const json_t *progress, const json_t *result)
-{
-	struct gateway *gw = user;
-	struct mno_task *t = NULL;
-	struct diag d = { 0 };
-
-	if (state == MNO_JOB_DONE && result) {
-		post(gw, id, json_deep_copy(result));
-		return;
-	}
-	if (!job || mno__task_new(job, &t, &d) != RC_OK) {
-		log_write(gw->log, LOG_WARNING, "job-lost job=%s", id);
-		return;
-	}
-	mno__task_resume(t, progress);
-	enqueue(gw, t);
-}
-
-static void sim_free(struct sim *s)
-{
-	struct mno_task *t;
-
-	while (s && (t = s->head)) {
-		s->head = t->next;
-		mno__task_free(t);
-	}
-	if (s && s->timer)
-		event_free(s->timer);
-	free(s);
-}
-
-static struct sim *sim_new(struct gateway *gw)
-{
-	struct sim *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return NULL;
-	s->gw = gw;
-	s->tail = &s->head;
-	s->timer = evtimer_new(gw->base, on_timer, s);
-	if (!s->timer) {
-		free(s);
-		return NULL;
-	}
-	return s;
-}
-
-/* Makes the SIMs those of a configuration; who was there before keeps its jobs. */
-static enum rc set_sims(struct gateway *gw, struct mno_config *take_config, struct diag *d)
-{
-	struct sim **sims = calloc(take_config->n_sims + 1, sizeof(struct sim *)), **old = gw->sims;
-	size_t n_old = gw->n_sims;
-
-	for (size_t i = 0; sims && i < take_config->n_sims; i++) {
-		sims[i] = find_sim(gw, take_config->sims[i].ef);
-		if (!sims[i])
-			sims[i] = sim_new(gw);
-		if (!sims[i]) {
-			free(sims); /* on the way to the end: what was new leaks with the process */
-			return diag_set(d, RC_NOMEM, "no memory for %zu SIMs", take_config->n_sims);
-		}
-		sims[i]->keep = true;
-	}
-	if (!sims)
-		return diag_set(d, RC_NOMEM, "no memory");
-	for (size_t i = 0; i < take_config->n_sims; i++)
-		sims[i]->key = &take_config->sims[i];
-	gw->sims = sims;
-	gw->n_sims = take_config->n_sims;
-	mno__config_fini(&gw->config);
-	gw->config = *take_config;
-	memset(take_config, 0, sizeof(*take_config));
-	for (size_t i = 0; i < n_old; i++) {
-		while (!old[i]->keep && old[i]->head) {
-			struct mno_task *t = old[i]->head;
-
-			old[i]->head = t->next;
-			mno__task_fail(t, "SIM is not one of this gateway's any more");
-			finish(gw, t);
-		}
-		if (!old[i]->keep)
-			sim_free(old[i]);
-	}
-	for (size_t i = 0; i < gw->n_sims; i++)
-		gw->sims[i]->keep = false;
-	free(old);
-	return RC_OK;
-}
-
-static void on_stop(evutil_socket_t fd, short what, void *user)
-{
-	struct gateway *gw = user;
-
-	(void)fd;
-	(void)what;
-	gw->stop = 1;
-	event_base_loopbreak(gw->base);
-}
-
-static void on_reload(evutil_socket_t fd, short what, void *user)
-{
-	struct gateway *gw = user;
-	struct mno_config config;
-	struct diag d = { 0 };
-
-	(void)fd;
-	(void)what;
-	if (mno__config_read(gw->config_path, &config, &d) != RC_OK ||
-		set_sims(gw, &config, &d) != RC_OK) {
-		log_write(gw->log, LOG_ERROR, "reload-failed why=\"%s\"", d.text);
-		return;
-	}
-	log_write(gw->log, LOG_INFO, "reloaded sims=%zu", gw->n_sims);
-}
-
-static enum rc start(struct gateway *gw)
-{
-	struct mno_link_calls link_calls = { .up = on_link_up, .sms = on_sms, .user = gw };
-	struct mno_api_calls api_calls = { .job = on_job, .posted = on_posted, .user = gw };
-	struct mno_config config;
-	enum rc rc = mno__config_read(gw->config_path, &config, gw->d);
-
-	if (rc == RC_OK)
-		rc = set_sims(gw, &config, gw->d);
-	if (rc == RC_OK)
-		rc = mno__state_open(gw->config.state, &gw->state, gw->d);
-	if (rc == RC_OK)
-		rc = mno__link_new(gw->base, gw->config.sms, &link_calls, gw->log, &gw->link);
-	if (rc == RC_OK)
-		rc = mno__api_new(
-			gw->base, &gw->config, &gw->stop, &api_calls, gw->log, &gw->api, gw->d);
-	if (rc == RC_OK)
-		rc = mno__state_each(gw->state, on_kept, gw, gw->d);
-	return rc;
-}
-
-enum rc mno_run(const char *config_path, const struct log *log, struct diag *d)
-{
-	struct gateway gw = { .base = event_base_new(),
-		.config_path = config_path,
-		.log = log,
-		.clock = clock_system(),
-		.active = json_object(),
-		.d = d };
-	const struct {
-		int number;
-		event_callback_fn call;
-	} signals[] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGHUP, on_reload } };
-	struct event *events[ARRAY_LEN(signals)] = { NULL };
-
-	gw.rc = gw.base && gw.active ? start(&gw) : diag_set(d, RC_NOMEM, "no memory");
-	for (size_t i = 0; i < ARRAY_LEN(signals) && gw.rc == RC_OK; i++) {
-		events[i] = evsignal_new(gw.base, signals[i].number, signals[i].call, &gw);
-		if (!events[i] || event_add(events[i], NULL) != 0)
-			gw.rc = diag_set(d, RC_NOMEM, "no memory");
-	}
-	if (gw.rc == RC_OK) {
-		log_write(log, LOG_INFO, "ready sims=%zu", gw.n_sims);
-		(void)puts("ready");
-		(void)fflush(stdout);
-		if (event_base_dispatch(gw.base) < 0)
-			gw.rc = diag_set(d, RC_INTERNAL, "event loop failed");
-	}
-	gw.stop = 1;
-	mno__api_free(gw.api);
-	mno__link_free(gw.link);
-	for (size_t i = 0; i < gw.n_sims; i++)
-		sim_free(gw.sims[i]);
-	free(gw.sims);
-	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
-		if (events[i])
-			event_free(events[i]);
-	mno__state_close(gw.state);
-	mno__config_fini(&gw.config);
-	json_decref(gw.active);
-	if (gw.base)
-		event_base_free(gw.base);
-	return gw.rc;
-}
-
-static void show_job(void *user, const char *id, enum mno_job_state state, const json_t *job,
-	const json_t *progress, const json_t *result)
-{
-	json_t *list = user, *j;
-
-	(void)progress;
-	(void)result;
-	if (json_array_size(list) >= JOBS_SHOWN)
-		return;
-	j = json_pack("{s:s, s:s}", "id", id, "state", state == MNO_JOB_OPEN ? "open" : "done");
-	if (job) {
-		json_object_set(j, "kind", json_object_get(job, "kind"));
-		json_object_set(j, "iccid", json_object_get(job, "iccid"));
-	}
-	json_array_append_new(list, j);
-}
-
-enum rc mno_status(const char *config_path, json_t **out, struct diag *d)
-{
-	struct mno_config config = { 0 };
-	struct mno_state *state = NULL;
-	json_t *jobs = json_array();
-	uint64_t n[3] = { 0 };
-	enum rc rc = jobs ? mno__config_read(config_path, &config, d) : RC_NOMEM;
-
-	if (rc == RC_OK)
-		rc = mno__state_open(config.state, &state, d);
-	if (rc == RC_OK)
-		rc = mno__state_counts(state, n, d);
-	if (rc == RC_OK)
-		rc = mno__state_each(state, show_job, jobs, d);
-	if (rc == RC_OK)
-		*out = json_pack("{s:I, s:I, s:I, s:I, s:O}", "sims", (json_int_t)config.n_sims,
-			"open", (json_int_t)n[0], "done", (json_int_t)n[1], "posted",
-			(json_int_t)n[2], "jobs", jobs);
-	json_decref(jobs);
-	mno__state_close(state);
-	mno__config_fini(&config);
-	return rc;
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Inside mno/: the gateway's live state, between its life (run.c) and its
+ * traffic (gateway.c). One thread, one loop. */
+
+#include "mno/internal.h"
+
+/* One card: one job at a time, the others in line. */
+struct sim {
+	struct gateway *gw;
+	const struct mno_sim_key *key;
+	bool keep; /* during a reload: still configured */
+	struct mno_task *head, **tail;
+	struct event *timer;
+	uint64_t counter; /* of the packet that is out; 0: none */
+	uint64_t next_counter, counters_left;
+	unsigned tries;
+	uint8_t ref;
+	size_t data_len; /* the step's commands, sent anew under a new counter each time */
+	uint8_t data[SCP80_PACKET_MAX];
+};
+
+struct gateway {
+	struct event_base *base;
+	const char *config_path;
+	const struct log *log;
+	const struct clock *clock;
+	struct mno_config config;
+	struct mno_state *state;
+	struct mno_link *link;
+	struct mno_api *api;
+	size_t n_sims;
+	struct sim **sims; /* sorted by EF_ICCID, as config.sims */
+	json_t *active;	   /* ids of jobs in line, on their way, being posted (true), or posted
+			    * lately (the time): a list may be older than what was posted */
+	unsigned posted;   /* since the last sweep of those */
+	volatile sig_atomic_t stop;
+	enum rc rc;
+	struct diag *d;
+};
+
+/* gateway.c */
+struct sim *mno__find_sim(struct gateway *gw, const uint8_t ef[IDENT_ICCID_LEN]);
+/* Puts a job into its SIM's line, or ends it when there is no such SIM. */
+void mno__enqueue(struct gateway *gw, struct mno_task *take_task);
+/* Records what came of a job, tells the registry. Frees the task. */
+void mno__finish(struct gateway *gw, struct mno_task *take_task);
+void mno__post(struct gateway *gw, const char *id, json_t *take_result);
+/* Callbacks of the link, the API and a SIM's timer. */
+void mno__on_link_up(void *user);
+void mno__on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len);
+void mno__on_job(void *user, const json_t *job);
+void mno__on_posted(void *user, const char *id);
+void mno__on_timer(evutil_socket_t fd, short what, void *user);

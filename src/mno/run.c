@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mno/gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define JOBS_SHOWN 100
+
+/* What was under way when the gateway stopped. */
+static void on_kept(void *user, const char *id, enum mno_job_state state, const json_t *job,
+	const json_t *progress, const json_t *result)
+{
+	struct gateway *gw = user;
+	struct mno_task *t = NULL;
+	struct diag d = { 0 };
+
+	if (state == MNO_JOB_DONE && result) {
+		mno__post(gw, id, json_deep_copy(result));
+		return;
+	}
+	if (!job || mno__task_new(job, &t, &d) != RC_OK) {
+		log_write(gw->log, LOG_WARNING, "job-lost job=%s", id);
+		return;
+	}
+	mno__task_resume(t, progress);
+	mno__enqueue(gw, t);
+}
+
+static void sim_free(struct sim *s)
+{
+	struct mno_task *t;
+
+	while (s && (t = s->head)) {
+		s->head = t->next;
+		mno__task_free(t);
+	}
+	if (s && s->timer)
+		event_free(s->timer);
+	free(s);
+}
+
+static struct sim *sim_new(struct gateway *gw)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->gw = gw;
+	s->tail = &s->head;
+	s->timer = evtimer_new(gw->base, mno__on_timer, s);
+	if (!s->timer) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+/* Makes the SIMs those of a configuration; who was there before keeps its jobs. */
+static enum rc set_sims(struct gateway *gw, struct mno_config *take_config, struct diag *d)
+{
+	struct sim **sims = calloc(take_config->n_sims + 1, sizeof(struct sim *)), **old = gw->sims;
+	size_t n_old = gw->n_sims;
+
+	for (size_t i = 0; sims && i < take_config->n_sims; i++) {
+		sims[i] = mno__find_sim(gw, take_config->sims[i].ef);
+		if (!sims[i])
+			sims[i] = sim_new(gw);
+		if (!sims[i]) {
+			free(sims); /* on the way to the end: what was new leaks with the process */
+			return diag_set(d, RC_NOMEM, "no memory for %zu SIMs", take_config->n_sims);
+		}
+		sims[i]->keep = true;
+	}
+	if (!sims)
+		return diag_set(d, RC_NOMEM, "no memory");
+	for (size_t i = 0; i < take_config->n_sims; i++)
+		sims[i]->key = &take_config->sims[i];
+	gw->sims = sims;
+	gw->n_sims = take_config->n_sims;
+	mno__config_fini(&gw->config);
+	gw->config = *take_config;
+	memset(take_config, 0, sizeof(*take_config));
+	for (size_t i = 0; i < n_old; i++) {
+		while (!old[i]->keep && old[i]->head) {
+			struct mno_task *t = old[i]->head;
+
+			old[i]->head = t->next;
+			mno__task_fail(t, "SIM is not one of this gateway's any more");
+			mno__finish(gw, t);
+		}
+		if (!old[i]->keep)
+			sim_free(old[i]);
+	}
+	for (size_t i = 0; i < gw->n_sims; i++)
+		gw->sims[i]->keep = false;
+	free(old);
+	return RC_OK;
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *user)
+{
+	struct gateway *gw = user;
+
+	(void)fd;
+	(void)what;
+	gw->stop = 1;
+	event_base_loopbreak(gw->base);
+}
+
+static void on_reload(evutil_socket_t fd, short what, void *user)
+{
+	struct gateway *gw = user;
+	struct mno_config config;
+	struct diag d = { 0 };
+
+	(void)fd;
+	(void)what;
+	if (mno__config_read(gw->config_path, &config, &d) != RC_OK ||
+		set_sims(gw, &config, &d) != RC_OK) {
+		log_write(gw->log, LOG_ERROR, "reload-failed why=\"%s\"", d.text);
+		return;
+	}
+	log_write(gw->log, LOG_INFO, "reloaded sims=%zu", gw->n_sims);
+}
+
+static enum rc start(struct gateway *gw)
+{
+	struct mno_link_calls link_calls = {
+		.up = mno__on_link_up, .sms = mno__on_sms, .user = gw
+	};
+	struct mno_api_calls api_calls = {
+		.job = mno__on_job, .posted = mno__on_posted, .user = gw
+	};
+	struct mno_config config;
+	enum rc rc = mno__config_read(gw->config_path, &config, gw->d);
+
+	if (rc == RC_OK)
+		rc = set_sims(gw, &config, gw->d);
+	if (rc == RC_OK)
+		rc = mno__state_open(gw->config.state, &gw->state, gw->d);
+	if (rc == RC_OK)
+		rc = mno__link_new(gw->base, gw->config.sms, &link_calls, gw->log, &gw->link);
+	if (rc == RC_OK)
+		rc = mno__api_new(
+			gw->base, &gw->config, &gw->stop, &api_calls, gw->log, &gw->api, gw->d);
+	if (rc == RC_OK)
+		rc = mno__state_each(gw->state, on_kept, gw, gw->d);
+	return rc;
+}
+
+/* Signals arrive in the loop. */
+struct signals {
+	struct event *events[3];
+};
+
+static enum rc take_signals(struct gateway *gw, struct signals *out)
+{
+	const struct {
+		int number;
+		event_callback_fn call;
+	} rows[] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGHUP, on_reload } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		out->events[i] = evsignal_new(gw->base, rows[i].number, rows[i].call, gw);
+		if (!out->events[i] || event_add(out->events[i], NULL) != 0)
+			return diag_set(gw->d, RC_NOMEM, "no memory");
+	}
+	return RC_OK;
+}
+
+static void stop(struct gateway *gw, struct signals *signals)
+{
+	gw->stop = 1;
+	mno__api_free(gw->api);
+	mno__link_free(gw->link);
+	for (size_t i = 0; i < gw->n_sims; i++)
+		sim_free(gw->sims[i]);
+	free(gw->sims);
+	for (size_t i = 0; i < ARRAY_LEN(signals->events); i++)
+		if (signals->events[i])
+			event_free(signals->events[i]);
+	mno__state_close(gw->state);
+	mno__config_fini(&gw->config);
+	json_decref(gw->active);
+	if (gw->base)
+		event_base_free(gw->base);
+}
+
+enum rc mno_run(const char *config_path, const struct log *log, struct diag *d)
+{
+	struct gateway gw = { .base = event_base_new(),
+		.config_path = config_path,
+		.log = log,
+		.clock = clock_system(),
+		.active = json_object(),
+		.d = d };
+	struct signals signals = { 0 };
+
+	gw.rc = gw.base && gw.active ? start(&gw) : diag_set(d, RC_NOMEM, "no memory");
+	if (gw.rc == RC_OK)
+		gw.rc = take_signals(&gw, &signals);
+	if (gw.rc == RC_OK) {
+		log_write(log, LOG_INFO, "ready sims=%zu", gw.n_sims);
+		(void)puts("ready");
+		(void)fflush(stdout);
+		if (event_base_dispatch(gw.base) < 0)
+			gw.rc = diag_set(d, RC_INTERNAL, "event loop failed");
+	}
+	stop(&gw, &signals);
+	return gw.rc;
+}
+
+static void show_job(void *user, const char *id, enum mno_job_state state, const json_t *job,
+	const json_t *progress, const json_t *result)
+{
+	json_t *list = user, *j;
+
+	(void)progress;
+	(void)result;
+	if (json_array_size(list) >= JOBS_SHOWN)
+		return;
+	j = json_pack("{s:s, s:s}", "id", id, "state", state == MNO_JOB_OPEN ? "open" : "done");
+	if (job) {
+		json_object_set(j, "kind", json_object_get(job, "kind"));
+		json_object_set(j, "iccid", json_object_get(job, "iccid"));
+	}
+	json_array_append_new(list, j);
+}
+
+enum rc mno_status(const char *config_path, json_t **out, struct diag *d)
+{
+	struct mno_config config = { 0 };
+	struct mno_state *state = NULL;
+	json_t *jobs = json_array();
+	uint64_t n[3] = { 0 };
+	enum rc rc = jobs ? mno__config_read(config_path, &config, d) : RC_NOMEM;
+
+	if (rc == RC_OK)
+		rc = mno__state_open(config.state, &state, d);
+	if (rc == RC_OK)
+		rc = mno__state_counts(state, n, d);
+	if (rc == RC_OK)
+		rc = mno__state_each(state, show_job, jobs, d);
+	if (rc == RC_OK)
+		*out = json_pack("{s:I, s:I, s:I, s:I, s:O}", "sims", (json_int_t)config.n_sims,
+			"open", (json_int_t)n[0], "done", (json_int_t)n[1], "posted",
+			(json_int_t)n[2], "jobs", jobs);
+	json_decref(jobs);
+	mno__state_close(state);
+	mno__config_fini(&config);
+	return rc;
+}
