@@ -41,13 +41,13 @@ static int run_down(struct cli *cli)
 
 const struct cmd lab_cmds[] = {
 	{ "lab", "up", "DIR", 1, 1, NULL, CMD_LOCAL, run_up,
-		"Start a registry, providers, an operator, SIMs and a device on this machine.",
+		"start a registry, providers, an operator, SIMs and a device on this machine",
 		"attestry lab up /tmp/lab",
 		{ { "empty", NULL, "stop before any device is registered" } } },
 	{ "lab", "status", "DIR", 1, 1, NULL, CMD_LOCAL, run_status,
-		"Show what of a lab runs, and where; exit 1 when a part has ended.",
+		"show what of a lab runs, and where; exit 1 when a part has ended",
 		"attestry lab status /tmp/lab", { { 0 } } },
-	{ "lab", "down", "DIR", 1, 1, NULL, CMD_LOCAL, run_down, "End every process of a lab.",
+	{ "lab", "down", "DIR", 1, 1, NULL, CMD_LOCAL, run_down, "end every process of a lab",
 		"attestry lab down /tmp/lab", { { 0 } } },
 	{ 0 },
 };
