@@ -123,14 +123,16 @@ static enum rc add_file(
 	struct registry_run *run, Registry__Job *m, const char *id, struct store_blob data)
 {
 	Registry__JobFile *f = arena_alloc(run->arena, sizeof(*f));
-	uint8_t *hash = arena_alloc(run->arena, STORE_SHA256);
+	char *hex = arena_alloc(run->arena, 2 * STORE_SHA256 + 1);
+	uint8_t hash[STORE_SHA256];
 
-	if (!f || !hash)
+	if (!f || !hex)
 		return RC_NOMEM;
 	registry__job_file__init(f);
 	reg__sha256(data.bytes, data.len, NULL, 0, hash);
+	hex_write(hash, sizeof(hash), hex);
 	f->id = (char *)(uintptr_t)id;
-	f->sha256 = (ProtobufCBinaryData){ STORE_SHA256, hash };
+	f->sha256 = hex;
 	f->data = (ProtobufCBinaryData){ data.len, (uint8_t *)(uintptr_t)data.bytes };
 	m->files[m->n_files++] = f;
 	return RC_OK;

@@ -209,7 +209,8 @@ static void test_job_is_spelled_as_the_formats_say(void **state)
 	Registry__Job job = REGISTRY__JOB__INIT, *jobs[] = { &job };
 	Registry__JobFile file = REGISTRY__JOB_FILE__INIT, *files[] = { &file };
 	Registry__JobListData list = REGISTRY__JOB_LIST_DATA__INIT;
-	uint8_t sha[] = { 1 }, data[] = { 2 };
+	uint8_t data[] = { 2 };
+	char sha[] = "01";
 	char id[] = "j1", iccid[] = "8912230200031010008f", number[] = "02";
 
 	(void)state;
@@ -221,7 +222,7 @@ static void test_job_is_spelled_as_the_formats_say(void **state)
 	job.not_after = 1800000000;
 	job.attempt = 1;
 	file.id = number;
-	file.sha256 = (ProtobufCBinaryData){ .data = sha, .len = 1 };
+	file.sha256 = sha;
 	file.data = (ProtobufCBinaryData){ .data = data, .len = 1 };
 	job.files = files;
 	job.n_files = 1;
