@@ -7,11 +7,14 @@
 #include "card/front.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define CONFIG_MAX (16u << 20)
 #define SIMS_MAX   10000
@@ -20,6 +23,7 @@ struct sim {
 	struct event_base *base;
 	const struct clock *clock;
 	const struct log *log;
+	int lock; /* on the folder of states: two simulators would overwrite each other's cards */
 	size_t count;
 	struct card **cards;
 	struct front_modem **modems;
@@ -223,6 +227,19 @@ static enum rc load_config(const char *path, json_t **out, struct diag *d)
 	return RC_OK;
 }
 
+/* Makes the folder when it is not there, and takes it for this process. */
+static enum rc take_state(struct sim *sim, const char *dir, struct diag *d)
+{
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return diag_errno(d, RC_IO, "%s", dir);
+	sim->lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sim->lock < 0)
+		return diag_errno(d, RC_IO, "%s", dir);
+	if (flock(sim->lock, LOCK_EX | LOCK_NB) != 0)
+		return diag_set(d, RC_BUSY, "%s: another simulator runs on it", dir);
+	return RC_OK;
+}
+
 static enum rc set_up(struct sim *sim, json_t *root, struct diag *d)
 {
 	static const char *const names[] = { "state", "sms", "preset", "quirks", "sims" };
@@ -240,8 +257,9 @@ static enum rc set_up(struct sim *sim, json_t *root, struct diag *d)
 		return rc;
 	if (!state || n == 0 || n > SIMS_MAX)
 		return wants(d, "state, sims", "a folder, and at least one card");
-	if (mkdir(state, 0700) != 0 && errno != EEXIST)
-		return diag_errno(d, RC_IO, "%s", state);
+	rc = take_state(sim, state, d);
+	if (rc != RC_OK)
+		return rc;
 	sim->cards = calloc(n, sizeof(struct card *));
 	sim->modems = calloc(n, sizeof(struct front_modem *));
 	sim->sockets = calloc(n, sizeof(struct front_socket *));
@@ -272,6 +290,7 @@ enum rc sim_new(struct event_base *base, const char *config_path, const struct c
 
 	if (!sim)
 		return RC_NOMEM;
+	sim->lock = -1;
 	sim->base = base;
 	sim->clock = clock;
 	sim->log = log;
@@ -300,6 +319,8 @@ void sim_free(struct sim *sim)
 	free(sim->cards);
 	free(sim->modems);
 	free(sim->sockets);
+	if (sim->lock >= 0)
+		close(sim->lock);
 	free(sim);
 }
 

@@ -708,6 +708,8 @@ def test_configuration_is_checked(sim):
     good["sims"][0].pop("modem")
     good["sims"][0].pop("socket")
     good.pop("sms")
+    assert "another simulator" in refused(json.dumps(good))
+    good["state"] = str(sim.dir / "state2")
     assert "chmod 600" in refused(json.dumps(good), 0o644)
     assert "JSON" in refused("{")
     for change in ({"iccid": "12"}, {"eid": "1" * 32}, {"kic": "00"}, {"kvn": 0}, {"quirks": {"x": True}},
