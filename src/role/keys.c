@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#define RENEW_CA_DAYS 180 /* what it signs must not outlive it: time to make the next one */
+
 struct keys;
 
 struct keys_link {
@@ -256,6 +258,17 @@ static enum rc open_all(struct keys *k, struct diag *d)
 	return keys_pool_new(&k->pool, &opts, d);
 }
 
+static void say_serving(const struct keys *k)
+{
+	int64_t now = k->role->clock->unix_s(k->role->clock);
+	long long days = (long long)(k->ring.authority.issuing.not_after - now) / 86400;
+
+	log_write(k->role->log, days < RENEW_CA_DAYS ? LOG_WARNING : LOG_INFO,
+		"serving zone=%s ksk=%u zsk=%u issued=%llu issuing_ca_days_left=%lld",
+		k->ring.authority.zone, k->ring.zone.ksk_tag, k->ring.zone.zsk_tag,
+		(unsigned long long)ca_issued_count(k->issued), days);
+}
+
 static enum rc serve(struct keys *k, struct diag *d)
 {
 	struct role *role = k->role;
@@ -271,9 +284,7 @@ static enum rc serve(struct keys *k, struct diag *d)
 		rc = keys_pool_start(k->pool, d);
 	if (rc != RC_OK)
 		return rc;
-	log_write(role->log, LOG_INFO, "serving zone=%s ksk=%u zsk=%u issued=%llu",
-		k->ring.authority.zone, k->ring.zone.ksk_tag, k->ring.zone.zsk_tag,
-		(unsigned long long)ca_issued_count(k->issued));
+	say_serving(k);
 	rc = role_ready(role);
 	if (rc == RC_OK)
 		rc = role_loop(role);

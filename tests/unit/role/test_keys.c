@@ -364,6 +364,124 @@ static void rrsets_are_signed_or_all_refused(void **state)
 	stop(&t);
 }
 
+/* More requests than a link may have unanswered: it is not read on until some are, none is lost. */
+static void a_flood_is_answered_in_order(void **state)
+{
+	static uint8_t owner[] = "\x03iot\x07"
+				 "example";
+	static uint8_t addr[4] = { 127, 0, 0, 1 };
+	ProtobufCBinaryData rdata = { 4, addr };
+	Keys__Rrset set = KEYS__RRSET__INIT, *list[10];
+	Keys__SignRrsets op = KEYS__SIGN_RRSETS__INIT;
+	Keys__Request r = KEYS__REQUEST__INIT;
+	struct test_role t;
+	const uint64_t flood = 3 * KEYS_JOBS_MAX;
+
+	set.owner = (ProtobufCBinaryData){ sizeof(owner), owner };
+	set.type = 1;
+	set.n_rdata = 1;
+	set.rdata = &rdata;
+	set.inception = (uint32_t)TEST_NOW;
+	set.expiration = (uint32_t)TEST_NOW + 86400;
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		list[i] = &set;
+	r.op_case = KEYS__REQUEST__OP_SIGN_RRSETS;
+	r.sign_rrsets = &op;
+	op.rrsets = list;
+	start(&t, *state);
+	for (r.id = 1; r.id <= flood; r.id++) {
+		op.n_rrsets = r.id % 3 ? ARRAY_LEN(list) : 1;
+		if (r.id % 50 == 0)
+			r.op_case = KEYS__REQUEST__OP__NOT_SET; /* refused, in its turn */
+		send_request(t.zone[0], &r);
+		r.op_case = KEYS__REQUEST__OP_SIGN_RRSETS;
+	}
+	for (uint64_t id = 1; id <= flood; id++) {
+		Keys__Reply *reply = receive(t.zone[0]);
+		assert_int_equal(reply->id, id);
+		assert_int_equal(reply->rc, id % 50 ? RC_OK : RC_UNSUPPORTED);
+		keys__reply__free_unpacked(reply, NULL);
+	}
+	stop(&t);
+}
+
+/* Going away in the middle, with work under way on all threads. */
+static void a_peer_may_leave_and_the_role_may_stop(void **state)
+{
+	struct fixture *f = *state;
+	Keys__CertOrder order = KEYS__CERT_ORDER__INIT, *list[64];
+	Keys__IssueDevice issue = KEYS__ISSUE_DEVICE__INIT;
+	Keys__Request r = KEYS__REQUEST__INIT;
+	uint8_t csr[CA_CSR_MAX];
+	size_t len;
+
+	fixture_csr(f, TEST_NAME, NULL, csr, &len);
+	order.csr = (ProtobufCBinaryData){ len, csr };
+	order.owner_name = (char *)(uintptr_t)TEST_NAME;
+	order.asp = (char *)(uintptr_t) "parkoserv";
+	order.not_before = TEST_NOW;
+	order.not_after = TEST_NOW + TEST_DAY;
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		list[i] = &order;
+	issue.n_orders = ARRAY_LEN(list);
+	issue.orders = list;
+	r.op_case = KEYS__REQUEST__OP_ISSUE_DEVICE;
+	r.issue_device = &issue;
+	for (int leave = 0; leave < 2; leave++) {
+		struct test_role t;
+		start(&t, f);
+		for (r.id = 1; r.id <= 10; r.id++)
+			send_request(t.core[0], &r);
+		Keys__Reply *reply = receive(t.core[0]);
+		assert_int_equal(reply->id, 1);
+		keys__reply__free_unpacked(reply, NULL);
+		if (leave)
+			assert_int_equal(0, shutdown(t.core[0], SHUT_RDWR));
+		stop(&t);
+	}
+}
+
+static void parties_and_kit_files(void **state)
+{
+	struct fixture *f = *state;
+	Keys__Request r = KEYS__REQUEST__INIT;
+	Keys__IssueParty party = KEYS__ISSUE_PARTY__INIT;
+	Keys__SignKit kit = KEYS__SIGN_KIT__INIT;
+	const struct ca_issuer *ca = &f->ring.authority.party;
+	uint8_t csr[CA_CSR_MAX];
+	struct test_role t;
+	size_t len;
+
+	fixture_csr(f, "carpark", NULL, csr, &len);
+	party.csr = (ProtobufCBinaryData){ len, csr };
+	party.id = (char *)(uintptr_t) "carpark";
+	party.not_before = TEST_NOW;
+	party.not_after = TEST_NOW + 30 * TEST_DAY;
+	r.op_case = KEYS__REQUEST__OP_ISSUE_PARTY;
+	r.issue_party = &party;
+	start(&t, f);
+	Keys__Reply *reply = ask(t.core[0], &r);
+	assert_int_equal(reply->issued_party->rc, RC_OK);
+	X509 *cert = fixture_x509(reply->issued_party->der.data, reply->issued_party->der.len);
+	X509_free(cert);
+	keys__reply__free_unpacked(reply, NULL);
+	kit.url = (char *)(uintptr_t) "broker.example";
+	kit.port = 8883;
+	kit.asp_cert = (ProtobufCBinaryData){ ca->cert_len, (uint8_t *)(uintptr_t)ca->cert };
+	r.op_case = KEYS__REQUEST__OP_SIGN_KIT;
+	r.sign_kit = &kit;
+	reply = ask(t.core[0], &r);
+	assert_int_equal(reply->signed_kit->rc, RC_OK);
+	assert_true(reply->signed_kit->file0a.len > 64);
+	keys__reply__free_unpacked(reply, NULL);
+	kit.asp_cert = (ProtobufCBinaryData){ len, csr };
+	reply = ask(t.core[0], &r);
+	assert_int_equal(reply->signed_kit->rc, RC_UNSUPPORTED);
+	assert_non_null(strstr(reply->signed_kit->why, "certificate request (CSR)"));
+	keys__reply__free_unpacked(reply, NULL);
+	stop(&t);
+}
+
 static size_t sealed_wifi(const struct fixture *f, uint8_t *out)
 {
 	uint8_t plain[64];
@@ -544,6 +662,9 @@ int main(void)
 		cmocka_unit_test(batches_come_back_in_order),
 		cmocka_unit_test(a_key_stays_with_its_name_over_restarts),
 		cmocka_unit_test(rrsets_are_signed_or_all_refused),
+		cmocka_unit_test(a_flood_is_answered_in_order),
+		cmocka_unit_test(a_peer_may_leave_and_the_role_may_stop),
+		cmocka_unit_test(parties_and_kit_files),
 		cmocka_unit_test(payloads_and_wifi_only_to_a_known_b_key),
 		cmocka_unit_test(a_full_disk_ends_the_role),
 		cmocka_unit_test(garbage_ends_the_link),
