@@ -123,7 +123,8 @@ static int run_init(struct cli *cli)
 {
 	const char *dir = cli->args[0];
 	struct setting names[SETS_MAX];
-	struct conf_value values[SETS_MAX];
+	struct conf_value values[SETS_MAX + 1];
+	char pin[2 * CA_SHA256_LEN + 1];
 	struct ca_init_params p = { .dir = dir,
 		.zone = cli_opt(cli, "zone"),
 		.now = clock_system()->unix_s(clock_system()),
@@ -148,6 +149,8 @@ static int run_init(struct cli *cli)
 	take_names(cli, "ip", p.ips);
 	if (ca_init(&p, &result, &d) != RC_OK)
 		return cli_error(EXIT_REFUSED, "%s", d.text);
+	hex_write(result.operator_spki_sha256, CA_SHA256_LEN, pin);
+	values[count++] = (struct conf_value){ "registry", "operator_pin", pin };
 	if (write_conf(path, values, count, &d) != RC_OK)
 		return cli_error(EXIT_REFUSED, "%s", d.text);
 	say_result(cli, dir, &p, &result);

@@ -49,6 +49,8 @@ static const struct conf_row rows[] = {
 	TEXT("registry", "zone", registry.zone, 1, 41, NULL, "The zone, without trailing dot."),
 	TEXT("registry", "database", registry.database, 1, 180, "sqlite:db/registry.db",
 		"Where objects are kept."),
+	TEXT("registry", "operator_pin", registry.operator_pin, 0, 64, "",
+		"SHA-256 of the first operator's key (SubjectPublicKeyInfo), 64 hex digits."),
 	INT("registry", "cert_days", registry.cert_days, 1, 3650, "90", "days",
 		"Life of a device certificate."),
 	INT("registry", "batch_max", registry.batch_max, 1, 10000, "1000", NULL,

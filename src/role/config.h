@@ -16,6 +16,7 @@ struct config {
 	struct {
 		char *zone;	/* lower case, without trailing dot */
 		char *database; /* "sqlite:PATH"; PATH counts from dir when relative */
+		char *operator_pin; /* hex SHA-256 of the first operator's key; may be empty */
 		int64_t cert_days;
 		int64_t batch_max;	/* requests of one transaction */
 		int64_t answer_wait_ms; /* for zone, before an answer becomes "pending" */

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core: the database and every rule. Its links come from keys, zone, front-* and out. */
 #include "role/core.h"
-#include "base/file.h"
 #include "base/rng.h"
 #include "base/str.h"
 #include "role/role.h"
 
 #include <arpa/inet.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,40 +47,18 @@ static enum rc read_resolver(
 	return RC_OK;
 }
 
-static bool spki_hash(const uint8_t *pem, size_t len, uint8_t out[32])
+/* Whom a new registry obeys first; an old one knows its parties. */
+static enum rc read_operator(
+	const struct config *c, struct borrowed *b, struct core_options *o, struct diag *d)
 {
-	BIO *bio = BIO_new_mem_buf(pem, (int)len);
-	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-	uint8_t *spki = NULL;
-	int spki_len = cert ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki) : 0;
-	bool ok = spki_len > 0 && EVP_Digest(spki, (size_t)spki_len, out, NULL, EVP_sha256(), NULL);
+	const char *pin = c->registry.operator_pin;
 
-	OPENSSL_free(spki);
-	X509_free(cert);
-	BIO_free(bio);
-	return ok;
-}
-
-/* The operator's certificate of a new registry; without it the party must exist already. */
-static const uint8_t *read_operator(struct role *role, struct borrowed *b)
-{
-	uint8_t *pem = NULL;
-	char path[4200];
-	struct diag d = { "" };
-	size_t len = 0;
-	bool ok;
-
-	if (str_format(path, sizeof(path), "%s/operator/operator.pem", role->config->dir) != RC_OK)
-		return NULL;
-	if (file_read(path, 16384, &pem, &len, &d) != RC_OK) {
-		log_write(role->log, LOG_INFO, "no operator certificate why=\"%s\"", d.text);
-		return NULL;
-	}
-	ok = spki_hash(pem, len, b->operator_spki);
-	free(pem);
-	if (!ok)
-		log_write(role->log, LOG_WARNING, "operator certificate unreadable");
-	return ok ? b->operator_spki : NULL;
+	if (!pin || !*pin)
+		return RC_OK;
+	if (strlen(pin) != 64 || hex_read(pin, b->operator_spki, 32) != RC_OK)
+		return diag_set(d, RC_MALFORMED, "registry.operator_pin: 64 hex digits");
+	o->operator_spki = b->operator_spki;
+	return RC_OK;
 }
 
 static enum rc read_options(
@@ -109,8 +83,8 @@ static enum rc read_options(
 		.job_retry_s = c->registry.job_retry_s,
 		.idempotency_ttl_s = c->registry.idempotency_ttl_s,
 	};
-	o->operator_spki = read_operator(role, b);
-	return read_resolver(c, b, &o->resolver, d);
+	rc = read_operator(c, b, o, d);
+	return rc == RC_OK ? read_resolver(c, b, &o->resolver, d) : rc;
 }
 
 static void on_link(struct role *role, const char *peer, int take_fd, void *user)
