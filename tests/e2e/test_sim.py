@@ -551,9 +551,10 @@ def test_security_of_the_link(sim):
     assert (proven, counter, code, data) == (True, op.counter, 2, b"")
     # wrong keys, broken checksum, less security, foreign TAR: refused without proof, nothing done
     op.counter += 1
+    good = ota.command_packet(op.keys, op.counter, wipe)
     for packet, code in (
             (ota.command_packet(ota.Keys(kvn=2), op.counter, wipe), 1),
-            (ota.command_packet(op.keys, op.counter, wipe)[:-1] + b"\0", 1),
+            (good[:-1] + bytes([good[-1] ^ 1]), 1),
             (ota.command_packet(op.keys, op.counter, wipe, spi=b"\x12\x19"), 10),
             (ota.command_packet(op.keys, op.counter, wipe, spi=b"\x00\x00"), 10),
             (ota.command_packet(ota.Keys(op.keys.kic, op.keys.kid, 3), op.counter, wipe), 6)):
