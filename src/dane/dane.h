@@ -71,6 +71,7 @@ struct dane_rr {
 	uint16_t len;
 };
 
+/* Points into itself: fill it where it stays, never copy it. */
 struct dane_answer {
 	enum dane_status status;
 	char why[DIAG_TEXT_MAX];    /* for a person: what was proved, or what was missing */
