@@ -112,6 +112,6 @@ void cli_manual(FILE *to)
 				manual_cmd(to, c);
 	fputs(".El\n.Sh EXIT STATUS\n0: done. 1: refused. 2: wrong usage, or it cannot be told.\n"
 	      "3: nobody answers; try again later.\n"
-	      ".Sh SEE ALSO\n.Xr attestryd 8 , .Xr attestry-mno 1 , .Xr iotsafe 1\n",
+	      ".Sh SEE ALSO\n.Xr attestryd 8 ,\n.Xr attestry-mno 1 ,\n.Xr iotsafe 1\n",
 		to);
 }
