@@ -188,13 +188,50 @@ static bool publish(struct meter *m, struct refusal *r)
 	return true;
 }
 
-/* Publishes at the interval, and looks at the payload in between: when it changes, the registry has
- * something to say about where to go. */
+/* What is to be done between two polls. */
+struct session {
+	uint64_t next_reading, next_poll;
+	unsigned missed;
+	bool silent; /* withdrawn: the session is the provider's to end, and it will */
+};
+
+static uint64_t after_s(unsigned seconds)
+{
+	return now_ms() + UINT64_C(1000) * seconds;
+}
+
+/* The registry speaks through the payload. False when this session is over. */
+static bool poll_card(struct meter *m, struct session *s, struct refusal *r)
+{
+	struct diag d = { 0 };
+
+	s->next_poll = after_s(m->opt.poll_s);
+	switch (meter_news(m, &d)) {
+	case NEWS_NONE: s->silent = false; break;
+	case NEWS_ELSEWHERE:
+		(void)diag_set(&r->why, RC_OK, "the payload on the card");
+		return refuse(r, "changed", true);
+	case NEWS_WITHDRAWN:
+		s->silent = true;
+		report_new(m, "withdrawn", json_pack("{s:s}", "why", d.text));
+		break;
+	case NEWS_REFUSED: report_new(m, "ignored", json_pack("{s:s}", "why", d.text)); break;
+	case NEWS_CARD:
+		/* The session needs no card; a modem that is busy is asked again. */
+		if (++s->missed < POLLS_MISSED_MAX)
+			return true;
+		r->why = d;
+		return refuse(r, "card", true);
+	}
+	s->missed = 0;
+	return true;
+}
+
+/* Publishes at the interval, and looks at the card in between. */
 static bool stay(struct meter *m, struct refusal *r)
 {
-	uint64_t next_reading = now_ms() + UINT64_C(1000) * m->opt.interval_s;
-	unsigned missed = 0;
-	uint64_t next_poll = now_ms() + UINT64_C(1000) * m->opt.poll_s;
+	struct session s = { .next_reading = after_s(m->opt.interval_s),
+		.next_poll = after_s(m->opt.poll_s) };
 
 	while (!meter_stopped()) {
 		int err = loop_until(m, NULL, LOOP_MS);
@@ -204,23 +241,12 @@ static bool stay(struct meter *m, struct refusal *r)
 						 : mosquitto_strerror(err));
 			return refuse(r, "disconnected", true);
 		}
-		if (now_ms() >= next_poll) {
-			bool changed = false;
-			enum rc rc = self_payload_changed(m->card, &m->self, &changed, &r->why);
-			/* The session needs no card; a modem that is busy is asked again. */
-			missed = rc == RC_OK ? 0 : missed + 1;
-			if (missed == POLLS_MISSED_MAX)
-				return refuse(r, "card", true);
-			if (changed) {
-				(void)diag_set(&r->why, RC_OK, "the payload on the card");
-				return refuse(r, "changed", true);
-			}
-			next_poll = now_ms() + UINT64_C(1000) * m->opt.poll_s;
-		}
-		if (now_ms() >= next_reading) {
+		if (now_ms() >= s.next_poll && !poll_card(m, &s, r))
+			return false;
+		if (now_ms() >= s.next_reading && !s.silent) {
 			if (!publish(m, r))
 				return false;
-			next_reading = now_ms() + UINT64_C(1000) * m->opt.interval_s;
+			s.next_reading = after_s(m->opt.interval_s);
 		}
 	}
 	return true;

@@ -57,22 +57,21 @@ static bool load_state(struct meter *m, struct refusal *r)
 }
 
 /* Kept before anything is done in the payload's name. */
-static bool store_state(struct meter *m, struct refusal *r)
+static enum rc store_state(struct meter *m, const struct payload_state *accepted, struct diag *d)
 {
 	char path[4096];
 	enum rc rc = RC_OK;
 
-	if (payload_state_equal(&m->state, &m->self.state))
-		return true;
+	if (!accepted->any || payload_state_equal(&m->state, accepted))
+		return RC_OK;
 	if (m->opt.state) {
-		rc = state_path(m, path, sizeof(path), &r->why);
+		rc = state_path(m, path, sizeof(path), d);
 		if (rc == RC_OK)
-			rc = payload_state_store(path, &m->self.state, &r->why);
+			rc = payload_state_store(path, accepted, d);
 	}
-	if (rc != RC_OK)
-		return refuse(r, "state", "unwritable", false);
-	m->state = m->self.state;
-	return true;
+	if (rc == RC_OK)
+		m->state = *accepted;
+	return rc;
 }
 
 static bool read_payload(struct meter *m, struct refusal *r)
@@ -81,8 +80,8 @@ static bool read_payload(struct meter *m, struct refusal *r)
 	enum rc rc =
 		self_read(m->card, m->opt.slot, &m->state, (uint64_t)time(NULL), &m->self, &r->why);
 
-	if (m->self.state.any && !store_state(m, r))
-		return false;
+	if (store_state(m, &m->self.state, &r->why) != RC_OK)
+		return refuse(r, "state", "unwritable", false);
 	switch ((int)rc) {
 	case RC_OK: break;
 	case RC_NOT_FOUND: return refuse(r, "payload", "none yet", true);
@@ -166,4 +165,25 @@ bool meter_identity(struct meter *m, struct refusal *r)
 		return false;
 	show_wifi(m);
 	return check_dns(m, r);
+}
+
+enum meter_news meter_news(struct meter *m, struct diag *d)
+{
+	bool changed = false;
+	enum rc rc = self_payload_changed(m->card, &m->self, &changed, d);
+
+	if (rc != RC_OK)
+		return NEWS_CARD;
+	if (!changed)
+		return NEWS_NONE;
+	rc = self_read(m->card, m->opt.slot, &m->state, (uint64_t)time(NULL), &m->next, d);
+	if (store_state(m, &m->next.state, d) != RC_OK)
+		return NEWS_NONE;
+	switch ((int)rc) {
+	case RC_OK: return NEWS_ELSEWHERE;
+	case RC_STATE:
+	case RC_NOT_FOUND: return NEWS_WITHDRAWN;
+	case RC_UNAVAILABLE: return NEWS_CARD;
+	default: return NEWS_REFUSED;
+	}
 }

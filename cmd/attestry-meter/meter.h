@@ -42,6 +42,7 @@ struct meter {
 	struct options opt;
 	struct iotsafe *card;
 	struct self self;
+	struct self next; /* what was found on the card while a session was up */
 	struct payload_state state;
 	struct record_pins pins;
 	char service[64], host[DANE_NAME_MAX];
@@ -69,5 +70,16 @@ void report_refusal(struct meter *m, const struct refusal *r);
 
 /* identity.c: payload, key, record and service; each reports itself. */
 bool meter_identity(struct meter *m, struct refusal *r);
+
+/* What the card says while a session is up. *d says why. */
+enum meter_news {
+	NEWS_NONE,
+	NEWS_ELSEWHERE, /* another payload, accepted: connect anew */
+	NEWS_WITHDRAWN, /* withdrawn or wiped: send nothing more */
+	NEWS_REFUSED,	/* another payload that is not to be believed, or not yet whole */
+	NEWS_CARD	/* the card does not answer */
+};
+enum meter_news meter_news(struct meter *m, struct diag *d);
+
 /* broker.c: connects, publishes; stays until disconnected unless `once`. */
 bool meter_broker(struct meter *m, struct refusal *r);

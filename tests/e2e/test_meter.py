@@ -181,6 +181,23 @@ def test_the_broker_may_say_no(world):
     world.publish()
 
 
+def test_a_withdrawn_device_falls_silent_and_is_cut(world):
+    world.card.bind("parkoserv")
+    world.publish()
+    with world.broker("parkoserv") as park, Meter(world, "--interval", "1") as meter:
+        world.install(park, "parkoserv")
+        meter.log.wait('"step":"published"')
+        world.sequence += 1
+        world.card.op.write(0x0d, world.card.payload(k2=world.sequence, k8=1))
+        meter.log.wait('"step":"withdrawn"')
+        world.publish(device=False)
+        park.log.wait(f"attest: kicked .*{NAME}.*reason=absent")
+        meter.log.wait('"step":"refused".*"reason":"withdrawn"')
+        world.publish()
+        world.install(park, "parkoserv")
+        meter.log.wait('"step":"published"')
+
+
 def test_a_blocked_key_and_a_pulled_modem(world):
     with world.broker("parkoserv") as park, Meter(world, "--interval", "1") as meter:
         world.install(park, "parkoserv")

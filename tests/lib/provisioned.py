@@ -74,6 +74,8 @@ class Provisioned:
                 13: ["parkoserv", "localhost", 1, None, [[3, 1, 1, bytes(32)]]],
                 17: hashlib.sha256(der(self.device_cert)).digest()}
         body.update({int(k[1:]): v for k, v in fields.items()})
+        if body[8]:  # withdrawn
+            body = {k: v for k, v in body.items() if k < 10}
         protected = cbor2.dumps({1: -7, 4: hashlib.sha256(spki).digest()[:8]}, canonical=True)
         body = cbor2.dumps(body, canonical=True)
         r, s = utils.decode_dss_signature(self.signer.sign(
