@@ -72,7 +72,7 @@ class World:
         self.card.op.write(0x0d, self.service(*args, **more))
 
     def broker(self, handle):
-        b = Broker(self.net, plugin_opt_service=handle, plugin_opt_grace_s=0)
+        b = Broker(self.net, plugin_opt_service=handle)
         b.spki = spki_hash(x509.load_pem_x509_certificate((self.net.top / f"broker-{b.port}.pem").read_bytes()))
         return b
 
