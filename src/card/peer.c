@@ -6,9 +6,12 @@
 #include <event2/listener.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#define QUEUE_HIGH 65536 /* unread answers: above, nothing more is read from that peer */
+#define QUEUE_HIGH 65536      /* unread answers: above, nothing more is read from that peer */
+#define LINGER_S   2	      /* a refused peer may finish what it is sending, so that it sees */
+#define LINGER_MAX (1u << 20) /* the end of the stream and not a reset; but no more than this */
 
 struct peer {
 	struct peers *all;
@@ -16,6 +19,8 @@ struct peer {
 	struct bufferevent *bev;
 	void *state;
 	bool closing; /* no more input; goes when its answers are out */
+	bool refused; /* what it still sends is thrown away */
+	size_t thrown;
 };
 
 struct peers {
@@ -79,10 +84,41 @@ static bool deliver(struct peer *p)
 	return true;
 }
 
+static void discard(struct peer *p)
+{
+	struct evbuffer *in = bufferevent_get_input(p->bev);
+
+	p->thrown += evbuffer_get_length(in);
+	evbuffer_drain(in, evbuffer_get_length(in));
+	if (p->thrown > LINGER_MAX)
+		drop(p);
+}
+
+static void refuse(struct peer *p)
+{
+	static const struct timeval linger = { .tv_sec = LINGER_S };
+	evutil_socket_t fd = bufferevent_getfd(p->bev);
+
+	p->refused = true;
+	(void)evbuffer_write(bufferevent_get_output(p->bev), fd);
+	(void)shutdown(fd, SHUT_WR);
+	bufferevent_disable(p->bev, EV_WRITE);
+	bufferevent_set_timeouts(p->bev, &linger, NULL);
+	bufferevent_enable(p->bev, EV_READ);
+	discard(p);
+}
+
 static void advance(struct peer *p)
 {
+	if (p->refused) {
+		discard(p);
+		return;
+	}
 	if (!deliver(p)) {
-		drop(p);
+		if (p->closing)
+			drop(p);
+		else
+			refuse(p);
 		return;
 	}
 	if (p->closing && queued(p) == 0) {
@@ -112,7 +148,7 @@ static void on_event(struct bufferevent *bev, short what, void *user)
 	struct peer *p = user;
 
 	(void)bev;
-	if (what & BEV_EVENT_ERROR) {
+	if (p->refused || (what & (BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT))) {
 		drop(p);
 		return;
 	}

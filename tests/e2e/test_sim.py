@@ -375,8 +375,8 @@ def test_socket_has_its_own_channels(sim):
     assert b.apdu("00A4080C042F00") in (bytes.fromhex("6700"), bytes.fromhex("6a82"))
     assert b.apdu("00A4080C022FE2") == b"\x90\x00"
     assert b.apdu("00B000000A") == ota.iccid_bytes(ICCID) + b"\x90\x00"
-    a.s.sendall(struct.pack(">H", 0))
-    assert a.s.recv(10) == b""
+    a.s.sendall(struct.pack(">H", 0) + bytes(100_000))
+    assert a.s.recv(10) == b""  # the end, not a reset
     a.close()
     b.close()
 
@@ -678,7 +678,7 @@ def test_garbage_everywhere(sim):
                     s.shutdown(socket.SHUT_WR)
                     while s.recv(65536):
                         pass
-                except (BrokenPipeError, ConnectionResetError):
+                except BrokenPipeError:
                     pass
     m = Modem(sim.dir / "modem")
     for _ in range(50):
