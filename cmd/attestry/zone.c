@@ -6,8 +6,6 @@
 #include "role/config.h"
 #include "zone/export.h"
 
-
-
 static int run_export(struct cli *cli)
 {
 	const char *folder = cli_opt(cli, "folder");
