@@ -97,7 +97,8 @@ enum rc settings_read(const struct mosquitto_opt *options, int count, struct set
 	}
 	out->attest.pins = out->pins;
 	if (!out->attest.service || !out->attest.ca_file) {
-		(void)snprintf(error, error_cap, "plugin_opt_service and plugin_opt_ca_file are needed");
+		(void)snprintf(
+			error, error_cap, "plugin_opt_service and plugin_opt_ca_file are needed");
 		return RC_RANGE;
 	}
 	if (strpbrk(out->topics, "+#")) {
