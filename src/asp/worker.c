@@ -2,6 +2,7 @@
 #include "asp/internal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -150,6 +151,20 @@ static enum rc init_locks(struct asp_worker *w)
 	return ok ? RC_OK : RC_NOMEM;
 }
 
+/* Signals stay the host's: none is delivered to our thread. */
+static bool start_thread(struct asp_worker *w)
+{
+	sigset_t all, old;
+	bool ok;
+
+	sigfillset(&all);
+	if (pthread_sigmask(SIG_SETMASK, &all, &old) != 0)
+		return false;
+	ok = pthread_create(&w->thread, NULL, run, w) == 0;
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ok;
+}
+
 enum rc asp__worker_new(const struct dane_options *opt, bool use_tlsa, size_t cache_entries,
 	struct asp_worker **out, struct diag *d)
 {
@@ -167,7 +182,7 @@ enum rc asp__worker_new(const struct dane_options *opt, bool use_tlsa, size_t ca
 		rc = asp__cache_new(cache_entries, &w->cache);
 	if (rc == RC_OK)
 		rc = init_locks(w);
-	if (rc == RC_OK && pthread_create(&w->thread, NULL, run, w) != 0)
+	if (rc == RC_OK && !start_thread(w))
 		rc = diag_set(d, RC_NOMEM, "no thread");
 	if (rc != RC_OK) {
 		asp__cache_free(w->cache);

@@ -110,6 +110,7 @@ class Air(threading.Thread):
         self.sock.listen(4)
         self.lose = lambda kind, n: False
         self.seen = {1: 0, 2: 0}
+        self.last = b""  # the last message from a card
         self.pairs = []
         self.start()
 
@@ -136,6 +137,8 @@ class Air(threading.Thread):
                     frame, rest = rest[:n], rest[n:]
                     kind = frame[2]
                     self.seen[kind] += 1
+                    if kind == 2:
+                        self.last = frame
                     if not self.lose(kind, self.seen[kind]):
                         b.sendall(frame)
         except OSError:
@@ -394,6 +397,24 @@ def test_unprotected_and_foreign_responses_prove_nothing(net):
         assert id not in net.registry.results
     net.air.lose = lambda kind, n: False
     net.registry.result(id)
+
+
+def test_an_old_receipt_proves_nothing(net):
+    """A protected receipt of an earlier block, given again while a later one is out."""
+    net.do("keygen", **keygen())
+    assert net.do("block")["status"] == "ok"
+    old = net.air.last
+    assert net.do("unblock")["status"] == "ok"
+    net.air.lose = lambda kind, n: True
+    id = net.job("block")
+    net.parts["attestry-mno"][1].wait(rf"sms-again job={id} ")
+    net.air.pairs[0].sendall(old)
+    net.parts["attestry-mno"][1].wait("response-dropped .*not-outstanding")
+    with net.registry.change:
+        assert id not in net.registry.results
+    net.air.lose = lambda kind, n: False
+    assert net.registry.result(id)["status"] == "ok"
+    assert status_of(net)[0] == 0
 
 
 def test_random_bytes_on_the_link(net):
