@@ -113,7 +113,8 @@ static enum rc add_ready(
 			rc = add(core, d, item, &job);
 	}
 	d->ready_count -= taken;
-	memmove(d->ready, d->ready + taken, d->ready_count * sizeof(*d->ready));
+	if (d->ready_count)
+		memmove(d->ready, d->ready + taken, d->ready_count * sizeof(*d->ready));
 	return rc;
 }
 

@@ -19,7 +19,8 @@
 
 struct core_world {
 	struct temp_db db;
-	struct event_base *base;
+	struct event_base *base;      /* the fakes' */
+	struct event_base *core_base; /* a bench gives the core a thread of its own */
 	struct core *core;
 	struct log log;
 	struct link *front, *keys, *zone;
@@ -283,14 +284,15 @@ static inline void cw_core_up(struct core_world *w)
 		.operator_spki = w->operator_spki };
 	struct diag d = { "" };
 
-	if (core_open(w->base, &o, &w->core, &d) != RC_OK)
+	if (core_open(w->core_base ? w->core_base : w->base, &o, &w->core, &d) != RC_OK)
 		fail_msg("%s", d.text);
 	assert_rc(RC_OK, core_start(w->core, &d));
 }
 
-static inline void cw_open(struct core_world *w)
+static inline void cw_open_on(struct core_world *w, struct event_base *core_base)
 {
 	memset(w, 0, sizeof(*w));
+	w->core_base = core_base;
 	w->log = (struct log){ .fd = getenv("CORE_LOG") ? 2 : -1 };
 	w->zone_acks = true;
 	w->keys_answers = true;
@@ -298,6 +300,11 @@ static inline void cw_open(struct core_world *w)
 	temp_db_make(&w->db);
 	w->base = event_base_new();
 	cw_core_up(w);
+}
+
+static inline void cw_open(struct core_world *w)
+{
+	cw_open_on(w, NULL);
 }
 
 static inline void cw_close(struct core_world *w)
