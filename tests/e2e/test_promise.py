@@ -112,7 +112,7 @@ def state_on_disk(lab):
         columns = {r[1] for r in db.execute("PRAGMA table_info(profile)")}
         assert {"state"} <= columns, columns
         return {f"{slot}.{i}": state for slot, i, state in db.execute(
-            "SELECT p.slot, d.iccid, p.state FROM profile p JOIN device d ON d.id = p.device_id")}
+            "SELECT p.slot, d.iccid, p.state FROM profile p JOIN device d ON d.id = p.device")}
     finally:
         db.close()
 

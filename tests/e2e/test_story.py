@@ -116,5 +116,5 @@ def test_the_whole_story(empty_lab):
         assert profile["state"] == "registered" and "certificate" not in profile
     audit = ok(lab.api("operator", "GET", "/v1/audit?limit=100"))["rows"]
     operations = [row["operation"] for row in audit]
-    for wanted in ("profile_register", "profile_activate", "profile_transfer", "profile_deactivate", "profile_delete"):
+    for wanted in ("profile.register", "profile.activate", "profile.transfer", "profile.deactivate", "profile.delete"):
         assert wanted in operations, operations

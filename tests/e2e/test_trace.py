@@ -27,7 +27,7 @@ class Trace:
 
     def __init__(self, path, pids):
         self.path = path
-        args = ["strace", "-f", "-ttt", "-T", "-y", "-s", "8", "-o", str(path),
+        args = ["strace", "-f", "-ttt", "-T", "-yy", "-s", "8", "-o", str(path),
                 "-e", "trace=fdatasync,fsync,msync,write,writev,sendmsg,sendto"]
         for pid in pids:
             args += ["-p", str(pid)]
