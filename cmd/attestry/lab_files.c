@@ -80,7 +80,7 @@ enum rc lab_write_resolver(const struct lab *lab, struct diag *d)
 		"  harden-below-nxdomain: yes\n"
 		"  harden-algo-downgrade: yes\n"
 		"  qname-minimisation: yes\n"
-		"  aggressive-nsec: yes\n"
+		"  aggressive-nsec: no\n"
 		"  minimal-responses: yes\n"
 		"  hide-identity: yes\n"
 		"  hide-version: yes\n"
