@@ -153,6 +153,7 @@ void core__form(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user
 	struct core *core = user;
 	struct core_batch *b;
 	size_t bytes = 0;
+	bool reading;
 
 	if (!core->queue || core->at_keys >= CORE_AT_KEYS_MAX || held_by_zone(core))
 		return;
@@ -161,6 +162,8 @@ void core__form(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user
 		log_write(core->log, LOG_ERROR, "out of memory");
 		return;
 	}
+	/* One read transaction for all plans: one lock instead of one per question. */
+	reading = store_read_begin(core->store) == RC_OK;
 	while (core->queue && b->count < (size_t)core->options.batch_max &&
 		bytes < CORE_BATCH_BYTES) {
 		struct core_item *item = core->queue;
@@ -172,6 +175,8 @@ void core__form(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user
 		if (plan(core, item))
 			batch_add(b, item);
 	}
+	if (reading)
+		store_read_end(core->store);
 	/* Without keys the orders stay unmade, and those requests are refused before commit. */
 	if (!b->orders || !order(core, b))
 		execute(core, b);

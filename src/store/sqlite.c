@@ -305,6 +305,9 @@ enum rc store_sqlite_open(const char *path, bool writable, struct store **out, s
 
 	if (!s)
 		return RC_NOMEM;
+	/* Memory statistics cost a mutex per allocation; a refusal (too late in this process) costs
+	 * only that. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	s->base.engine = &engine;
 	s->writable = writable;
 	rc = st__init(&s->base);
