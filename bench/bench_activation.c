@@ -173,7 +173,7 @@ static void make_csr(struct device *d, const char *zone)
 	X509_NAME *name = X509_NAME_new();
 	unsigned char *der = NULL;
 	char cn[96];
-	int len;
+	int len = 0;
 
 	snprintf(cn, sizeof(cn), "1.%s.%s", d->iccid, zone);
 	if (!key || !req || !name ||
@@ -324,7 +324,7 @@ static void phase(struct bench *b, const char *name, size_t connections)
 int main(int argc, char **argv)
 {
 	struct bench b = { 0 };
-	uint64_t first, count, connections;
+	uint64_t first = 0, count = 0, connections = 0;
 
 	if (argc != 13 || u64_read(argv[10], 0, 99999999999ULL, &first) != RC_OK ||
 		u64_read(argv[11], 1, 1000000, &count) != RC_OK ||

@@ -522,10 +522,13 @@ static enum rc register_first(struct lab *lab, struct diag *d)
 
 static enum rc start_meter(struct lab *lab, struct diag *d)
 {
-	char program[PATH_MAX], card[PATH_MAX], log[PATH_MAX];
-	char *argv[] = { program, "--card", card, "--json", NULL };
+	char program[PATH_MAX], card[PATH_MAX], state[PATH_MAX], log[PATH_MAX];
+	char *argv[] = { program, "--card", card, "--state", state, "--json", NULL };
 	pid_t pid;
 	enum rc rc = str_format(program, sizeof(program), "%s/attestry-meter", lab->programs);
+
+	if (rc == RC_OK)
+		rc = lab_path(lab, state, "sims/meter.state");
 
 	if (rc == RC_OK)
 		rc = str_format(card, sizeof(card), "tty:%s/sims/modem1", lab->dir);

@@ -14,8 +14,8 @@ enum config_landlock { CONFIG_LANDLOCK_REQUIRE, CONFIG_LANDLOCK_WARN };
 
 struct config {
 	struct {
-		char *zone;	/* lower case, without trailing dot */
-		char *database; /* "sqlite:PATH"; PATH counts from dir when relative */
+		char *zone;	    /* lower case, without trailing dot */
+		char *database;	    /* "sqlite:PATH"; PATH counts from dir when relative */
 		char *operator_pin; /* hex SHA-256 of the first operator's key; may be empty */
 		int64_t cert_days;
 		int64_t batch_max;	/* requests of one transaction */

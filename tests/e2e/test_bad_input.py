@@ -115,10 +115,10 @@ def anyone():
 def test_dot(empty_lab):
     rng = random.Random(SEED + 2)
     for i, data in enumerate(inputs(rng)):
-        if i % 4 == 0:
-            tcp(empty_lab.json["dns"]["dot"], data)
+        if i % 12 == 0:
+            tcp(empty_lab.json["dns"]["dot"], data, timeout=0.5)
         elif i % 4 == 1:
-            tcp(empty_lab.json["dns"]["dot"], struct.pack(">H", len(data)) + data, tls=anyone())
+            tcp(empty_lab.json["dns"]["dot"], struct.pack(">H", len(data)) + data, timeout=0.5, tls=anyone())
 
 
 def party(lab):
@@ -151,7 +151,7 @@ def test_https_before_the_handshake(empty_lab):
     b"\0" * 5000,
 ], ids=lambda b: repr(b[:24]))
 def test_https_after_the_handshake(empty_lab, request_bytes):
-    answer = tcp(https_port(empty_lab), request_bytes, timeout=5, tls=party(empty_lab))
+    answer = tcp(https_port(empty_lab), request_bytes, timeout=1, tls=party(empty_lab))
     assert not answer.startswith(b"HTTP/1.1 2"), answer[:200]
 
 

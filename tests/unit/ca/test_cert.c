@@ -124,8 +124,8 @@ static void kit_urls_refused(void **state)
 {
 	static const char *const urls[] = { "", "a b", "a\"b", "a}b", "a{b", "a\\b", "caf\xc3\xa9",
 		"a\nb",
-		"12345678901234567890123456789012345678901234567890123456789012345678901234567890"
-		"12345" };
+		("12345678901234567890123456789012345678901234567890123456789012345678901234567890"
+		 "12345") };
 	struct fixture *f = *state;
 	struct ca_kit kit;
 	struct diag d;
