@@ -109,8 +109,10 @@ enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,
 		(job->kind == JOB(BLOCK) || job->kind == JOB(UNBLOCK) || job->kind == JOB(WIPE)) &&
 		(state == JOBSTATE(EXPIRED) || job->attempt < REGISTRY_ATTEMPTS_MAX))
 		rc = reg__job_open(run, v, job->kind, job->attempt + 1, &again);
-	if (job->kind == JOB(INSTALL) && v->p.attempts < REGISTRY_ATTEMPTS_MAX &&
-		v->p.state != STATE(DELETED)) {
+	/* A live payload is sent again when its sponsor activates again; a withdrawal has nobody
+	 * who would ask. */
+	if (job->kind == JOB(INSTALL) && v->p.state == STATE(DEACTIVATED) &&
+		v->p.attempts < REGISTRY_ATTEMPTS_MAX) {
 		v->p.install_due++;
 		run->install = true;
 	}

@@ -76,6 +76,9 @@ static void on_tick(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *
 
 static void set_up(struct core *core, struct event_base *base, const struct core_options *o)
 {
+	/* keys refuses longer lives; certificates begin a little in the past. */
+	int64_t cert_days = o->cert_days < CA_LEAF_DAYS_MAX ? o->cert_days : CA_LEAF_DAYS_MAX - 1;
+
 	core->options = *o;
 	core->base = base;
 	core->log = o->log;
@@ -88,7 +91,7 @@ static void set_up(struct core *core, struct event_base *base, const struct core
 		.rng = o->rng,
 		.log = o->log,
 		.settings = { .zone = o->zone,
-			.cert_s = o->cert_days * DAY_S,
+			.cert_s = cert_days * DAY_S,
 			.party_s = PARTY_DAYS * DAY_S,
 			.auth_ttl_s = o->auth_ttl_s,
 			.job_ttl_s = o->job_ttl_s,
