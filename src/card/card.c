@@ -34,6 +34,7 @@ static void set_aids(struct card *card, const struct card_opts *opts)
 enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, struct diag *d)
 {
 	struct card *card = calloc(1, sizeof(*card));
+	size_t key_len = opts->keys.len ? opts->keys.len : SCP80_KEY_LEN;
 	enum rc rc;
 
 	*blank = true;
@@ -52,8 +53,8 @@ enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, s
 	card->log = opts->log;
 	card->state.slots = 1u << 1;
 	set_aids(card, opts);
-	if (secret_from(&card->kic, opts->keys.kic, SCP80_KEY_LEN) != RC_OK ||
-		secret_from(&card->kid, opts->keys.kid, SCP80_KEY_LEN) != RC_OK)
+	if (secret_from(&card->kic, opts->keys.kic, key_len) != RC_OK ||
+		secret_from(&card->kid, opts->keys.kid, key_len) != RC_OK)
 		goto out;
 	if (opts->state_path) {
 		card->state_path = strdup(opts->state_path);
@@ -149,7 +150,10 @@ enum rc card_sms(struct card *card, const uint8_t *ud, size_t len, struct put *r
 	struct put p = put_init(packet, sizeof(packet));
 	struct put answers = put_init(answer_bytes, sizeof(answer_bytes));
 	struct scp80_receiver rx = {
-		.keys = { .kvn = card->kvn, .kic = card->kic.bytes, .kid = card->kid.bytes },
+		.keys = { .kvn = card->kvn,
+			.kic = card->kic.bytes,
+			.kid = card->kid.bytes,
+			.len = card->kic.len },
 		.last_counter = card->state.counter,
 	};
 	struct scp80_response resp = { 0 };

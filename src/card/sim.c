@@ -94,14 +94,15 @@ static enum rc read_aids(json_t *object, struct card_opts *opts, struct diag *d)
 }
 
 /* Identity, keys and manners of one card; the key bytes go to `kic` and `kid`. */
-static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP80_KEY_LEN],
-	uint8_t kid[SCP80_KEY_LEN], struct diag *d)
+static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP80_KEY_MAX],
+	uint8_t kid[SCP80_KEY_MAX], struct diag *d)
 {
 	static const char *const names[] = { "iccid", "eid", "kic", "kid", "kvn", "modem", "socket",
 		"imsi", "preset", "quirks", "aids", "files" };
 	const char *iccid = text_of(object, "iccid"), *eid = text_of(object, "eid");
 	const char *kic_hex = text_of(object, "kic"), *kid_hex = text_of(object, "kid");
 	json_int_t kvn = json_integer_value(json_object_get(object, "kvn"));
+	size_t kic_len = 0, kid_len = 0;
 	enum rc rc = known_only(object, names, ARRAY_LEN(names), d);
 
 	if (rc != RC_OK)
@@ -111,12 +112,14 @@ static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP
 	if (eid && ident_eid_read(eid, opts->eid) != RC_OK)
 		return wants(d, "eid", "32 digits with their check digits");
 	opts->has_eid = eid != NULL;
-	if (!kic_hex || !kid_hex || hex_read(kic_hex, kic, SCP80_KEY_LEN) != RC_OK ||
-		hex_read(kid_hex, kid, SCP80_KEY_LEN) != RC_OK)
-		return wants(d, "kic, kid", "32 hex digits each");
+	if (!kic_hex || !kid_hex || hex_read_upto(kic_hex, kic, SCP80_KEY_MAX, &kic_len) != RC_OK ||
+		hex_read_upto(kid_hex, kid, SCP80_KEY_MAX, &kid_len) != RC_OK ||
+		kic_len != kid_len || !scp80_key_len_ok(kic_len))
+		return wants(d, "kic, kid", "32, 48 or 64 hex digits each");
 	if (kvn < 1 || kvn > 15)
 		return wants(d, "kvn", "1 to 15");
-	opts->keys = (struct scp80_keys){ .kvn = (unsigned)kvn, .kic = kic, .kid = kid };
+	opts->keys =
+		(struct scp80_keys){ .kvn = (unsigned)kvn, .kic = kic, .kid = kid, .len = kic_len };
 	rc = read_quirks(object, &opts->quirks, d);
 	return rc == RC_OK ? read_aids(object, opts, d) : rc;
 }
@@ -180,7 +183,7 @@ static enum rc add_card(struct sim *sim, json_t *object, const char *state_dir,
 	const struct card_quirks *quirks, struct diag *d)
 {
 	struct card_opts opts = { .quirks = *quirks, .clock = sim->clock, .log = sim->log };
-	uint8_t kic[SCP80_KEY_LEN] = { 0 }, kid[SCP80_KEY_LEN] = { 0 };
+	uint8_t kic[SCP80_KEY_MAX] = { 0 }, kid[SCP80_KEY_MAX] = { 0 };
 	char path[PATH_MAX], iccid[IDENT_ICCID_TEXT];
 	size_t i = sim->count;
 	bool blank = false;

@@ -34,10 +34,12 @@ static enum rc number(
 }
 
 /* Reads a key and wipes its text: jansson's memory is not locked. */
-static bool key(json_t *sim, const char *name, uint8_t out[SCP80_KEY_LEN])
+static bool key(json_t *sim, const char *name, uint8_t out[SCP80_KEY_MAX], size_t *len)
 {
 	json_t *v = json_object_get(sim, name);
-	bool ok = json_is_string(v) && hex_read(json_string_value(v), out, SCP80_KEY_LEN) == RC_OK;
+	bool ok = json_is_string(v) &&
+		  hex_read_upto(json_string_value(v), out, SCP80_KEY_MAX, len) == RC_OK &&
+		  scp80_key_len_ok(*len);
 
 	if (json_is_string(v))
 		mem_wipe((char *)(uintptr_t)json_string_value(v), json_string_length(v));
@@ -49,17 +51,20 @@ static enum rc read_sim(json_t *sim, size_t i, struct mno_config *c, struct diag
 	struct mno_sim_key *s = &c->sims[i];
 	const char *iccid = json_string_value(json_object_get(sim, "iccid"));
 	json_int_t kvn = json_integer_value(json_object_get(sim, "kvn"));
+	size_t kid_len = 0;
 
-	s->at = i * 2 * SCP80_KEY_LEN;
+	s->at = i * 2 * SCP80_KEY_MAX;
 	if (!iccid || ident_iccid_read(iccid, s->ef) != RC_OK ||
 		ident_iccid_write(s->ef, s->iccid) != RC_OK)
 		return diag_set(d, RC_MALFORMED, "sims[%zu].iccid: not an ICCID", i);
 	if (kvn < 1 || kvn > 15)
 		return diag_set(d, RC_RANGE, "sims[%zu].kvn: not 1..15", i);
 	s->kvn = (unsigned)kvn;
-	if (!key(sim, "kic", c->keys.bytes + s->at) ||
-		!key(sim, "kid", c->keys.bytes + s->at + SCP80_KEY_LEN))
-		return diag_set(d, RC_MALFORMED, "sims[%zu]: kic or kid is not 16 bytes in hex", i);
+	if (!key(sim, "kic", c->keys.bytes + s->at, &s->len) ||
+		!key(sim, "kid", c->keys.bytes + s->at + SCP80_KEY_MAX, &kid_len) ||
+		kid_len != s->len)
+		return diag_set(d, RC_MALFORMED,
+			"sims[%zu]: kic or kid is not 16, 24 or 32 bytes in hex", i);
 	return RC_OK;
 }
 
@@ -79,7 +84,7 @@ static enum rc read_sims(const json_t *doc, struct mno_config *c, struct diag *d
 	if (!json_is_array(sims) || n > MNO_SIMS_MAX)
 		return diag_set(d, RC_MALFORMED, "sims: no list of at most %d", MNO_SIMS_MAX);
 	c->sims = calloc(n + 1, sizeof(*c->sims));
-	if (!c->sims || secret_new(&c->keys, (n + 1) * 2 * SCP80_KEY_LEN) != RC_OK)
+	if (!c->sims || secret_new(&c->keys, (n + 1) * 2 * SCP80_KEY_MAX) != RC_OK)
 		return diag_set(d, RC_NOMEM, "no memory for %zu SIMs", n);
 	for (size_t i = 0; i < n && rc == RC_OK; i++)
 		rc = read_sim(json_array_get(sims, i), i, c, d);
@@ -103,6 +108,17 @@ static enum rc read_tar(const json_t *doc, uint8_t tar[SCP80_TAR_LEN], struct di
 	return RC_OK;
 }
 
+static enum rc read_por(const json_t *doc, bool *submit, struct diag *d)
+{
+	const json_t *v = json_object_get(doc, "por");
+	const char *how = json_string_value(v);
+
+	*submit = how && strcmp(how, "submit") == 0;
+	if (v && !*submit && (!how || strcmp(how, "deliver-report") != 0))
+		return diag_set(d, RC_RANGE, "por: deliver-report or submit");
+	return RC_OK;
+}
+
 static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 {
 	const struct {
@@ -121,6 +137,8 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 			doc, "por_timeout_max_ms", POR_TIMEOUT_MAX_MS, &c->por_timeout_max_ms, d);
 	if (rc == RC_OK)
 		rc = read_tar(doc, c->tar, d);
+	if (rc == RC_OK)
+		rc = read_por(doc, &c->por_submit, d);
 	return rc == RC_OK ? read_sims(doc, c, d) : rc;
 }
 

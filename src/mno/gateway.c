@@ -40,7 +40,9 @@ static struct scp80_keys sim_keys(const struct sim *s)
 {
 	const uint8_t *at = s->gw->config.keys.bytes + s->key->at;
 
-	return (struct scp80_keys){ .kvn = s->key->kvn, .kic = at, .kid = at + SCP80_KEY_LEN };
+	return (struct scp80_keys){
+		.kvn = s->key->kvn, .kic = at, .kid = at + SCP80_KEY_MAX, .len = s->key->len
+	};
 }
 
 void mno__post(struct gateway *gw, const char *id, json_t *take_result)
@@ -124,7 +126,8 @@ static void transmit(struct sim *s)
 	uint8_t packet[SCP80_PACKET_MAX];
 	struct put p = put_init(packet, sizeof(packet));
 	struct scp80_keys keys = sim_keys(s);
-	struct scp80_command cmd = { .data = cur_init(s->data, s->data_len) };
+	struct scp80_command cmd = { .por_submit = s->gw->config.por_submit,
+		.data = cur_init(s->data, s->data_len) };
 	size_t n = 0;
 
 	arm(s);

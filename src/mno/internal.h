@@ -121,12 +121,14 @@ struct mno_sim_key {
 	char iccid[IDENT_ICCID_TEXT];
 	uint8_t ef[IDENT_ICCID_LEN];
 	unsigned kvn;
-	size_t at; /* offset of KIc | KID in the keys */
+	size_t at;  /* offset of KIc in the keys; KID lies SCP80_KEY_MAX behind */
+	size_t len; /* of each: 16, 24 or 32 */
 };
 
 struct mno_config {
 	char *url, *ca, *cert, *key, *sms, *state;
 	uint8_t tar[SCP80_TAR_LEN];
+	bool por_submit;	 /* receipts by SMS-SUBMIT (SPI 16 39), else by DELIVER-REPORT */
 	unsigned por_timeout_ms; /* of the first try; doubles up to por_timeout_max_ms */
 	unsigned por_timeout_max_ms;
 	size_t n_sims;

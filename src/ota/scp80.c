@@ -33,10 +33,22 @@ size_t scp80_capacity(unsigned sms)
 	return octets - 6 - SCP80__CC_LEN;
 }
 
-enum rc scp80__cc(const uint8_t *kid, const uint8_t *head, size_t head_len, const uint8_t *rest,
-	size_t rest_len, uint8_t cc[SCP80__CC_LEN])
+bool scp80_key_len_ok(size_t len)
 {
-	char cipher[] = "AES-128-CBC";
+	return len == 16 || len == 24 || len == 32;
+}
+
+static size_t key_len(const struct scp80_keys *keys)
+{
+	return keys->len ? keys->len : SCP80_KEY_LEN;
+}
+
+enum rc scp80__cc(const struct scp80_keys *keys, const uint8_t *head, size_t head_len,
+	const uint8_t *rest, size_t rest_len, uint8_t cc[SCP80__CC_LEN])
+{
+	char aes128[] = "AES-128-CBC", aes192[] = "AES-192-CBC", aes256[] = "AES-256-CBC";
+	size_t bytes = key_len(keys);
+	char *cipher = bytes == 16 ? aes128 : bytes == 24 ? aes192 : aes256;
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
 		OSSL_PARAM_construct_end(),
@@ -47,7 +59,7 @@ enum rc scp80__cc(const uint8_t *kid, const uint8_t *head, size_t head_len, cons
 	size_t len = 0;
 	enum rc rc = RC_CRYPTO;
 
-	if (!ctx || EVP_MAC_init(ctx, kid, SCP80_KEY_LEN, params) != 1 ||
+	if (!ctx || EVP_MAC_init(ctx, keys->kid, bytes, params) != 1 ||
 		EVP_MAC_update(ctx, head, head_len) != 1 ||
 		EVP_MAC_update(ctx, rest, rest_len) != 1 ||
 		EVP_MAC_final(ctx, full, &len, sizeof(full)) != 1 || len != sizeof(full))
@@ -60,7 +72,15 @@ out:
 	return rc;
 }
 
-enum rc scp80__cipher(const uint8_t *kic, bool encrypt, const uint8_t *in, size_t len, uint8_t *out)
+static const EVP_CIPHER *aes_cbc(size_t bytes)
+{
+	return bytes == 16   ? EVP_aes_128_cbc()
+	       : bytes == 24 ? EVP_aes_192_cbc()
+			     : EVP_aes_256_cbc();
+}
+
+enum rc scp80__cipher(
+	const struct scp80_keys *keys, bool encrypt, const uint8_t *in, size_t len, uint8_t *out)
 {
 	static const uint8_t iv[SCP80__BLOCK];
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -69,7 +89,8 @@ enum rc scp80__cipher(const uint8_t *kic, bool encrypt, const uint8_t *in, size_
 
 	if (!ctx || len % SCP80__BLOCK != 0 || len > SCP80_PACKET_MAX)
 		goto out;
-	if (EVP_CipherInit_ex2(ctx, EVP_aes_128_cbc(), kic, iv, encrypt ? 1 : 0, NULL) != 1 ||
+	if (EVP_CipherInit_ex2(ctx, aes_cbc(key_len(keys)), keys->kic, iv, encrypt ? 1 : 0, NULL) !=
+			1 ||
 		EVP_CIPHER_CTX_set_padding(ctx, 0) != 1 ||
 		EVP_CipherUpdate(ctx, out, &got, in, (int)len) != 1 ||
 		EVP_CipherFinal_ex(ctx, out + got, &tail) != 1 || (size_t)(got + tail) != len)
@@ -95,7 +116,8 @@ uint64_t scp80__cur_counter(struct cur *c)
 
 bool scp80__keys_ok(const struct scp80_keys *keys)
 {
-	return keys->kvn >= 1 && keys->kvn <= 15 && keys->kic && keys->kid;
+	return keys->kvn >= 1 && keys->kvn <= 15 && keys->kic && keys->kid &&
+	       scp80_key_len_ok(key_len(keys));
 }
 
 uint8_t scp80__key_octet(unsigned kvn)

@@ -2,16 +2,18 @@
 #pragma once
 
 /* SCP80: secured packets to and from a card (ETSI TS 102 225, over SMS per 3GPP TS 31.115), both
- * ends. Only one profile: SPI 16 19 (counter higher, ciphered, cryptographic checksum; a protected
- * proof of receipt always), AES-128, 8-byte CMAC. Pure functions over buffers: counters, keys and
- * time-outs are the caller's. Must never accept less protection than the profile, nor take an
- * unprotected receipt for a proof. */
+ * ends. Only one profile: SPI 16 19 or 16 39 (counter higher, ciphered, cryptographic checksum; a
+ * protected proof of receipt always, by DELIVER-REPORT or by SMS-SUBMIT), AES of 128, 192 or 256
+ * bits, 8-byte CMAC. Pure functions over buffers: counters, keys and time-outs are the caller's.
+ * Must never accept less protection than the profile, nor take an unprotected receipt for a
+ * proof. */
 
 #include "base/rc.h"
 #include "base/cur.h"
 #include "base/put.h"
 
-#define SCP80_KEY_LEN	  16
+#define SCP80_KEY_LEN	  16 /* AES-128 */
+#define SCP80_KEY_MAX	  32 /* AES-256 */
 #define SCP80_TAR_LEN	  3
 #define SCP80_COUNTER_MAX 0xffffffffffu /* five bytes */
 #define SCP80_UD_MAX \
@@ -48,14 +50,19 @@ const char *scp80_status_text(unsigned status);
 /* One keyset of one card. */
 struct scp80_keys {
 	unsigned kvn;	    /* key version, 1..15 */
-	const uint8_t *kic; /* SCP80_KEY_LEN bytes, borrowed */
-	const uint8_t *kid; /* SCP80_KEY_LEN bytes, borrowed */
+	const uint8_t *kic; /* `len` bytes, borrowed */
+	const uint8_t *kid; /* `len` bytes, borrowed */
+	size_t len;	    /* 16, 24 or 32; 0 stands for SCP80_KEY_LEN */
 };
+
+/* Whether AES has keys of this length. */
+bool scp80_key_len_ok(size_t len);
 
 /* A command packet, TS 102 225 section 5.1. */
 struct scp80_command {
 	uint8_t tar[SCP80_TAR_LEN];
 	uint64_t counter;
+	bool por_submit; /* SPI 16 39: the receipt comes as a message of the card's own */
 	struct cur data; /* borrows from the buffer that the reader was given */
 };
 

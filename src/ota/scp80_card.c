@@ -20,11 +20,12 @@ static enum scp80_status check_clear(
 		return SCP80_UNIDENTIFIED;
 	if (memcmp(cmd->tar, rx->tar, SCP80_TAR_LEN) != 0)
 		return SCP80_TAR_UNKNOWN;
-	if (spi1 != SCP80__SPI1 || spi2 != SCP80__SPI2 || (kic & 0xf) != SCP80__ALG_AES ||
-		(kid & 0xf) != SCP80__ALG_AES)
+	if (spi1 != SCP80__SPI1 || (spi2 != SCP80__SPI2 && spi2 != SCP80__SPI2_SUBMIT) ||
+		(kic & 0xf) != SCP80__ALG_AES || (kid & 0xf) != SCP80__ALG_AES)
 		return SCP80_LEVEL;
 	if (chl != SCP80__CHL || kic >> 4 != rx->keys.kvn || kid >> 4 != rx->keys.kvn)
 		return SCP80_UNIDENTIFIED;
+	cmd->por_submit = spi2 == SCP80__SPI2_SUBMIT;
 	return SCP80_OK;
 }
 
@@ -40,8 +41,7 @@ static enum scp80_status check_secured(const struct scp80_receiver *rx, const ui
 	cmd->counter = scp80__cur_counter(&c);
 	pad = cur_u8(&c);
 	got_cc = cur_bytes(&c, SCP80__CC_LEN);
-	if (!got_cc ||
-		scp80__cc(rx->keys.kid, mac_head, sizeof(mac_head), c.at, c.left, cc) != RC_OK)
+	if (!got_cc || scp80__cc(&rx->keys, mac_head, sizeof(mac_head), c.at, c.left, cc) != RC_OK)
 		return SCP80_UNIDENTIFIED;
 	if (!mem_equal_ct(cc, got_cc, sizeof(cc)))
 		return SCP80_CC_FAILED;
@@ -68,7 +68,7 @@ enum scp80_status scp80_command_read(const struct scp80_receiver *receiver, cons
 	if (status == SCP80_OK && (!scp80__keys_ok(&receiver->keys) || c.left == 0))
 		status = SCP80_UNIDENTIFIED;
 	if (status == SCP80_OK &&
-		scp80__cipher(receiver->keys.kic, false, c.at, c.left, plain) != RC_OK)
+		scp80__cipher(&receiver->keys, false, c.at, c.left, plain) != RC_OK)
 		status = SCP80_CIPHERING;
 	if (status == SCP80_OK)
 		status = check_secured(receiver, packet, cur_init(plain, c.left), &cmd, authentic);
@@ -121,10 +121,9 @@ enum rc scp80_response_write(
 		return RC_TOO_LARGE;
 	memset(fill, 0, pad);
 	/* Unlike a command's, this checksum covers the user data header (TS 31.115 section 4.3). */
-	rc = scp80__cc(
-		keys->kid, ud, (size_t)(cc - ud), cc + SCP80__CC_LEN, resp->data.left + pad, cc);
+	rc = scp80__cc(keys, ud, (size_t)(cc - ud), cc + SCP80__CC_LEN, resp->data.left + pad, cc);
 	if (rc == RC_OK)
-		rc = scp80__cipher(keys->kic, true, ud + clear, secured + pad, ud + clear);
+		rc = scp80__cipher(keys, true, ud + clear, secured + pad, ud + clear);
 out:
 	if (rc != RC_OK)
 		return rc;

@@ -23,7 +23,7 @@ enum rc scp80_command_write(
 	put_u16(&p, (uint16_t)(total - 2));
 	put_u8(&p, SCP80__CHL);
 	put_u8(&p, SCP80__SPI1);
-	put_u8(&p, SCP80__SPI2);
+	put_u8(&p, cmd->por_submit ? SCP80__SPI2_SUBMIT : SCP80__SPI2);
 	put_u8(&p, scp80__key_octet(keys->kvn));
 	put_u8(&p, scp80__key_octet(keys->kvn));
 	put_bytes(&p, cmd->tar, SCP80_TAR_LEN);
@@ -35,11 +35,11 @@ enum rc scp80_command_write(
 	if (!put_ok(&p) || !cc || !fill)
 		return RC_TOO_LARGE;
 	memset(fill, 0, pad);
-	rc = scp80__cc(keys->kid, packet, (size_t)(cc - packet), cc + SCP80__CC_LEN,
-		cmd->data.left + pad, cc);
+	rc = scp80__cc(
+		keys, packet, (size_t)(cc - packet), cc + SCP80__CC_LEN, cmd->data.left + pad, cc);
 	if (rc == RC_OK)
-		rc = scp80__cipher(keys->kic, true, packet + SCP80__CLEAR_LEN,
-			total - SCP80__CLEAR_LEN, packet + SCP80__CLEAR_LEN);
+		rc = scp80__cipher(keys, true, packet + SCP80__CLEAR_LEN, total - SCP80__CLEAR_LEN,
+			packet + SCP80__CLEAR_LEN);
 	if (rc != RC_OK)
 		return rc;
 	put_bytes(out, packet, total);
@@ -64,7 +64,7 @@ static enum rc read_secured(const struct scp80_keys *keys, const uint8_t *head, 
 	got_cc = cur_bytes(&c, SCP80__CC_LEN);
 	if (c.bad || !put_ok(&p))
 		return RC_MALFORMED;
-	rc = scp80__cc(keys->kid, mac_head, p.len, c.at, c.left, cc);
+	rc = scp80__cc(keys, mac_head, p.len, c.at, c.left, cc);
 	if (rc != RC_OK)
 		return rc;
 	if (!mem_equal_ct(cc, got_cc, sizeof(cc)))
@@ -110,7 +110,7 @@ enum rc scp80_response_read(const struct scp80_keys *keys, const uint8_t *ud, si
 	} else if (rhl == SCP80__RHL && c.left > 0 && c.left % SCP80__BLOCK == 0) {
 		size_t len = c.left;
 
-		rc = scp80__cipher(keys->kic, false, c.at, len, plain);
+		rc = scp80__cipher(keys, false, c.at, len, plain);
 		if (rc == RC_OK)
 			rc = read_secured(keys, ud, ud_len - len, cur_init(plain, len), &r);
 	} else {

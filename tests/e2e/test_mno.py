@@ -23,7 +23,7 @@ from lab import PATIENCE, Tail, environment, fresh_folder, program, run
 ICCID = "8912230200031010008f"
 ZONE = "iotregistry.example"
 NONCE = "00112233445566778899aabbccddeeff"
-KIC, KID = "200102030405060708090a0b0c0d0e0f", "201102030405060708090a0b0c0d0e0f"
+KIC, KID = "200102030405060708090a0b0c0d0e0f" * 2, "201102030405060708090a0b0c0d0e0f" * 2  # AES-256
 
 
 class Registry(http.server.ThreadingHTTPServer):
@@ -171,7 +171,7 @@ class Net:
         os.chmod(key, 0o600)
         self.write("mno.json", {"url": f"https://localhost:{self.registry.port}", "ca": str(self.top / "ca.pem"),
                                 "cert": cert, "key": key, "sms": str(self.top / "air.sock"),
-                                "state": str(self.top / "mno.db"), "por_timeout_ms": 150, "por_timeout_max_ms": 600,
+                                "state": str(self.top / "mno.db"), "por_timeout_ms": 150, "por_timeout_max_ms": 600, "por": "submit",
                                 "sims": [{"iccid": ICCID, "kic": KIC, "kid": KID, "kvn": 2}]})
         self.air = Air(self.top)
         self.start("attestry-sim", "sim.json")

@@ -633,7 +633,7 @@ def test_many_cards_in_one_process(sim):
     iccids = ["8912230200031060003f", "89882113203000000280"]
     operators = []
     for i, iccid in enumerate(iccids):
-        keys = ota.Keys(kvn=i + 1)
+        keys = ota.Keys(os.urandom(24 + 8 * i), os.urandom(24 + 8 * i), i + 1)  # AES-192, AES-256
         good["sims"].append(dict(first, iccid=iccid, kic=keys.kic.hex(), kid=keys.kid.hex(), kvn=i + 1,
                                  modem=str(sim.dir / f"modem{i}"), socket=str(sim.dir / f"card{i}.sock")))
         good["sims"][-1].pop("eid")
@@ -642,7 +642,9 @@ def test_many_cards_in_one_process(sim):
     sim.kill()
     sim.start()
     for i, op in enumerate(operators):
-        op.ok(ota.generate(1))
+        for ud in op.packet(ota.generate(1), spi=b"\x16\x39"):  # receipt by SMS-SUBMIT
+            op.send(ud)
+        assert ota.response(op.keys, op.receive()) == (True, op.counter, 0, bytes.fromhex("d1029000"))
         c = Socket(sim.dir / f"card{i}.sock")
         c.apdu("00A4040007A0000002480400")
         assert public_key(c.apdu("00CD00000385010100")[:-2])

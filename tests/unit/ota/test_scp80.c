@@ -85,7 +85,7 @@ static void published_command(void **state)
 		SCP80_LEVEL, scp80_command_read(&rx, packet, len, plain, &cmd, &authentic));
 	assert_false(authentic);
 
-	assert_rc(RC_OK, scp80__cipher(vector_kic, false, packet + 10, len - 10, plain));
+	assert_rc(RC_OK, scp80__cipher(&rx.keys, false, packet + 10, len - 10, plain));
 	assert_memory_equal(plain,
 		"\x00\x00\x00\x00\x00\x0b"
 		"\xec\xba\xb1\xf8\xf5\x55\x02\xc5"
@@ -93,9 +93,9 @@ static void published_command(void **state)
 		6 + 8 + 7);
 	memcpy(head, packet, 10);
 	memcpy(head + 10, plain, 6);
-	assert_rc(RC_OK, scp80__cc(vector_kid, head, sizeof(head), plain + 14, len - 10 - 14, cc));
+	assert_rc(RC_OK, scp80__cc(&rx.keys, head, sizeof(head), plain + 14, len - 10 - 14, cc));
 	assert_memory_equal(cc, plain + 6, sizeof(cc));
-	assert_rc(RC_OK, scp80__cipher(vector_kic, true, plain, len - 10, plain));
+	assert_rc(RC_OK, scp80__cipher(&rx.keys, true, plain, len - 10, plain));
 	assert_memory_equal(plain, packet + 10, len - 10);
 }
 
@@ -136,6 +136,108 @@ static void vector_of_the_profile(void **state)
 	assert_rc(RC_OK, scp80_response_write(&rx.keys, &r, &p));
 	assert_int_equal(p.len, len);
 	assert_memory_equal(again, bytes, len);
+}
+
+/* The longer keys and the other way of the receipt, made by the second implementation
+ * (tests/lib/ota.py): STATUS of slot 1 under counter 01 02 03 04 05, and an answer to it. */
+static void vectors_of_longer_keys(void **state)
+{
+	static const struct {
+		size_t key_len;
+		bool submit;
+		const char *command, *response;
+	} rows[] = {
+		{ 24, false,
+			"002815161922224953418ef51bf44bd68bd7f6b89985d3f98a9e47876dc013aabea8ae"
+			"65d13411586971",
+			"027100002412495341083b7f8f25c44890ca6036a069e2895131569353e995a39e4b2e"
+			"49cf910f0a9f" },
+		{ 24, true,
+			"00281516392222495341ad3e2c612c7d6692acd49893f5c4219e31f692dc386bed2769"
+			"1fc54e9f503f90",
+			"027100002412495341083b7f8f25c44890ca6036a069e2895131569353e995a39e4b2e"
+			"49cf910f0a9f" },
+		{ 32, false,
+			"002815161922224953411c187178d7600c787f0145c61c988c07351505467c7d6bf73e"
+			"ecd4fae7c4fb19",
+			"02710000241249534163fdb4593ed8994a9984c2af2db8f8a0e18f531275edadffb791"
+			"328044b6fef6" },
+		{ 32, true,
+			"00281516392222495341140c76612735ab3b79e18579e0259ed6dc32947c37df78fe9a"
+			"700e0693d2e0ad",
+			"02710000241249534163fdb4593ed8994a9984c2af2db8f8a0e18f531275edadffb791"
+			"328044b6fef6" },
+	};
+	uint8_t long_kic[SCP80_KEY_MAX], long_kid[SCP80_KEY_MAX], bytes[64], again[64];
+	uint8_t plain[SCP80_UD_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < SCP80_KEY_MAX; i++) {
+		long_kic[i] = (uint8_t)(0x20 + i);
+		long_kid[i] = (uint8_t)(0x60 + i);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct scp80_receiver rx = { .keys = { .kvn = 2,
+						     .kic = long_kic,
+						     .kid = long_kid,
+						     .len = rows[i].key_len },
+			.tar = { 'I', 'S', 'A' } };
+		struct put p = put_init(again, sizeof(again));
+		struct scp80_command cmd;
+		struct scp80_response r;
+		bool authentic;
+		size_t len;
+
+		assert_rc(RC_OK, hex_read_upto(rows[i].command, bytes, sizeof(bytes), &len));
+		assert_int_equal(
+			SCP80_OK, scp80_command_read(&rx, bytes, len, plain, &cmd, &authentic));
+		assert_int_equal(cmd.counter, 0x0102030405);
+		assert_int_equal(cmd.por_submit, rows[i].submit);
+		assert_memory_equal(cmd.data.at, "\xdc\x03\x80\x01\x01", cmd.data.left);
+		assert_rc(RC_OK, scp80_command_write(&rx.keys, &cmd, &p));
+		assert_int_equal(p.len, len);
+		assert_memory_equal(again, bytes, len);
+		rx.keys.len = 16;
+		assert_int_equal(SCP80_CC_FAILED,
+			scp80_command_read(&rx, bytes, len, plain, &cmd, &authentic));
+		rx.keys.len = 20;
+		assert_int_equal(SCP80_UNIDENTIFIED,
+			scp80_command_read(&rx, bytes, len, plain, &cmd, &authentic));
+
+		rx.keys.len = rows[i].key_len;
+		p = put_init(again, sizeof(again));
+		assert_rc(RC_OK, hex_read_upto(rows[i].response, bytes, sizeof(bytes), &len));
+		assert_rc(RC_OK, scp80_response_read(&rx.keys, bytes, len, plain, &r));
+		assert_true(r.proven);
+		assert_memory_equal(r.data.at, "\xd0\x02\x90\x00", r.data.left);
+		assert_rc(RC_OK, scp80_response_write(&rx.keys, &r, &p));
+		assert_int_equal(p.len, len);
+		assert_memory_equal(again, bytes, len);
+	}
+}
+
+/* Whatever a packet asks for below the profile is refused, and the receipt of the refusal shows
+ * that it proves nothing. */
+static void lower_levels_are_refused(void **state)
+{
+	uint8_t packet[SCP80_PACKET_MAX], plain[SCP80_PACKET_MAX];
+	struct scp80_receiver rx = receiver(0);
+	size_t len = command(1, (const uint8_t *)"x", 1, packet);
+	struct scp80_command cmd;
+	bool authentic;
+
+	(void)state;
+	for (unsigned spi1 = 0; spi1 < 256; spi1++) {
+		for (unsigned spi2 = 0; spi2 < 256; spi2++) {
+			if (spi1 == 0x16 && (spi2 == 0x19 || spi2 == 0x39))
+				continue;
+			packet[3] = (uint8_t)spi1;
+			packet[4] = (uint8_t)spi2;
+			assert_int_equal(SCP80_LEVEL,
+				scp80_command_read(&rx, packet, len, plain, &cmd, &authentic));
+			assert_false(authentic);
+		}
+	}
 }
 
 static void command_goes_through(void **state)
@@ -290,6 +392,8 @@ int main(void)
 		cmocka_unit_test(published_response),
 		cmocka_unit_test(published_command),
 		cmocka_unit_test(vector_of_the_profile),
+		cmocka_unit_test(vectors_of_longer_keys),
+		cmocka_unit_test(lower_levels_are_refused),
 		cmocka_unit_test(command_goes_through),
 		cmocka_unit_test(capacity_matches_the_packets),
 		cmocka_unit_test(counter_must_grow),
