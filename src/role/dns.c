@@ -83,7 +83,8 @@ static enum rc start_serving(struct dns_role *r, struct diag *d)
 	stop_serving(r);
 	r->board = board;
 	r->slot = slot;
-	rc = zone_db_open(r->role->config->zone.folder, ZONE_DB_SERVE, &r->db, d);
+	rc = zone_db_open(r->role->config->zone.folder, ZONE_DB_SERVE,
+		(size_t)r->role->config->zone.map_gib << 30, &r->db, d);
 	if (rc == RC_OK)
 		rc = snap_reader_init(&r->reader, r->db, board, slot);
 	if (rc == RC_OK)

@@ -85,7 +85,8 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 {
 	static const struct timeval second = { 1, 0 };
 	struct role *role = z->role;
-	enum rc rc = zone_db_open(role->config->zone.folder, ZONE_DB_WRITE, &z->db, d);
+	enum rc rc = zone_db_open(role->config->zone.folder, ZONE_DB_WRITE,
+		(size_t)role->config->zone.map_gib << 30, &z->db, d);
 
 	z->slots = slots_of(role->config);
 	if (rc == RC_OK)

@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Address space only: LMDB maps the file, so neither disk nor memory is taken before it is used. */
-#define MAP_SIZE ((size_t)256 << 30)
-
 /* The form of everything below; another form is rebuilt from core. */
 #define FORM 1
 
@@ -50,7 +47,8 @@ static int open_tables(struct zone_db *db, bool create)
 	return mdb_txn_commit(txn);
 }
 
-enum rc zone_db_open(const char *dir, enum zone_db_mode mode, struct zone_db **out, struct diag *d)
+enum rc zone_db_open(
+	const char *dir, enum zone_db_mode mode, size_t map, struct zone_db **out, struct diag *d)
 {
 	static const unsigned mode_flags[] = {
 		[ZONE_DB_WRITE] = MDB_NOMETASYNC | MDB_NOTLS | MDB_NORDAHEAD,
@@ -65,7 +63,7 @@ enum rc zone_db_open(const char *dir, enum zone_db_mode mode, struct zone_db **o
 	if (!db)
 		return RC_NOMEM;
 	if ((r = mdb_env_create(&db->env)) || (r = mdb_env_set_maxdbs(db->env, 8)) ||
-		(r = mdb_env_set_mapsize(db->env, MAP_SIZE)) ||
+		(r = mdb_env_set_mapsize(db->env, map ? map : ZONE_MAP_PRESET)) ||
 		(r = mdb_env_open(db->env, dir, mode_flags[mode], 0640)) ||
 		(r = open_tables(db, mode == ZONE_DB_WRITE || mode == ZONE_DB_BULK))) {
 		rc = zone_db_error(r, d, dir);

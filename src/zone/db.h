@@ -11,6 +11,8 @@
 #include <lmdb.h>
 #include <stdbool.h>
 
+#define ZONE_MAP_PRESET ((size_t)64 << 30)
+
 enum zone_db_mode {
 	ZONE_DB_WRITE, /* creates what is missing; LMDB's lock file; durable but for the last
 			  commits */
@@ -39,8 +41,10 @@ struct zone_state {
 	struct zone_name origin;
 };
 
-/* RC_NOT_FOUND: nothing there yet (readers); RC_IO, RC_STATE: another version's form. */
-enum rc zone_db_open(const char *dir, enum zone_db_mode mode, struct zone_db **out,
+/* `map`: address space for the file, in octets; 0: ZONE_MAP_PRESET. It bounds the file; neither
+ * disk nor memory is taken before it is used. RC_NOT_FOUND: nothing there yet (readers); RC_IO,
+ * RC_STATE: another version's form. */
+enum rc zone_db_open(const char *dir, enum zone_db_mode mode, size_t map, struct zone_db **out,
 	struct diag *d) ATT_MUST_CHECK;
 void zone_db_close(struct zone_db *db);
 

@@ -254,7 +254,7 @@ enum rc zone_export(const char *dir, FILE *to, uint64_t *records, struct diag *d
 	struct zone_db *db = NULL;
 	MDB_cursor *c = NULL;
 	MDB_txn *txn = NULL;
-	enum rc rc = zone_db_open(dir, ZONE_DB_READ, &db, d);
+	enum rc rc = zone_db_open(dir, ZONE_DB_READ, 0, &db, d);
 
 	if (rc != RC_OK)
 		return rc;

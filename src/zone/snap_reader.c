@@ -88,16 +88,28 @@ void snap_reader_fini(struct snap_reader *r)
 	memset(r, 0, sizeof(*r));
 }
 
+static int begin(struct snap_reader *r, unsigned at)
+{
+	if (!r->txn[at])
+		return mdb_txn_begin(r->db->env, NULL, MDB_RDONLY, &r->txn[at]);
+	mdb_txn_reset(r->txn[at]);
+	return mdb_txn_renew(r->txn[at]);
+}
+
 /* Takes LMDB's newest snapshot into one of the two handles; its id, or 0. */
 static uint64_t take(struct snap_reader *r, unsigned at)
 {
-	int e;
+	int e = begin(r, at);
 
-	if (r->txn[at]) {
-		mdb_txn_reset(r->txn[at]);
-		e = mdb_txn_renew(r->txn[at]);
-	} else {
-		e = mdb_txn_begin(r->db->env, NULL, MDB_RDONLY, &r->txn[at]);
+	if (e == MDB_MAP_RESIZED) {
+		/* The writer was started with a larger map: adopt it. */
+		for (unsigned i = 0; i < 2; i++) {
+			mdb_txn_abort(r->txn[i]);
+			r->txn[i] = NULL;
+		}
+		r->id = 0;
+		if (mdb_env_set_mapsize(r->db->env, 0) == 0)
+			e = begin(r, at);
 	}
 	if (e == 0)
 		return mdb_txn_id(r->txn[at]);

@@ -61,7 +61,7 @@ static struct world *world(void)
 		return &w;
 	snprintf(w.dir, sizeof(w.dir), "/tmp/fuzz-dns-XXXXXX");
 	must(mkdtemp(w.dir) != NULL);
-	must(zone_db_open(w.dir, ZONE_DB_BULK, &w.db, NULL) == RC_OK);
+	must(zone_db_open(w.dir, ZONE_DB_BULK, 0, &w.db, NULL) == RC_OK);
 	fill(w.db);
 	must(snap_reader_init(&w.reader, w.db, NULL, NULL) == RC_OK);
 	must(serve_new(&w.reader, 1232, &w.serve) == RC_OK);

@@ -50,7 +50,7 @@ static void dns_main(const char *dir, int link, int udp)
 
 	poll(&p, 1, 5000);
 	if (snap_reader_attach(link, &board, &slot, NULL) != RC_OK ||
-		zone_db_open(dir, ZONE_DB_SERVE, &db, NULL) != RC_OK ||
+		zone_db_open(dir, ZONE_DB_SERVE, 0, &db, NULL) != RC_OK ||
 		snap_reader_init(&reader, db, board, slot) != RC_OK ||
 		serve_new(&reader, UDP_MAX, &serve) != RC_OK ||
 		udp_new(base, udp, serve, UDP_MAX, &u) != RC_OK)
@@ -194,7 +194,7 @@ enum rc tool_publish(struct tool *t, unsigned count)
 	struct writer w = { .t = t };
 	struct diag d = { 0 };
 	double *ms = calloc(count ? count : 1, sizeof(*ms));
-	enum rc rc = ms ? zone_db_open(t->dir, ZONE_DB_WRITE, &w.db, &d) : RC_NOMEM;
+	enum rc rc = ms ? zone_db_open(t->dir, ZONE_DB_WRITE, 0, &w.db, &d) : RC_NOMEM;
 
 	if (rc == RC_OK)
 		rc = signer_new(&t->bulk.policy.origin, t->bulk.ksk, t->bulk.zsk, &w.signer);
@@ -308,7 +308,7 @@ enum rc tool_load_random(struct tool *t, uint64_t devices, unsigned churn)
 	struct writer w = { .t = t };
 	struct diag d = { 0 };
 	uint32_t *order = malloc((devices ? devices : 1) * sizeof(*order));
-	enum rc rc = order ? zone_db_open(t->dir, ZONE_DB_BULK, &w.db, &d) : RC_NOMEM;
+	enum rc rc = order ? zone_db_open(t->dir, ZONE_DB_BULK, 0, &w.db, &d) : RC_NOMEM;
 
 	if (rc == RC_OK) {
 		shuffle(order, devices);

@@ -78,7 +78,7 @@ enum rc tool_serve(const char *dir, const char *dot_cert, const char *dot_key)
 	struct server s = { 0 };
 	struct diag d = { 0 };
 	struct event *in = NULL;
-	enum rc rc = zone_db_open(dir, ZONE_DB_READ, &s.db, &d);
+	enum rc rc = zone_db_open(dir, ZONE_DB_READ, 0, &s.db, &d);
 
 	s.base = event_base_new();
 	if (rc == RC_OK && dot_cert)

@@ -111,7 +111,7 @@ static enum rc make(struct tool *t, uint64_t n, struct diag *d)
 {
 	struct zone_db *db = NULL;
 	struct rebuild *r = NULL;
-	enum rc rc = zone_db_open(t->dir, ZONE_DB_BULK, &db, d);
+	enum rc rc = zone_db_open(t->dir, ZONE_DB_BULK, 0, &db, d);
 
 	if (rc == RC_OK)
 		rc = rebuild_new(db, &t->bulk.policy, now_s(), &r, d);
@@ -200,7 +200,7 @@ static enum rc sample(struct tool *t, unsigned seed, struct diag *d)
 	static const struct zone_key apex = { .len = 1 };
 	struct zone_db *db = NULL;
 	struct rebuild *r = NULL;
-	enum rc rc = zone_db_open(t->dir, ZONE_DB_BULK, &db, d);
+	enum rc rc = zone_db_open(t->dir, ZONE_DB_BULK, 0, &db, d);
 
 	if (rc == RC_OK)
 		rc = rebuild_new(db, &t->bulk.policy, now_s(), &r, d);

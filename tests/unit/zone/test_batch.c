@@ -338,7 +338,7 @@ static int setup(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		snprintf(w.dir[i], sizeof(w.dir[i]), "/tmp/test-batch-XXXXXX");
 		assert_non_null(mkdtemp(w.dir[i]));
-		assert_rc(RC_OK, zone_db_open(w.dir[i], ZONE_DB_BULK, &w.db[i], NULL));
+		assert_rc(RC_OK, zone_db_open(w.dir[i], ZONE_DB_BULK, 0, &w.db[i], NULL));
 		rebuild_all(&w, i);
 	}
 	*state = &w;

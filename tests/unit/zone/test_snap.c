@@ -81,7 +81,7 @@ static int read_on(const char *dir, int link)
 
 	poll(&p, 1, 5000);
 	if (snap_reader_attach(link, &board, &slot, NULL) != RC_OK ||
-		zone_db_open(dir, ZONE_DB_SERVE, &db, NULL) != RC_OK ||
+		zone_db_open(dir, ZONE_DB_SERVE, 0, &db, NULL) != RC_OK ||
 		snap_reader_init(&r, db, board, slot) != RC_OK)
 		return 2;
 	for (unsigned i = 0; poll(&p, 1, 0) == 0; i++) {
@@ -147,7 +147,7 @@ static int setup(void **state)
 
 	snprintf(w.dir, sizeof(w.dir), "/tmp/test-snap-XXXXXX");
 	assert_non_null(mkdtemp(w.dir));
-	assert_rc(RC_OK, zone_db_open(w.dir, ZONE_DB_BULK, &w.db, NULL));
+	assert_rc(RC_OK, zone_db_open(w.dir, ZONE_DB_BULK, 0, &w.db, NULL));
 	*state = &w;
 	return 0;
 }
