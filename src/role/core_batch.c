@@ -21,6 +21,7 @@ void core__enqueue(struct core *core, struct core_item *item)
 	item->next = NULL;
 	*core->queue_end = item;
 	core->queue_end = &item->next;
+	core->queue_count++;
 	core__form_soon(core);
 }
 
@@ -148,8 +149,19 @@ static bool held_by_zone(const struct core *core)
 	       core__now_ms(core) - core->zone.moved_ms < (uint64_t)core->options.answer_wait_ms;
 }
 
+/* A transaction costs more than most of what is in it. While others are under way a few requests
+ * wait a moment for company; one that is alone never does. */
+static bool paced(const struct core *core)
+{
+	bool others = core->at_keys || core->serving || core->zone.batches;
+
+	return others && core->queue_count < CORE_PACE_ENOUGH &&
+	       core__now_ms(core) - core->committed_ms < CORE_PACE_MS;
+}
+
 void core__form(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user)
 {
+	static const struct timeval pace = { 0, CORE_PACE_MS * 1000 };
 	struct core *core = user;
 	struct core_batch *b;
 	size_t bytes = 0;
@@ -157,6 +169,10 @@ void core__form(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user
 
 	if (!core->queue || core->at_keys >= CORE_AT_KEYS_MAX || held_by_zone(core))
 		return;
+	if (paced(core)) {
+		event_add(core->form, &pace);
+		return;
+	}
 	b = batch_new();
 	if (!b) {
 		log_write(core->log, LOG_ERROR, "out of memory");
@@ -169,6 +185,7 @@ void core__form(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user
 		struct core_item *item = core->queue;
 
 		core->queue = item->next;
+		core->queue_count--;
 		if (!core->queue)
 			core->queue_end = &core->queue;
 		bytes += item->bytes;
@@ -354,6 +371,7 @@ static void execute(struct core *core, struct core_batch *b)
 		rc = store_commit(core->store);
 		kill_point("core-after-commit");
 	}
+	core->committed_ms = core__now_ms(core);
 	if (rc == RC_OK) {
 		spread(core, b, before);
 	} else {

@@ -139,8 +139,10 @@ enum rc core_open(struct event_base *base, const struct core_options *options, s
 	core->form = event_new(base, -1, 0, core__form, core);
 	core->overdue = event_new(base, -1, 0, core__overdue, core);
 	core->zone.pump = event_new(base, -1, 0, core__zone_pump, core);
+	core->install = event_new(base, -1, 0, core__install, core);
 	core->tick = event_new(base, -1, EV_PERSIST, on_tick, core);
-	if (rc == RC_OK && (!core->form || !core->overdue || !core->zone.pump || !core->tick))
+	if (rc == RC_OK && (!core->form || !core->overdue || !core->zone.pump || !core->install ||
+				   !core->tick))
 		rc = RC_NOMEM;
 	if (rc == RC_OK)
 		rc = core__hasher_open(core, d);
@@ -215,6 +217,7 @@ void core_close(struct core *core)
 	free_event(core->form);
 	free_event(core->overdue);
 	free_event(core->zone.pump);
+	free_event(core->install);
 	free_event(core->tick);
 	arena_fini(&core->public_arena);
 	store_close(core->store);

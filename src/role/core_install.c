@@ -67,13 +67,18 @@ static void clear_round(struct core_installs *r)
 static void round_over(struct core *core)
 {
 	struct core_installs *r = core->installs;
+	bool more = r->after != 0;
 
 	if (r->count && core__system(core, open_all, r) != RC_OK)
 		r->broken = true;
 	clear_round(r);
 	r->busy = false;
-	if (!r->broken)
+	if (r->broken)
+		return; /* the tick tries again */
+	if (more)
 		next_round(core);
+	else if (r->again)
+		core__install_kick(core);
 }
 
 /* ---- keys' answers ------------------------------------------------------------------------ */
@@ -202,22 +207,20 @@ static void next_round(struct core *core)
 	int64_t ids[CORE_INSTALL_MAX];
 	size_t n = 0;
 
-	while (!r->busy && !r->broken) {
+	do {
 		if (store_profile_due(core->store, r->after, CORE_INSTALL_MAX, ids, &n) != RC_OK)
 			return;
-		if (n == 0 && r->after == 0)
-			return;
-		r->after = n ? ids[n - 1] : 0;
-		if (n == 0 && !r->again)
-			return;
+		/* A full page may have another behind it. */
+		r->after = n == CORE_INSTALL_MAX ? ids[n - 1] : 0;
 		r->again = false;
-		if (n)
-			start_round(core, ids, n);
-	}
+		if (n && start_round(core, ids, n))
+			return;
+	} while (r->after && !r->broken);
 }
 
-void core__install_kick(struct core *core)
+void core__install(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user)
 {
+	struct core *core = user;
 	struct core_installs *r = core->installs;
 
 	if (!r) {
@@ -231,6 +234,14 @@ void core__install_kick(struct core *core)
 		return;
 	r->broken = false;
 	next_round(core);
+}
+
+void core__install_kick(struct core *core)
+{
+	static const struct timeval gather = { 0, CORE_INSTALL_MS * 1000 };
+
+	if (!event_pending(core->install, EV_TIMEOUT, NULL))
+		event_add(core->install, &gather);
 }
 
 void core__installs_free(struct core *core)

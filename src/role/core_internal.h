@@ -25,7 +25,10 @@
 #define CORE_BATCH_BYTES  (4u << 20)
 #define CORE_AT_KEYS_MAX  1 /* batches there: the next one fills meanwhile */
 #define CORE_AT_ZONE_MAX  3
-#define CORE_AGAIN_MAX	  5 /* rounds of one request whose plan did not fit */
+#define CORE_PACE_MS	  3  /* between transactions while others are under way ... */
+#define CORE_PACE_ENOUGH  64 /* ... and fewer requests than this wait */
+#define CORE_INSTALL_MS	  5  /* payloads gather this long: they follow the answer */
+#define CORE_AGAIN_MAX	  5  /* rounds of one request whose plan did not fit */
 #define CORE_KEYS_SLOTS	  1024
 #define CORE_KEYS_WAIT_MS 10000
 #define CORE_INSTALL_MAX  64 /* payloads with keys at a time */
@@ -109,8 +112,10 @@ struct core {
 	/* requests on their way into a batch */
 	struct core_item *queue;
 	struct core_item **queue_end;
-	size_t at_keys;	    /* batches */
-	struct event *form; /* at the end of this turn */
+	size_t queue_count;
+	uint64_t committed_ms; /* last transaction of a batch */
+	size_t at_keys;	       /* batches */
+	struct event *form;    /* at the end of this turn */
 
 	/* committed, waiting for the zone; oldest first */
 	struct core_item *serving;
@@ -145,6 +150,7 @@ struct core {
 	size_t waiter_count;
 	struct core_desk *desks;
 	struct core_installs *installs;
+	struct event *install; /* a little later */
 	struct core_hasher *hasher;
 	struct event *tick;
 	uint64_t last_sweep_ms;
@@ -205,7 +211,9 @@ bool core__jobs_tick(struct core *core, uint64_t now_ms);
 void core__jobs_free(struct core *core);
 
 /* ---- core_install.c ---- */
+/* Payloads are due: soon. */
 void core__install_kick(struct core *core);
+void core__install(evutil_socket_t fd, short what, void *user);
 void core__installs_free(struct core *core);
 
 /* ---- core_prep.c ---- */
