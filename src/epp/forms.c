@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Forms that several mappings share, and what their files do alike. */
+#include "epp/internal.h"
+#include "base/ident.h"
+#include "base/str.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool iccid_ok(const char *text)
+{
+	uint8_t ef[IDENT_ICCID_LEN];
+
+	return ident_iccid_read(text, ef) == RC_OK;
+}
+
+static bool name_ok(const char *text)
+{
+	return text[0] >= '1' && text[0] <= '9' && text[1] == '.' && iccid_ok(text + 2);
+}
+
+static bool handle_ok(const char *text)
+{
+	size_t len = strlen(text);
+
+	return strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == len && text[0] != '-' &&
+	       text[len - 1] != '-';
+}
+
+const struct gram_type epp__t_clid = { .kind = GRAM_TOKEN, .min = 3, .max = 16 };
+const struct gram_type epp__t_iccid = { .kind = GRAM_TOKEN,
+	.min = 1,
+	.ok = iccid_ok,
+	.form = "an ICCID is 19 digits and f, or 20 digits" };
+const struct gram_type epp__t_name = { .kind = GRAM_TOKEN,
+	.min = 1,
+	.ok = name_ok,
+	.form = "a profile's name is <1-9>.<iccid>" };
+const struct gram_type epp__t_handle = { .kind = GRAM_TOKEN,
+	.min = 1,
+	.max = 32,
+	.ok = handle_ok,
+	.form = "a handle is a-z, 0-9 and hyphens inside" };
+const struct gram_type epp__t_empty = { .kind = GRAM_EMPTY };
+const struct gram_type epp__t_bool = { .kind = GRAM_BOOL };
+const struct gram_type epp__t_datetime = { .kind = GRAM_DATETIME };
+const struct gram_type epp__t_csr = { .kind = GRAM_B64, .min = 1, .max = 1024 };
+const struct gram_type epp__t_claim = { .kind = GRAM_TOKEN, .min = 1, .max = 128, .secret = true };
+const struct gram_type epp__t_url = { .kind = GRAM_TOKEN, .max = 512 };
+const struct gram_type epp__t_text = { .kind = GRAM_NORM, .max = 128 };
+
+bool epp__no(
+	struct epp_command *cmd, unsigned code, const struct xml_node *node, const char *fmt, ...)
+{
+	va_list ap;
+
+	cmd->fault.code = code;
+	cmd->fault.node = node;
+	va_start(ap, fmt);
+	(void)vsnprintf(cmd->fault.why, sizeof(cmd->fault.why), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+void *epp__new(struct epp_command *cmd, const ProtobufCMessageDescriptor *type)
+{
+	void *m = xml_alloc(cmd->xml, type->sizeof_message);
+
+	if (m)
+		type->message_init(m);
+	else
+		(void)epp__no(cmd, 2400, NULL, "out of memory");
+	return m;
+}
+
+bool epp__b64(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out)
+{
+	size_t cap = node->text_len / 4 * 3 + 1;
+
+	out->data = xml_alloc(cmd->xml, cap);
+	if (!out->data)
+		return epp__no(cmd, 2400, NULL, "out of memory");
+	if (b64_read(node->text, node->text_len, out->data, cap, &out->len) != RC_OK)
+		return epp__no(cmd, 2005, node, "not base64Binary");
+	return true;
+}
+
+bool epp__hex(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out)
+{
+	size_t cap = node->text_len / 2 + 1;
+
+	out->data = xml_alloc(cmd->xml, cap);
+	if (!out->data)
+		return epp__no(cmd, 2400, NULL, "out of memory");
+	if (hex_read_upto(node->text, out->data, cap, &out->len) != RC_OK)
+		return epp__no(cmd, 2005, node, "not hexBinary");
+	return true;
+}
+
+char *epp__text(const struct xml_node *parent, const char *name)
+{
+	struct xml_node *c = parent ? xml_child(parent, name) : NULL;
+
+	return c ? c->text : (char *)(uintptr_t)"";
+}
+
+int epp__word(const char *text, const char *const *words)
+{
+	for (int i = 0; words[i]; i++)
+		if (strcmp(text, words[i]) == 0)
+			return i;
+	return -1;
+}
+
+void epp__res_open(struct epp_command *cmd, enum epp_ns ns, const char *name)
+{
+	cmd->res.ns = ns;
+	out_fmt(&cmd->res.text, "<o:%s xmlns:o=\"%s\">", name, epp__uris[ns]);
+}
+
+void epp__res_close(struct epp_command *cmd, const char *name)
+{
+	out_fmt(&cmd->res.text, "</o:%s>", name);
+}
+
+bool epp__check_ask(struct epp_command *cmd, Registry__CheckKind kind, const char *tag)
+{
+	Registry__Check *m = epp__new(cmd, &registry__check__descriptor);
+	const struct xml_node *id = xml_child(cmd->object, tag);
+
+	if (!m)
+		return false;
+	m->kind = kind;
+	m->ids = xml_alloc(cmd->xml, EPP_IDS_MAX * sizeof(*m->ids));
+	if (!m->ids)
+		return epp__no(cmd, 2400, NULL, "out of memory");
+	for (; id && m->n_ids < EPP_IDS_MAX; id = xml_next_same(id))
+		m->ids[m->n_ids++] = id->text;
+	cmd->request.op_case = REGISTRY__REQUEST__OP_CHECK;
+	cmd->request.check = m;
+	return true;
+}
+
+void epp__check_answer(struct epp_command *cmd, const Registry__Reply *reply, enum epp_ns ns,
+	const char *tag)
+{
+	struct out *o = &cmd->res.text;
+
+	if (reply->result_case != REGISTRY__REPLY__RESULT_CHECK)
+		return;
+	epp__res_open(cmd, ns, "chkData");
+	for (size_t i = 0; i < reply->check->n_items; i++) {
+		const Registry__CheckItem *item = reply->check->items[i];
+
+		out_fmt(o, "<o:cd><o:%s avail=\"%d\">", tag, item->avail);
+		out_text(o, item->id);
+		out_fmt(o, "</o:%s>", tag);
+		out_leaf_if(o, "o:reason", item->reason);
+		out_raw(o, "</o:cd>");
+	}
+	epp__res_close(cmd, "chkData");
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What the files of epp/ share: a session, the command it is busy with, the tables of what can be
+ * asked of which object. */
+
+#include "epp/grammar.h"
+#include "epp/out.h"
+#include "epp/server.h"
+#include "epp/xml.h"
+
+#define EPP_URI	       "urn:ietf:params:xml:ns:epp-1.0"
+#define EPP_IDS_MAX    50 /* objects of one check */
+#define EPP_TRID_MAX   65
+#define EPP_CLID_MAX   17
+#define EPP_PASSWORD_MAX 64
+#define CODE_(c)       REGISTRY__CODE__CODE_##c
+
+/* What a login can name: objects first, then extensions. */
+enum epp_ns {
+	NS_DEVICE,
+	NS_PROFILE,
+	NS_SERVICE,
+	NS_ORG,
+	NS_OBJECTS,
+	NS_LOGIN_SEC = NS_OBJECTS,
+	NS_SECURE_AUTH,
+	NS_UNHANDLED,
+	NS_CHANGE_POLL,
+	NS_COUNT,
+	NS_NONE = NS_COUNT
+};
+
+extern const char *const epp__uris[NS_COUNT];
+/* NS_NONE: not ours. */
+enum epp_ns epp__ns_find(const char *uri);
+
+enum epp_verb {
+	VERB_CHECK,
+	VERB_CREATE,
+	VERB_DELETE,
+	VERB_INFO,
+	VERB_RENEW,
+	VERB_TRANSFER,
+	VERB_UPDATE,
+	VERBS
+};
+
+struct epp_command;
+
+/* One command of one object: its grammar, what is asked of core, what is said of the answer. */
+struct epp_row {
+	const struct gram_type *grammar; /* NULL: the object has no such command */
+	/* Fills cmd->request; false: cmd->fault says why not. */
+	bool (*ask)(struct epp_command *cmd);
+	/* Writes cmd->res (and cmd->ext) for a reply of success; may set cmd->more for another
+	 * question. NULL: nothing to write. */
+	void (*answer)(struct epp_command *cmd, const Registry__Reply *reply);
+};
+
+struct epp_mapping {
+	enum epp_ns ns;
+	struct epp_row rows[VERBS];
+};
+
+extern const struct epp_mapping epp__device, epp__profile, epp__service, epp__org;
+
+/* The extensions of one element each that a reply may carry. */
+struct epp_part {
+	struct out text;
+	enum epp_ns ns; /* NS_NONE: there is none */
+};
+
+struct epp_command {
+	struct epp_session *session;
+	struct xml *xml; /* owns the tree and what is allocated for the request */
+	const struct xml_node *command; /* <command>, NULL for what is none */
+	const struct xml_node *verb;	/* its first child */
+	const struct xml_node *object;	/* the element of the mapping in it */
+	const char *cl_trid;		/* NULL: none */
+	char sv_trid[EPP_TRID_MAX];
+	const struct epp_row *row;
+	void (*answer)(struct epp_command *cmd, const Registry__Reply *reply);
+	unsigned step;
+	bool more; /* the request was filled once more: ask again */
+	Registry__Request request;
+	struct gram_fault fault;
+	/* the reply */
+	unsigned code; /* 0: as core says */
+	struct epp_part res, ext;
+	bool has_queue;
+	uint64_t queue_count;
+	uint64_t queue_id;
+	int64_t queue_date; /* 0: no date, no text */
+	const char *queue_text;
+	bool close; /* after the answer */
+	void *state; /* of the verb, in the tree's memory */
+};
+
+enum session_state { SESSION_HELLO, SESSION_OPEN, SESSION_BUSY, SESSION_LINGER };
+
+struct epp_client;
+
+struct epp_session {
+	struct epp_server *server;
+	struct epp_session *next, **link;
+	struct tls_stream *stream;
+	enum session_state state;
+	bool logged_in;
+	bool over_limit; /* its login is answered with 2502 */
+	bool in_work, freed_soon;
+	bool frame_begun;
+	bool ending; /* close when all is sent */
+	unsigned failed;
+	uint32_t services; /* bit 1 << enum epp_ns: named at login */
+	char id[EPP_CLID_MAX];
+	uint64_t started_ms, login_by_ms, last_ms, frame_by_ms, send_by_ms;
+	struct epp_client *client;
+	int64_t not_after; /* of the client's certificate */
+	char peer[64];
+	struct epp_command *cmd; /* busy with it */
+};
+
+struct epp_server {
+	struct epp_options o;
+	struct event *acceptor, *again;
+	struct epp_session *sessions;
+	struct epp_client *clients;
+	struct epp_command *spare; /* with its reader, to be used again */
+	struct epp_counts counts;
+	char trid_prefix[40];
+	uint64_t trid;
+	bool draining;
+};
+
+/* ---- commands.c: from a frame to an answer ---- */
+/* The frame's XML: answers, or asks core and leaves the session busy. */
+void epp__frame(struct epp_session *s, const uint8_t *xml, size_t len);
+/* False: it is no EPP instance at all, or memory is out. */
+void epp__command_free(struct epp_command *cmd);
+void epp__greet(struct epp_session *s);
+void epp__core_reply(struct epp_session *s, const Registry__Reply *reply);
+/* One token of the client's allowance. */
+bool epp__may(struct epp_session *s, bool transform);
+
+/* ---- session.c ---- */
+/* Sends one instance in its frame. */
+void epp__send(struct epp_session *s, struct out *take);
+/* All that was sent leaves, then the connection ends. */
+void epp__end(struct epp_session *s);
+/* Sessions of this client that are logged in. */
+size_t epp__sessions_of(const struct epp_session *s);
+
+/* ---- response.c ---- */
+/* Writes the command's reply: `code`, and for a fault the element at fault and why. */
+void epp__respond(struct epp_command *cmd, unsigned code, const char *why);
+void epp__greeting(struct epp_session *s, struct out *o);
+const char *epp__message(unsigned code);
+
+/* ---- login.c ---- */
+bool epp__login(struct epp_command *cmd, struct xml_node *login, struct xml_node *extension);
+
+/* ---- poll.c ---- */
+bool epp__poll(struct epp_command *cmd, const struct xml_node *poll);
+void epp__poll_answer(struct epp_command *cmd, const Registry__Reply *reply);
+
+/* ---- helpers for the objects' files ---- */
+/* A fault at `node`; false. */
+bool epp__no(struct epp_command *cmd, unsigned code, const struct xml_node *node, const char *fmt,
+	...) ATT_PRINTF(4, 5);
+/* A message of the request, initialised, in the command's memory; NULL: out of it. */
+void *epp__new(struct epp_command *cmd, const ProtobufCMessageDescriptor *type);
+/* The decoded bytes of an element that the grammar has checked. */
+bool epp__b64(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out);
+bool epp__hex(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out);
+char *epp__text(const struct xml_node *parent, const char *name); /* "" when there is none */
+/* 1 word of `words`: its index, -1 none. */
+int epp__word(const char *text, const char *const *words);
+/* Fills the request for a check of `kind`; writes its answer as <prefix:tag avail=..>. */
+bool epp__check_ask(struct epp_command *cmd, Registry__CheckKind kind, const char *tag);
+void epp__check_answer(struct epp_command *cmd, const Registry__Reply *reply, enum epp_ns ns,
+	const char *tag);
+/* Opens the one element of resData: <p:name xmlns:p="uri">, and closes it. */
+void epp__res_open(struct epp_command *cmd, enum epp_ns ns, const char *name);
+void epp__res_close(struct epp_command *cmd, const char *name);
+/* <p:infData> of a profile, for info and poll; <p:trnData> for transfers. */
+void epp__profile_data(struct epp_command *cmd, const Registry__Profile *p);
+void epp__transfer_data(struct epp_command *cmd, const Registry__Transfer *t);
+
+/* ---- grammar of the forms that several mappings use: forms.c ---- */
+extern const struct gram_type epp__t_clid, epp__t_iccid, epp__t_name, epp__t_handle, epp__t_empty,
+	epp__t_bool, epp__t_datetime, epp__t_csr, epp__t_claim, epp__t_url, epp__t_text;
