@@ -25,7 +25,7 @@
 #define SERVER_DAYS  CA_LEAF_DAYS_MAX
 #define BACKDATE     DAY /* devices and peers whose clocks are a little behind */
 
-enum which { ROOT, ISSUING, DEVKIT, PARTY, PAYLOAD, SEAL, KSK, ZSK, HTTPS, DOT, OPERATOR, KEYS };
+enum which { ROOT, ISSUING, DEVKIT, PARTY, PAYLOAD, SEAL, KSK, ZSK, HTTPS, DOT, EPP, OPERATOR, KEYS };
 
 static const char *const key_files[KEYS] = {
 	[ROOT] = "root/root.key",
@@ -38,6 +38,7 @@ static const char *const key_files[KEYS] = {
 	[ZSK] = "keys/zsk.key",
 	[HTTPS] = "tls/https.key",
 	[DOT] = "tls/dot.key",
+	[EPP] = "tls/epp.key",
 	[OPERATOR] = "operator/operator.key",
 };
 
@@ -290,6 +291,8 @@ static enum rc make_party_side(struct making *m, struct diag *d)
 			days_or(m->p->issuing_days, ISSUING_DAYS), &m->party, d);
 	if (rc == RC_OK)
 		rc = make_server(m, HTTPS, "localhost", m->p->https_names, "tls/https.pem", d);
+	if (rc == RC_OK)
+		rc = make_server(m, EPP, "localhost", m->p->https_names, "tls/epp.pem", d);
 	if (rc == RC_OK)
 		rc = make_server(m, DOT, ns, m->p->dot_names, "tls/dot.pem", d);
 	if (rc == RC_OK)

@@ -133,7 +133,7 @@ static void finish_fault(struct epp_command *cmd)
 
 /* ---- asking core ---- */
 
-static bool send(struct epp_command *cmd)
+static bool send_request(struct epp_command *cmd)
 {
 	struct epp_session *s = cmd->session;
 	Registry__Request *r = &cmd->request;
@@ -148,7 +148,7 @@ static bool send(struct epp_command *cmd)
 
 static void ask(struct epp_command *cmd)
 {
-	if (!send(cmd))
+	if (!send_request(cmd))
 		finish(cmd, 2400, "the registry is restarting; nothing was done");
 }
 

@@ -59,6 +59,16 @@ struct config {
 		int64_t clients; /* connections */
 		int64_t body_max;
 	} https;
+	struct {
+		struct conf_addr listen; /* len 0: no EPP */
+		char *cert, *key;
+		char *server_id; /* svID; empty: the zone */
+		int64_t clients, sessions;
+		int64_t frame_max;
+		int64_t login_tries;
+		int64_t login_ms, frame_ms, idle_ms, session_ms;
+		int64_t query_rate, transform_rate; /* of one client, a second; 0: no limit */
+	} epp;
 	struct { /* the trusted resolver that devices are told of */
 		char *name;
 		char *addr; /* IP address */

@@ -23,6 +23,11 @@ static void add_path(struct confine *c, const char *path, bool write)
 	c->paths[c->path_count++] = (struct confine_path){ path, write };
 }
 
+static bool is_epp(const struct role *role)
+{
+	return strcmp(role->class, "epp") == 0;
+}
+
 static enum rc add_paths(
 	const struct role *role, struct confine *c, struct role__paths *store, struct diag *d)
 {
@@ -51,8 +56,8 @@ static enum rc add_paths(
 		}
 		break;
 	case ROLE_FRONT:
-		add_path(c, conf->https.cert, false);
-		add_path(c, conf->https.key, false);
+		add_path(c, is_epp(role) ? conf->epp.cert : conf->https.cert, false);
+		add_path(c, is_epp(role) ? conf->epp.key : conf->https.key, false);
 		add_path(c, conf->https.client_ca, false);
 		break;
 	case ROLE_OUT:

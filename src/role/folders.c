@@ -115,6 +115,8 @@ static enum rc give_tls(const struct config *config, const struct role_users *us
 	const struct owner dns = { users->uid[USER_DNS], users->gid[USER_DNS], 0700, 0600 };
 	const struct owner front = { users->uid[USER_FRONT_API], users->gid[USER_FRONT_API], 0700,
 		0600 };
+	const struct owner epp = { users->uid[USER_FRONT_EPP], users->gid[USER_FRONT_EPP], 0700,
+		0600 };
 	char folder[4096];
 	enum rc rc = str_copy(folder, sizeof(folder), config->https.key);
 
@@ -126,6 +128,8 @@ static enum rc give_tls(const struct config *config, const struct role_users *us
 		rc = give_file(config->https.key, &front, d);
 	if (rc == RC_OK && config->dns.dot.len > 0)
 		rc = give_file(config->dns.dot_key, &dns, d);
+	if (rc == RC_OK && config->epp.listen.len > 0)
+		rc = give_file(config->epp.key, &epp, d);
 	return rc;
 }
 

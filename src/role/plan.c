@@ -105,20 +105,30 @@ static enum rc open_dns(
 	return write_addrs(config, "dns", text, d);
 }
 
-static enum rc open_https(struct plan *p, const struct config *config, size_t front, struct diag *d)
+static enum rc open_front(struct plan *p, const struct config *config, const char *name,
+	struct conf_addr listen, size_t front, struct diag *d)
 {
-	struct conf_addr listen = config->https.listen;
 	char text[CONF_ADDR_TEXT] = "";
 	int tcp;
 	enum rc rc = listen_open(&listen, &tcp, NULL, 1, d);
 
 	if (rc != RC_OK) {
-		diag_prefix(d, "[https] listen");
+		diag_prefix(d, strcmp(name, "epp") == 0 ? "[epp] listen" : "[https] listen");
 		return rc;
 	}
-	add_listener(p, front, "https", tcp);
+	add_listener(p, front, name, tcp);
 	add_addr_line(&listen, text, sizeof(text));
 	return write_addrs(config, p->children[front].name, text, d);
+}
+
+static enum rc add_epp(struct plan *p, const struct config *config,
+	const struct role_users *users, size_t core, struct diag *d)
+{
+	size_t n = add_child(p, users, USER_FRONT_EPP, STAGE_FRONT);
+	enum rc rc = str_copy(p->children[n].name, SUPERVISOR_NAME_MAX, "front-epp");
+
+	add_link(p, n, core);
+	return rc == RC_OK ? open_front(p, config, "epp", config->epp.listen, n, d) : rc;
 }
 
 static enum rc add_roles(
@@ -152,7 +162,11 @@ static enum rc add_roles(
 	}
 	if (rc == RC_OK)
 		rc = open_dns(p, config, first_dns, workers, d);
-	return rc == RC_OK ? open_https(p, config, FRONT_API, d) : rc;
+	if (rc == RC_OK)
+		rc = open_front(p, config, "https", config->https.listen, FRONT_API, d);
+	if (rc == RC_OK && config->epp.listen.len > 0)
+		rc = add_epp(p, config, users, CORE, d);
+	return rc;
 }
 
 enum rc plan_open(struct plan *out, const struct config *config, const struct log *log,

@@ -35,7 +35,7 @@ struct role {
 	enum role_kind kind;
 	char name[ROLE_NAME_MAX]; /* "keys", "dns/2", "front-api" */
 	unsigned index;		  /* dns: 0..workers-1; else 0 */
-	const char *class;	  /* front: "api"; else "" */
+	const char *class;	  /* front: "api" or "epp"; else "" */
 	struct role__control *control;
 };
 
@@ -57,7 +57,7 @@ void role_leave(struct role *role);
 
 /* A listening socket that the supervisor bound and keeps over restarts, so that the address stays
  * and no port needs privilege: "dns-udp", "dns-tcp", "dot" (dns: one of each per worker, bound with
- * SO_REUSEPORT), "https" (front-api). Bound, non-blocking, streams already listening; owned by
+ * SO_REUSEPORT), "https" (front-api), "epp" (front-epp). Bound, non-blocking, streams already listening; owned by
  * the role object. -1: not configured. */
 int role_listener(const struct role *role, const char *name);
 
