@@ -35,7 +35,7 @@ struct lab {
 	char programs[PATH_MAX]; /* the folder of this program: where the others lie */
 	const char *zone;
 	int ttl;
-	int dns, dot, https, resolver; /* ports */
+	int dns, dot, https, epp, resolver; /* ports */
 	char resolver_pin[45];	       /* base64 of SHA-256 over its SubjectPublicKeyInfo */
 	struct lab_service services[LAB_SERVICES];
 	struct lab_sim sims[LAB_SIMS];

@@ -231,6 +231,9 @@ enum rc lab_write_json(const struct lab *lab, json_t *parties, struct diag *d)
 	json_object_set_new(doc, "https",
 		json_pack("{s:o, s:o}", "url", json_sprintf("https://localhost:%d", lab->https),
 			"ca", join(lab, "registry/ca/party.pem")));
+	json_object_set_new(doc, "epp",
+		json_pack("{s:s, s:i, s:o}", "addr", "127.0.0.1", "port", lab->epp, "ca",
+			join(lab, "registry/ca/party.pem")));
 	json_object_set(doc, "parties", parties);
 	json_object_set_new(doc, "services", services_json(lab));
 	json_object_set_new(doc, "sims", sims_json(lab));

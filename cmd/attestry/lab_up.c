@@ -90,7 +90,7 @@ static enum rc plan(struct lab *lab, struct diag *d)
 		"8912230200031010016f", "8912230200031010024f" };
 	static const char *const eids[LAB_SIMS] = { "89049032123451234512345678901235",
 		"89049032123451234512345678901332", "89049032123451234512345678901429" };
-	int *const ports[] = { &lab->dns, &lab->dot, &lab->https, &lab->resolver,
+	int *const ports[] = { &lab->dns, &lab->dot, &lab->https, &lab->epp, &lab->resolver,
 		&lab->services[0].port, &lab->services[1].port };
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -158,7 +158,7 @@ static bool others_can_reach(const char *dir)
 
 static enum rc init_registry(struct lab *lab, struct diag *d)
 {
-	char dir[PATH_MAX], settings[10][160];
+	char dir[PATH_MAX], settings[11][160];
 	char *argv[32] = { "attestry", "init", dir, "--zone", (char *)(uintptr_t)lab->zone };
 	size_t argc = 5, n = 0;
 	enum rc rc = lab_path(lab, dir, "registry");
@@ -169,6 +169,7 @@ static enum rc init_registry(struct lab *lab, struct diag *d)
 		{ "dns.listen", "127.0.0.1:", NULL, lab->dns },
 		{ "dns.dot", "127.0.0.1:", NULL, lab->dot },
 		{ "https.listen", "127.0.0.1:", NULL, lab->https },
+		{ "epp.listen", "127.0.0.1:", NULL, lab->epp },
 		{ "zone.ttl", "", NULL, lab->ttl },
 		{ "zone.minimum", "", NULL, lab->ttl },
 		{ "resolver.name", "", "localhost", 0 },

@@ -9,7 +9,7 @@
 #define RENEW_SHARE 3
 
 /* The CSR that made the profile's key known; it serves for every later certificate of the key. */
-static enum rc stored_csr(
+enum rc reg__stored_csr(
 	struct registry_run *run, const struct store_profile_view *v, struct reg__csr *out)
 {
 	struct store_key k;
@@ -58,6 +58,9 @@ static enum rc start_keygen(struct registry_run *run, struct store_profile_view 
 		v->p.updated = run->now;
 		if (rc == RC_OK)
 			rc = store_profile_save(run->reg->store, &v->p);
+		if (rc == RC_OK && *run->request->sv_trid)
+			rc = store_pending_save(run->reg->store, v->p.id, run->request->cl_trid,
+				run->request->sv_trid);
 		if (rc == RC_OK)
 			rc = reg__audit(run, reg__profile_name(run, v), "job=%" PRId64, id);
 	}
@@ -121,7 +124,7 @@ static enum rc activate_activated(
 	bool renew = v->cert.not_after - run->now < life / RENEW_SHARE;
 	bool current = v->p.card_cert == v->p.cert && v->p.card_sequence == v->p.sequence;
 	struct reg__csr stored;
-	enum rc rc = stored_csr(run, v, &stored);
+	enum rc rc = reg__stored_csr(run, v, &stored);
 
 	if (rc != RC_OK)
 		return rc;
@@ -159,7 +162,7 @@ static enum rc reactivate(
 	struct reg__csr stored;
 	struct store_blob der = { 0 };
 	int64_t job;
-	enum rc rc = stored_csr(run, v, &stored);
+	enum rc rc = reg__stored_csr(run, v, &stored);
 
 	if (rc != RC_OK)
 		return rc;
@@ -215,4 +218,32 @@ enum rc reg__profile_activate(struct registry_run *run)
 	case STATE(DEACTIVATED): return reactivate(run, v, &m->csr);
 	default: return RC_INTERNAL;
 	}
+}
+
+/* A new certificate for the same key, before the old one ends. */
+enum rc reg__profile_renew(struct registry_run *run)
+{
+	const Registry__ProfileRenew *m = run->request->profile_renew;
+	struct store_profile_view *v;
+	struct reg__csr stored;
+	enum rc rc;
+
+	v = reg__profile(run, m->name, &rc);
+	if (!v)
+		return rc;
+	if (!reg__is_caller(run, v->p.sponsor))
+		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
+	if (v->p.state != STATE(ACTIVATED))
+		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "not activated");
+	if (v->stolen)
+		return reg__no(
+			run, CODE(STATUS_PROHIBITS), "name", "the device is reported stolen");
+	if (m->not_after != v->cert.not_after)
+		return reg__no(run, CODE(POLICY), "not_after",
+			"not the end of the present certificate");
+	if (run->now + run->reg->settings.cert_s <= v->cert.not_after)
+		return reg__no(run, CODE(NOT_RENEWABLE), "name",
+			"the present certificate ends no sooner than a new one would");
+	rc = reg__stored_csr(run, v, &stored);
+	return rc == RC_OK ? issue(run, v, &stored) : rc;
 }

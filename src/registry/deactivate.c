@@ -67,7 +67,8 @@ static enum rc end_key(struct registry_run *run, struct store_profile_view *v)
 enum rc reg__profile_delete(struct registry_run *run)
 {
 	struct store_profile_view *v;
-	bool on_card;
+	struct store_transfer t;
+	bool on_card, waits;
 	int64_t job;
 	enum rc rc;
 
@@ -78,10 +79,14 @@ enum rc reg__profile_delete(struct registry_run *run)
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
 	if (v->locked)
 		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "the device is locked");
+	rc = reg__transfer_waits(run, v, &t, &waits);
+	if (rc == RC_OK && waits)
+		return reg__no(run, CODE(STATUS_PROHIBITS), "name",
+			"a transfer waits for an answer");
 	/* Whether a card may hold anything: a key of ours, or one that a job has asked it to make.
 	 */
 	on_card = v->p.key || v->p.pending_job || v->p.attempts || v->p.wipe_pending;
-	if (v->p.state == STATE(ACTIVATED))
+	if (rc == RC_OK && v->p.state == STATE(ACTIVATED))
 		rc = reg__withdraw(run, v);
 	if (rc == RC_OK)
 		rc = end_key(run, v);

@@ -370,7 +370,13 @@ enum rc reg__device_update(struct registry_run *run)
 	if (!get_device(run, m->iccid, &d, &rc))
 		return rc;
 	owner = is_operator || reg__is_caller(run, d.owner);
-	if (!*m->owner && !m->locked && !m->stolen && !m->broken && !*m->add_consent &&
+	if (*m->imei && !imei_ok(m->imei))
+		return reg__no(run, CODE(VALUE_SYNTAX), "imei", "14 to 16 digits");
+	if (*m->imei && !is_operator && !reg__is_caller(run, d.mno))
+		return reg__no(run, CODE(AUTHORIZATION), "imei", "the MNO says so");
+	if (*m->imei)
+		snprintf(d.imei, sizeof(d.imei), "%s", m->imei);
+	if (!*m->owner && !*m->imei && !m->locked && !m->stolen && !m->broken && !*m->add_consent &&
 		!*m->rem_consent)
 		return reg__no(run, CODE(MISSING), "", "nothing to change");
 	if ((*m->add_consent || *m->rem_consent) && !owner)

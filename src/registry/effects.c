@@ -40,7 +40,13 @@ static struct registry_news *add_news(struct registry_run *run, const char *part
 enum rc reg__poll(struct registry_run *run, const char *party, const char *event, const char *name,
 	const char *fmt, ...)
 {
-	struct store_poll m = { .date = run->now, .event = event, .name = name };
+	struct store_poll m = { .date = run->now,
+		.event = event,
+		.name = name,
+		.who = run->caller ? run->caller->id : "registry",
+		.trid = run->request ? run->request->sv_trid : "",
+		.ended_cl_trid = run->ended_cl_trid,
+		.ended_sv_trid = run->ended_sv_trid };
 	struct registry_news *n = add_news(run, party);
 	char text[300];
 	va_list ap;
@@ -52,7 +58,17 @@ enum rc reg__poll(struct registry_run *run, const char *party, const char *event
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	m.text = text;
+	run->ended_cl_trid = NULL;
+	run->ended_sv_trid = NULL;
 	return store_poll_add(run->reg->store, party, &m);
+}
+
+enum rc reg__ended(struct registry_run *run, int64_t profile)
+{
+	enum rc rc = store_pending_take(run->reg->store, profile, run->arena, &run->ended_cl_trid,
+		&run->ended_sv_trid);
+
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 enum rc reg__news_job(struct registry_run *run, const char *mno, int64_t job)

@@ -48,6 +48,9 @@ enum rc reg__publish(struct registry_run *run, const struct store_profile_view *
 enum rc reg__withdraw(struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
 enum rc reg__news_job(struct registry_run *run, const char *mno, int64_t job) ATT_MUST_CHECK;
 
+/* The command that waited for this profile's card has ended: the next reg__poll says so. */
+enum rc reg__ended(struct registry_run *run, int64_t profile) ATT_MUST_CHECK;
+
 /* ---- profile.c ---------------------------------------------------------------------------- */
 /* Reads the profile named in a request for a caller who may see it; NULL: refused, or failed with
  * *rc set. Deleted ones are not found. */
@@ -58,15 +61,34 @@ enum rc reg__profile_reply(struct registry_run *run, const struct store_profile_
 const char *reg__profile_name(struct registry_run *run, const struct store_profile_view *v);
 bool reg__may_see(const struct registry_run *run, const struct store_profile_view *v);
 
+struct reg__csr {
+	struct store_blob bytes;
+	bool stored; /* of the profile's key, already checked and bound */
+};
+
+/* ---- transfer.c, transfer_move.c ---------------------------------------------------------- */
+/* Moves the profile: sponsor and service, and where it is activated a new certificate for the same
+ * key. *done as with reg__issue; saved when done. */
+enum rc reg__move(struct registry_run *run, struct store_profile_view *v, const char *sponsor,
+	const char *service, struct store_blob *der, bool *done) ATT_MUST_CHECK;
+/* Whether a transfer waits for an answer; *t is then it. */
+enum rc reg__transfer_waits(struct registry_run *run, const struct store_profile_view *v,
+	struct store_transfer *t, bool *waits) ATT_MUST_CHECK;
+Registry__Transfer *reg__transfer_message(struct registry_run *run,
+	const struct store_profile_view *v, const struct store_transfer *t);
+/* The registry's own end of a transfer that waits: by time, or because the code came first. */
+enum rc reg__transfer_expire(struct registry_run *run, int64_t profile) ATT_MUST_CHECK;
+
+/* ---- activate.c --------------------------------------------------------------------------- */
+/* The CSR that made the profile's key known. */
+enum rc reg__stored_csr(struct registry_run *run, const struct store_profile_view *v,
+	struct reg__csr *out) ATT_MUST_CHECK;
+
 /* ---- service.c ---------------------------------------------------------------------------- */
 /* The caller's own service, for a profile of `kind`; false: refused, or failed with *rc set. */
 bool reg__own_service(struct registry_run *run, const char *handle, int kind, enum rc *rc);
 
 /* ---- issue.c: certificates ---------------------------------------------------------------- */
-struct reg__csr {
-	struct store_blob bytes;
-	bool stored; /* of the profile's key, already checked and bound */
-};
 /* Asks keys for a certificate of `v` as it now stands (planning: fills the order and returns with
  * *done false); executing: adds key and certificate, supersedes the old one, publishes, makes a
  * payload due, saves nothing of v->p. *done false also when refused or to be done again. */
@@ -93,6 +115,7 @@ reg__handler reg__profile_register, reg__profile_info, reg__profile_list;
 reg__handler reg__profile_activate, reg__profile_deactivate, reg__profile_delete;
 reg__handler reg__profile_set_auth, reg__profile_transfer;
 reg__handler reg__job_wait, reg__job_info, reg__job_result;
+reg__handler reg__login, reg__check, reg__profile_renew, reg__profile_rebind, reg__transfer_move;
 reg__handler reg__poll_request, reg__poll_ack;
 reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
 

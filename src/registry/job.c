@@ -99,6 +99,8 @@ enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,
 
 	v->p.attempts++;
 	v->p.updated = run->now;
+	if (rc == RC_OK && job->kind == JOB(KEYGEN))
+		rc = reg__ended(run, v->p.id);
 	if (rc == RC_OK)
 		rc = reg__poll(run, v->p.sponsor, "job.failed", reg__profile_name(run, v),
 			"job %" PRId64 " %s: %s", job->id,
@@ -374,6 +376,8 @@ static enum rc keygen_done(struct registry_run *run, struct store_profile_view *
 	rc = close_job(run, v, job, JOBSTATE(DONE), "");
 	if (rc == RC_OK)
 		rc = store_profile_save(run->reg->store, &v->p);
+	if (rc == RC_OK)
+		rc = reg__ended(run, v->p.id);
 	if (rc == RC_OK)
 		rc = reg__poll(run, v->p.sponsor, "profile.activated", reg__profile_name(run, v),
 			"the card made its key; the certificate is published");

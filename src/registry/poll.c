@@ -22,17 +22,24 @@ static enum rc head(struct registry_run *run, bool ack)
 	run->reply.code = count && !ack ? CODE(ACK_TO_DEQUEUE) : ack ? CODE(OK) : CODE(NO_MESSAGES);
 	run->reply.result_case = REGISTRY__REPLY__RESULT_POLL;
 	run->reply.poll = out;
-	if (!count || ack)
+	if (!count)
 		return RC_OK;
+	/* After an acknowledgement only the next one's id is told (RFC 5730 section 2.9.2.3). */
 	out->message = arena_alloc(run->arena, sizeof(*out->message));
 	if (!out->message)
 		return RC_NOMEM;
 	registry__poll_message__init(out->message);
 	out->message->id = m.id;
+	if (ack)
+		return RC_OK;
 	out->message->date = m.date;
 	out->message->event = (char *)(uintptr_t)m.event;
 	out->message->name = (char *)(uintptr_t)m.name;
 	out->message->text = (char *)(uintptr_t)m.text;
+	out->message->who = (char *)(uintptr_t)m.who;
+	out->message->trid = (char *)(uintptr_t)m.trid;
+	out->message->pending_cl_trid = (char *)(uintptr_t)m.ended_cl_trid;
+	out->message->pending_sv_trid = (char *)(uintptr_t)m.ended_sv_trid;
 	return RC_OK;
 }
 
@@ -71,6 +78,8 @@ enum rc registry_pending(struct registry_run *run, const struct registry_run *of
 		snprintf(w.name, sizeof(w.name), "%s", r->service->service->handle);
 	else if (r->result_case == REGISTRY__REPLY__RESULT_JOB && r->job->job)
 		snprintf(w.name, sizeof(w.name), "%u.%s", r->job->job->slot, r->job->job->iccid);
+	snprintf(w.cl_trid, sizeof(w.cl_trid), "%s", of->request->cl_trid);
+	snprintf(w.sv_trid, sizeof(w.sv_trid), "%s", of->request->sv_trid);
 	return store_wait_add(run->reg->store, &w);
 }
 
@@ -81,6 +90,8 @@ enum rc registry_published(struct registry_run *run, uint64_t upto, size_t limit
 	enum rc rc = store_wait_list(run->reg->store, upto, limit, run->arena, &list, &n);
 
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		run->ended_cl_trid = list[i].cl_trid;
+		run->ended_sv_trid = list[i].sv_trid;
 		rc = reg__poll(run, list[i].party, "published", list[i].name,
 			"%s is done and served", list[i].operation);
 		if (rc == RC_OK)

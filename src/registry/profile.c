@@ -109,7 +109,9 @@ enum rc reg__profile_info(struct registry_run *run)
 {
 	struct store_blob der = { 0 };
 	struct store_profile_view *v;
+	struct store_transfer t;
 	struct store_cert cert;
+	bool waits;
 	enum rc rc;
 
 	v = reg__profile(run, run->request->profile_info->name, &rc);
@@ -119,7 +121,13 @@ enum rc reg__profile_info(struct registry_run *run)
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
 	if (v->p.cert)
 		rc = store_cert_get(run->reg->store, v->p.cert, run->arena, &cert, &der);
-	return rc == RC_OK ? reg__profile_reply(run, v, &der, 0) : rc;
+	if (rc == RC_OK)
+		rc = reg__transfer_waits(run, v, &t, &waits);
+	if (rc == RC_OK)
+		rc = reg__profile_reply(run, v, &der, 0);
+	if (rc == RC_OK)
+		run->reply.profile->profile->transfer_pending = waits;
+	return rc;
 }
 
 /* A page begins after "<device>.<slot>". */

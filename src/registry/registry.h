@@ -51,6 +51,7 @@ struct registry_settings {
 	int64_t auth_ttl_s;
 	int64_t job_ttl_s;
 	int64_t idem_ttl_s;
+	int64_t transfer_wait_s; /* how long a transfer waits for the losing side */
 };
 
 /* What devices shall trust, from the keys role and the configuration. */
@@ -93,6 +94,15 @@ struct registry_made {
 	const Keys__CertResult *cert;
 	const Keys__IssuedParty *party;
 	const char *password; /* Argon2id, encoded */
+	bool login_checked;   /* registry_login was looked at: */
+	bool login_good;
+};
+
+/* A password to be held against what is kept of it, and perhaps another to be kept. */
+struct registry_login {
+	const char *encoded;
+	const char *password;
+	const char *new_password; /* NULL: none */
 };
 
 /* One request on its way. Strings and messages live in `arena`. */
@@ -113,6 +123,9 @@ struct registry_run {
 	const Keys__CertOrder *cert_order;   /* planning: a certificate is needed */
 	const Keys__IssueParty *party_order; /* planning: a login certificate is needed */
 	const char *password_order;	     /* planning: this is to be hashed */
+	const struct registry_login *login_order; /* planning: this is to be checked */
+	const char *ended_cl_trid; /* the next poll message tells its end */
+	const char *ended_sv_trid;
 	bool again;			     /* executing: what was made does not fit any more */
 	bool keep;			     /* a refusal whose writes stay (counted attempts) */
 	bool uses_zone; /* the answer holds once the zone serves `change_seq` */

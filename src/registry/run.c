@@ -126,16 +126,28 @@ static const struct op_row ops[] = {
 	{ OP(AUDIT_LIST), { "audit.list", REGISTRY_READ, false }, ANY, ROLE_BIT(OPERATOR),
 		reg__audit_list },
 	{ OP(SEAL_KEY), { "seal.key", REGISTRY_READ, false }, ANY, NOBODY, reg__seal_key },
+	{ OP(LOGIN), { "login", REGISTRY_WRITE, true }, REGISTRY_EPP, NOBODY, reg__login },
+	{ OP(CHECK), { "check", REGISTRY_READ, false }, ANY, PARTY, reg__check },
+	{ OP(PROFILE_RENEW), { "profile.renew", REGISTRY_WRITE, true }, ANY, ROLE_BIT(ASP),
+		reg__profile_renew },
+	{ OP(PROFILE_REBIND), { "profile.rebind", REGISTRY_WRITE, true }, ANY, ROLE_BIT(ASP),
+		reg__profile_rebind },
+	{ OP(TRANSFER_MOVE), { "profile.transfer", REGISTRY_WRITE, true }, ANY, PARTY,
+		reg__transfer_move },
 };
 
 static const struct op_row *row_of(const Registry__Request *request)
 {
 	int i = (int)request->op_case - (int)OP(PARTY_CREATE);
 
-	/* The table stands in the order of the numbers; the check keeps it honest. */
-	if (i < 0 || (size_t)i >= ARRAY_LEN(ops) || ops[i].id != request->op_case)
-		return NULL;
-	return &ops[i];
+	/* The table stands in the order of the numbers, which have gaps near the end only. */
+	if (i >= 0 && (size_t)i < ARRAY_LEN(ops) && ops[i].id == request->op_case)
+		return &ops[i];
+	for (size_t n = ARRAY_LEN(ops); n > 0; n--) {
+		if (ops[n - 1].id == request->op_case)
+			return &ops[n - 1];
+	}
+	return NULL;
 }
 
 const struct registry_op *registry_op(const Registry__Request *request)
@@ -185,6 +197,9 @@ static enum rc request_hash(struct registry_run *run, uint8_t out[STORE_SHA256])
 	bare.id = 0;
 	bare.peer = (char *)protobuf_c_empty_string;
 	bare.idempotency_key = (char *)protobuf_c_empty_string;
+	bare.sv_trid = (char *)protobuf_c_empty_string;
+	bare.cl_trid = (char *)protobuf_c_empty_string;
+	bare.frame = (char *)protobuf_c_empty_string;
 	bare.spki_sha256 = (ProtobufCBinaryData){ 0, NULL };
 	len = registry__request__get_packed_size(&bare);
 	bytes = arena_alloc(run->arena, len);

@@ -49,6 +49,7 @@ enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 	int64_t ids[SWEEP_MAX];
 	size_t certs = 0;
 	size_t jobs = 0;
+	size_t transfers = 0;
 	enum rc rc;
 
 	if (limit > SWEEP_MAX)
@@ -61,7 +62,11 @@ enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 	for (size_t i = 0; i < jobs && rc == RC_OK; i++)
 		rc = expire_job(run, ids[i]);
 	if (rc == RC_OK)
+		rc = store_transfer_due(run->reg->store, run->now, limit, ids, &transfers);
+	for (size_t i = 0; i < transfers && rc == RC_OK; i++)
+		rc = reg__transfer_expire(run, ids[i]);
+	if (rc == RC_OK)
 		rc = store_idem_expire(run->reg->store, run->now, limit);
-	*more = certs == limit || jobs == limit;
+	*more = certs == limit || jobs == limit || transfers == limit;
 	return rc;
 }

@@ -9,11 +9,14 @@
 /* RFC 9154: 128 bits and more of randomness. 32 letters and digits that are not mistaken for one
  * another, five bits each. */
 #define CODE_LEN  28
+#define CODE_MIN  20 /* of a sponsor's own: 20 of 94 characters are 131 bits */
+#define CODE_MAX  64
+#define CODE_DIFFERENT 10
 #define TTL_MAX_S (30 * 86400)
 
 static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
 
-static enum rc make_code(struct registry_run *run, char out[CODE_LEN + 1])
+static enum rc make_code(struct registry_run *run, char out[CODE_MAX + 1])
 {
 	uint8_t bits[CODE_LEN];
 	enum rc rc = run->reg->rng->fill(run->reg->rng, bits, sizeof(bits));
@@ -43,11 +46,41 @@ static enum rc answer_code(struct registry_run *run, const char *code, int64_t e
 	return RC_OK;
 }
 
+static bool strong(const char *code)
+{
+	bool seen[128] = { false };
+	size_t len = strlen(code), different = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)code[i];
+
+		if (c < '!' || c > '~')
+			return false;
+		different += !seen[c];
+		seen[c] = true;
+	}
+	return len >= CODE_MIN && len <= CODE_MAX && different >= CODE_DIFFERENT;
+}
+
+static enum rc clear_code(struct registry_run *run, struct store_profile_view *v)
+{
+	enum rc rc;
+
+	v->p.has_auth = false;
+	v->p.auth_expires = 0;
+	v->p.auth_tries = 0;
+	v->p.updated = run->now;
+	rc = store_profile_save_all(run->reg->store, &v->p);
+	if (rc == RC_OK)
+		rc = reg__audit(run, reg__profile_name(run, v), "code unset");
+	return rc == RC_OK ? answer_code(run, "", 0) : rc;
+}
+
 enum rc reg__profile_set_auth(struct registry_run *run)
 {
 	const Registry__ProfileSetAuth *m = run->request->profile_set_auth;
 	struct store_profile_view *v;
-	char code[CODE_LEN + 1];
+	char code[CODE_MAX + 1];
 	enum rc rc;
 
 	v = reg__profile(run, m->name, &rc);
@@ -55,14 +88,25 @@ enum rc reg__profile_set_auth(struct registry_run *run)
 		return rc;
 	if (!reg__is_caller(run, v->p.sponsor) && !reg__is_caller(run, v->owner))
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
+	if ((*m->code || m->clear) && !reg__is_caller(run, v->p.sponsor))
+		return reg__no(run, CODE(AUTHORIZATION), "code",
+			"the sponsor sets and unsets the code; ask the registry for one");
+	if (m->clear)
+		return clear_code(run, v);
+	if (*m->code && !strong(m->code))
+		return reg__no(run, CODE(POLICY), "code",
+			"a code has 20 to 64 visible characters, 10 of them different (RFC 9154)");
 	if (m->ttl_s > TTL_MAX_S)
 		return reg__no(run, CODE(RANGE), "ttl_s", "at most %d seconds", TTL_MAX_S);
-	rc = make_code(run, code);
+	if (*m->code)
+		snprintf(code, sizeof(code), "%s", m->code);
+	else
+		rc = make_code(run, code);
 	if (rc == RC_OK)
 		rc = run->reg->rng->fill(run->reg->rng, v->p.auth_salt, sizeof(v->p.auth_salt));
 	if (rc != RC_OK)
 		return rc;
-	reg__sha256(v->p.auth_salt, sizeof(v->p.auth_salt), code, CODE_LEN, v->p.auth_sha256);
+	reg__sha256(v->p.auth_salt, sizeof(v->p.auth_salt), code, strlen(code), v->p.auth_sha256);
 	v->p.has_auth = true;
 	v->p.auth_tries = 0;
 	v->p.auth_expires = run->now + (m->ttl_s ? m->ttl_s : run->reg->settings.auth_ttl_s);
@@ -71,7 +115,7 @@ enum rc reg__profile_set_auth(struct registry_run *run)
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "code set");
 	if (rc == RC_OK)
-		rc = answer_code(run, code, v->p.auth_expires);
+		rc = answer_code(run, *m->code ? "" : code, v->p.auth_expires);
 	mem_wipe(code, sizeof(code));
 	return rc;
 }
@@ -145,9 +189,50 @@ static enum rc reissue(
 	return rc;
 }
 
+enum rc reg__move(struct registry_run *run, struct store_profile_view *v, const char *sponsor,
+	const char *service, struct store_blob *der, bool *done)
+{
+	enum rc rc = RC_OK;
+
+	*done = true;
+	if (strcmp(v->p.sponsor, sponsor) != 0) {
+		v->p.has_auth = false;
+		v->p.auth_expires = 0;
+		v->p.auth_tries = 0;
+	}
+	snprintf(v->p.sponsor, sizeof(v->p.sponsor), "%s", sponsor);
+	snprintf(v->p.service, sizeof(v->p.service), "%s", service);
+	v->p.updated = run->now;
+	if (v->p.state == STATE(ACTIVATED))
+		rc = reissue(run, v, der, done);
+	if (rc != RC_OK || !*done || run->planning)
+		return rc;
+	/* A suspended certificate names the old service: re-activation makes a new one. */
+	if (v->p.state == STATE(DEACTIVATED) && v->cert.state == CERT(SUSPENDED)) {
+		rc = store_cert_state(run->reg->store, v->p.cert, CERT(SUPERSEDED));
+		v->cert.state = CERT(SUPERSEDED);
+	}
+	return rc == RC_OK ? store_profile_save_all(run->reg->store, &v->p) : rc;
+}
+
+/* The transfer that has just been made, as the one that the profile remembers. */
+static enum rc record(struct registry_run *run, const struct store_profile_view *v,
+	struct store_transfer *t)
+{
+	*t = (struct store_transfer){ .profile = v->p.id,
+		.status = "serverApproved",
+		.requested = run->now,
+		.act_date = run->now };
+	snprintf(t->requester, sizeof(t->requester), "%s", run->caller->id);
+	snprintf(t->actor, sizeof(t->actor), "%s", run->caller->id);
+	snprintf(t->service, sizeof(t->service), "%s", v->p.service);
+	return store_transfer_save(run->reg->store, t);
+}
+
 enum rc reg__profile_transfer(struct registry_run *run)
 {
 	const Registry__ProfileTransfer *m = run->request->profile_transfer;
+	struct store_transfer t;
 	struct store_profile_view *v;
 	struct store_blob der = { 0 };
 	char loser[STORE_ID_MAX];
@@ -161,28 +246,51 @@ enum rc reg__profile_transfer(struct registry_run *run)
 	if (rc != RC_OK || reg__refused(run))
 		return rc;
 	memcpy(loser, v->p.sponsor, sizeof(loser));
-	snprintf(v->p.sponsor, sizeof(v->p.sponsor), "%s", run->caller->id);
-	snprintf(v->p.service, sizeof(v->p.service), "%s", m->service);
-	v->p.has_auth = false;
-	v->p.auth_expires = 0;
-	v->p.auth_tries = 0;
-	v->p.updated = run->now;
-	if (v->p.state == STATE(ACTIVATED))
-		rc = reissue(run, v, &der, &done);
+	/* The code proves the owner's will: a request that waits for the sponsor gives way. */
+	if (!run->planning)
+		rc = reg__transfer_expire(run, v->p.id);
+	if (rc == RC_OK)
+		rc = reg__move(run, v, run->caller->id, m->service, &der, &done);
 	if (rc != RC_OK || !done || run->planning)
 		return rc;
-	/* A suspended certificate names the old service: re-activation makes a new one. */
-	if (v->p.state == STATE(DEACTIVATED) && v->cert.state == CERT(SUSPENDED)) {
-		rc = store_cert_state(run->reg->store, v->p.cert, CERT(SUPERSEDED));
-		v->cert.state = CERT(SUPERSEDED);
-	}
-	if (rc == RC_OK)
-		rc = store_profile_save_all(run->reg->store, &v->p);
+	rc = record(run, v, &t);
 	if (rc == RC_OK)
 		rc = reg__poll(run, loser, "profile.transferred", reg__profile_name(run, v),
 			"transferred to %s", run->caller->id);
 	if (rc == RC_OK)
 		rc = reg__audit(
 			run, reg__profile_name(run, v), "from=%s service=%s", loser, m->service);
+	if (rc == RC_OK)
+		rc = reg__profile_reply(run, v, &der, 0);
+	if (rc == RC_OK)
+		run->reply.profile->transfer = reg__transfer_message(run, v, &t);
+	return rc;
+}
+
+/* To another service of the same sponsor. */
+enum rc reg__profile_rebind(struct registry_run *run)
+{
+	const Registry__ProfileRebind *m = run->request->profile_rebind;
+	struct store_profile_view *v;
+	struct store_blob der = { 0 };
+	bool done = true;
+	enum rc rc;
+
+	v = reg__profile(run, m->name, &rc);
+	if (!v)
+		return rc;
+	if (!reg__is_caller(run, v->p.sponsor))
+		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
+	if (strcmp(v->p.service, m->service) == 0)
+		return reg__no(run, CODE(POLICY), "service", "that is its service already");
+	if (!reg__own_service(run, m->service, v->p.kind, &rc))
+		return rc;
+	if (v->stolen)
+		return reg__no(
+			run, CODE(STATUS_PROHIBITS), "name", "the device is reported stolen");
+	rc = reg__move(run, v, run->caller->id, m->service, &der, &done);
+	if (rc != RC_OK || !done || run->planning)
+		return rc;
+	rc = reg__audit(run, reg__profile_name(run, v), "service=%s", m->service);
 	return rc == RC_OK ? reg__profile_reply(run, v, &der, 0) : rc;
 }

@@ -66,6 +66,8 @@ static const struct conf_row rows[] = {
 		"When a job without result is handed out again."),
 	TIME("registry", "idempotency_ttl", registry.idempotency_ttl_s, 60, 30 * DAY, "24h", "s",
 		"How long the answer to an Idempotency-Key is kept."),
+	TIME("registry", "transfer_wait", registry.transfer_wait_s, 5, 60 * DAY, "5d", "s",
+		"How long a transfer waits for the losing side before it is cancelled."),
 
 	PATH("keys", "folder", keys.folder, "keys",
 		"Private keys and the log of issued certificates; only role keys enters it."),

@@ -80,14 +80,14 @@ static bool plan(struct core *core, struct core_item *item)
 
 	item->ordered = NULL;
 	item->made.cert = NULL;
-	if (!op->plans || item->made.party)
+	if (!op->plans || item->made.party || item->made.login_checked)
 		return true;
 	restart_run(item, true);
 	/* A refusal, or a failure, is found again when it is executed. */
 	if (registry_execute(&item->run) != RC_OK)
 		return true;
 	item->ordered = item->run.cert_order;
-	if (!item->run.party_order)
+	if (!item->run.party_order && !item->run.login_order)
 		return true;
 	core__prepare(core, item);
 	return false;

@@ -95,7 +95,8 @@ static void set_up(struct core *core, struct event_base *base, const struct core
 			.party_s = PARTY_DAYS * DAY_S,
 			.auth_ttl_s = o->auth_ttl_s,
 			.job_ttl_s = o->job_ttl_s,
-			.idem_ttl_s = o->idempotency_ttl_s },
+			.idem_ttl_s = o->idempotency_ttl_s,
+			.transfer_wait_s = o->transfer_wait_s },
 		.asp_cert_check = check_asp_cert,
 	};
 }

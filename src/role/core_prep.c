@@ -18,14 +18,18 @@
 #define HASH_LEN     32
 #define HASH_SALT    16
 #define PASSWORD_MAX 64
+#define TASKS_MAX    256 /* at 20 ms each, what a client would wait for */
 
 struct task {
 	struct task *next;
 	struct core_item *item;
-	char password[PASSWORD_MAX + 1];
+	char password[PASSWORD_MAX + 1]; /* to be kept; "" none */
+	char offered[PASSWORD_MAX + 1];	 /* a login's, against `kept` */
+	char kept[STORE_PASSWORD_MAX];	 /* "": no login */
+	bool good;
 	uint8_t salt[HASH_SALT];
 	char encoded[STORE_PASSWORD_MAX];
-	int rc;
+	int rc; /* of making `encoded` */
 };
 
 struct core_hasher {
@@ -34,10 +38,23 @@ struct core_hasher {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	struct task *todo, *done;
+	size_t waiting; /* the loop's: tasks that have not come back */
 	bool stop;
 	int pipe[2];
 	struct event *event;
 };
+
+static void run_task(struct task *t)
+{
+	if (*t->kept)
+		t->good = argon2id_verify(t->kept, t->offered, strlen(t->offered)) == ARGON2_OK;
+	mem_wipe(t->offered, sizeof(t->offered));
+	if (*t->password && (!*t->kept || t->good))
+		t->rc = argon2id_hash_encoded(HASH_PASSES, HASH_KIB, 1, t->password,
+			strlen(t->password), t->salt, sizeof(t->salt), HASH_LEN, t->encoded,
+			sizeof(t->encoded));
+	mem_wipe(t->password, sizeof(t->password));
+}
 
 static void *work(void *user)
 {
@@ -53,10 +70,7 @@ static void *work(void *user)
 		}
 		h->todo = t->next;
 		pthread_mutex_unlock(&h->lock);
-		t->rc = argon2id_hash_encoded(HASH_PASSES, HASH_KIB, 1, t->password,
-			strlen(t->password), t->salt, sizeof(t->salt), HASH_LEN, t->encoded,
-			sizeof(t->encoded));
-		mem_wipe(t->password, sizeof(t->password));
+		run_task(t);
 		pthread_mutex_lock(&h->lock);
 		t->next = h->done;
 		h->done = t;
@@ -101,30 +115,45 @@ static void on_hashed(evutil_socket_t fd, short what ATT_UNUSED, void *user)
 
 		done = t->next;
 		item->wants_hash = false;
-		if (t->rc == ARGON2_OK) {
+		if (*t->kept) {
+			item->made.login_checked = true;
+			item->made.login_good = t->good;
+		}
+		if (t->rc == ARGON2_OK && *t->encoded) {
 			memcpy(item->password, t->encoded, sizeof(item->password));
 			item->made.password = item->password;
-		} else {
+		} else if (t->rc != ARGON2_OK) {
 			fail(item, argon2_error_message(t->rc));
 		}
 		free(t);
+		h->waiting--;
 		proceed(item);
 	}
 }
 
-static bool hash(struct core *core, struct core_item *item, const char *password)
+static bool hash(struct core *core, struct core_item *item, const char *password,
+	const struct registry_login *login)
 {
 	struct core_hasher *h = core->hasher;
 	struct task *t = calloc(1, sizeof(*t));
 	const struct rng *rng = core->options.rng;
 
-	if (!t || !h->running || strlen(password) > PASSWORD_MAX ||
+	if (!t || !h->running || h->waiting >= TASKS_MAX ||
+		(password && strlen(password) > PASSWORD_MAX) ||
+		(login && (strlen(login->password) > PASSWORD_MAX ||
+				  strlen(login->encoded) >= sizeof(t->kept))) ||
 		rng->fill(rng, t->salt, sizeof(t->salt)) != RC_OK) {
 		free(t);
 		return false;
 	}
 	t->item = item;
-	memcpy(t->password, password, strlen(password));
+	h->waiting++;
+	if (password)
+		memcpy(t->password, password, strlen(password));
+	if (login) {
+		memcpy(t->offered, login->password, strlen(login->password));
+		memcpy(t->kept, login->encoded, strlen(login->encoded));
+	}
 	pthread_mutex_lock(&h->lock);
 	t->next = h->todo;
 	h->todo = t;
@@ -150,6 +179,19 @@ static void on_issued(
 	proceed(item);
 }
 
+/* A login waits for nothing but the thread. */
+static void check_login(struct core *core, struct core_item *item)
+{
+	const struct registry_login *login = item->run.login_order;
+
+	item->wants_hash = hash(core, item, login->new_password, login);
+	if (item->wants_hash)
+		return;
+	registry_refuse(&item->run, REGISTRY__CODE__CODE_FAILED, "",
+		"no password can be checked at the moment");
+	core__answer(item);
+}
+
 void core__prepare(struct core *core, struct core_item *item)
 {
 	Keys__Request request = KEYS__REQUEST__INIT;
@@ -162,7 +204,11 @@ void core__prepare(struct core *core, struct core_item *item)
 		core__answer(item);
 		return;
 	}
-	if (password && !item->made.password && !hash(core, item, password)) {
+	if (item->run.login_order) {
+		check_login(core, item);
+		return;
+	}
+	if (password && !item->made.password && !hash(core, item, password, NULL)) {
 		registry_refuse(&item->run, REGISTRY__CODE__CODE_FAILED, "",
 			"the password cannot be kept at the moment");
 		core__answer(item);

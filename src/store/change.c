@@ -111,6 +111,8 @@ enum rc store_wait_add(struct store *s, const struct store_wait *w)
 	st__text(&q, w->party);
 	st__text(&q, w->name);
 	st__text(&q, w->operation);
+	st__text(&q, w->cl_trid);
+	st__text(&q, w->sv_trid);
 	return st__run(&q);
 }
 
@@ -132,6 +134,8 @@ enum rc store_wait_list(struct store *s, uint64_t upto, size_t limit, struct are
 		st__col_text(&q, 2, w->party, sizeof(w->party));
 		st__col_text(&q, 3, w->name, sizeof(w->name));
 		st__col_text(&q, 4, w->operation, sizeof(w->operation));
+		st__col_text(&q, 5, w->cl_trid, sizeof(w->cl_trid));
+		st__col_text(&q, 6, w->sv_trid, sizeof(w->sv_trid));
 	}
 	*out = (struct store_wait *)(void *)l.items;
 	*n = l.n;

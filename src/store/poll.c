@@ -12,6 +12,10 @@ enum rc store_poll_add(struct store *s, const char *party, const struct store_po
 	st__text(&q, m->event);
 	st__text(&q, m->name);
 	st__text(&q, m->text);
+	st__text(&q, m->who ? m->who : "");
+	st__text(&q, m->trid ? m->trid : "");
+	st__text(&q, m->ended_cl_trid ? m->ended_cl_trid : "");
+	st__text(&q, m->ended_sv_trid ? m->ended_sv_trid : "");
 	return st__run(&q);
 }
 
@@ -30,6 +34,10 @@ enum rc store_poll_head(struct store *s, const char *party, struct arena *a, str
 		m.event = st__col_dup(&q, 2, a);
 		m.name = st__col_dup(&q, 3, a);
 		m.text = st__col_dup(&q, 4, a);
+		m.who = st__col_dup(&q, 5, a);
+		m.trid = st__col_dup(&q, 6, a);
+		m.ended_cl_trid = st__col_dup(&q, 7, a);
+		m.ended_sv_trid = st__col_dup(&q, 8, a);
 	}
 	rc = st__end(&q);
 	if (rc != RC_OK)

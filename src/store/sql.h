@@ -151,13 +151,33 @@
 	X(ZONE_PAGE, "SELECT p.id, p.slot, d.iccid, c.sha256, c.spki, c.not_after " \
 		"FROM profile p JOIN device d ON d.id = p.device JOIN certificate c ON c.id = p.cert " \
 		"WHERE p.id > $1 AND p.state = 2 AND c.state = 1 ORDER BY p.id LIMIT $2") \
-	X(WAIT_ADD, "INSERT INTO publish_wait (seq, party, name, operation) VALUES ($1, $2, $3, $4)") \
-	X(WAIT_LIST, "SELECT id, seq, party, name, operation FROM publish_wait WHERE seq <= $1 " \
+	X(WAIT_ADD, "INSERT INTO publish_wait (seq, party, name, operation, cl_trid, sv_trid) " \
+		"VALUES ($1, $2, $3, $4, $5, $6)") \
+	X(WAIT_LIST, "SELECT id, seq, party, name, operation, cl_trid, sv_trid FROM publish_wait WHERE seq <= $1 " \
 		"ORDER BY id LIMIT $2") \
 	X(WAIT_DROP, "DELETE FROM publish_wait WHERE id = $1") \
-	X(POLL_ADD, "INSERT INTO poll (party, date, event, name, text) VALUES ($1, $2, $3, $4, $5)") \
-	X(POLL_HEAD, "SELECT id, date, event, name, text FROM poll WHERE party = $1 " \
+	X(POLL_ADD, "INSERT INTO poll (party, date, event, name, text, who, trid, ended_cl_trid, " \
+		"ended_sv_trid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)") \
+	X(POLL_HEAD, "SELECT id, date, event, name, text, who, trid, ended_cl_trid, " \
+		"ended_sv_trid FROM poll WHERE party = $1 " \
 		"ORDER BY id LIMIT 1") \
+	X(LOGIN_GET, "SELECT login_failed, login_last FROM party WHERE id = $1") \
+	X(LOGIN_SAVE, "UPDATE party SET login_failed = $2, login_last = $3 WHERE id = $1") \
+	X(PASSWORD_SAVE, "UPDATE party SET password = $2 WHERE id = $1") \
+	X(TRANSFER_GET, "SELECT status, requester, service, requested, actor, act_date " \
+		"FROM transfer WHERE profile = $1") \
+	X(TRANSFER_SAVE, "INSERT INTO transfer (profile, status, requester, service, requested, " \
+		"actor, act_date) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (profile) DO UPDATE " \
+		"SET status = excluded.status, requester = excluded.requester, " \
+		"service = excluded.service, requested = excluded.requested, " \
+		"actor = excluded.actor, act_date = excluded.act_date") \
+	X(TRANSFER_DUE, "SELECT profile FROM transfer WHERE status = 'pending' AND " \
+		"act_date <= $1 ORDER BY act_date LIMIT $2") \
+	X(PENDING_SAVE, "INSERT INTO pending_action (profile, cl_trid, sv_trid) " \
+		"VALUES ($1, $2, $3) ON CONFLICT (profile) DO UPDATE " \
+		"SET cl_trid = excluded.cl_trid, sv_trid = excluded.sv_trid") \
+	X(PENDING_TAKE, "DELETE FROM pending_action WHERE profile = $1 " \
+		"RETURNING cl_trid, sv_trid") \
 	X(POLL_COUNT, "SELECT count(*) FROM poll WHERE party = $1") \
 	X(POLL_DROP, "DELETE FROM poll WHERE party = $1 AND id = $2 RETURNING id") \
 	X(IDEM_GET, "SELECT request_sha256, reply, seq, expires FROM idempotency " \

@@ -196,6 +196,29 @@ struct store_poll {
 	const char *event;
 	const char *name;
 	const char *text;
+	const char *who;	   /* who made the change; NULL counts as "" in all these */
+	const char *trid;	   /* the svTRID of what made it */
+	const char *ended_cl_trid; /* of a command that was answered as pending and has ended */
+	const char *ended_sv_trid;
+};
+
+/* Refused logins since the last good one, and when that was. */
+struct store_login {
+	uint32_t failed;
+	int64_t last;
+};
+
+#define STORE_TRID_MAX 65 /* EPP: 3-64 characters */
+
+/* The last transfer of a profile; `status` is EPP's trStatus. */
+struct store_transfer {
+	int64_t profile;
+	char status[16];
+	char requester[STORE_ID_MAX];
+	char service[STORE_HANDLE_MAX];
+	int64_t requested;
+	char actor[STORE_ID_MAX]; /* who acted, or is to act */
+	int64_t act_date;	  /* when, or until when */
 };
 
 struct store_wait {
@@ -204,6 +227,8 @@ struct store_wait {
 	char party[STORE_ID_MAX];
 	char name[64];
 	char operation[32];
+	char cl_trid[STORE_TRID_MAX];
+	char sv_trid[STORE_TRID_MAX];
 };
 
 struct store_idem {
@@ -395,6 +420,27 @@ enum rc store_wait_add(struct store *s, const struct store_wait *w) ATT_MUST_CHE
 enum rc store_wait_list(struct store *s, uint64_t upto, size_t limit, struct arena *a,
 	struct store_wait **out, size_t *n) ATT_MUST_CHECK;
 enum rc store_wait_remove(struct store *s, int64_t id) ATT_MUST_CHECK;
+
+/* ---- EPP -------------------------------------------------------------------------------- */
+
+enum rc store_login_get(
+	struct store *s, const char *party, struct store_login *out) ATT_MUST_CHECK;
+enum rc store_login_save(
+	struct store *s, const char *party, const struct store_login *l) ATT_MUST_CHECK;
+enum rc store_password_save(
+	struct store *s, const char *party, const char *encoded) ATT_MUST_CHECK;
+enum rc store_transfer_get(
+	struct store *s, int64_t profile, struct store_transfer *out) ATT_MUST_CHECK;
+/* Replaces the profile's last one. */
+enum rc store_transfer_save(struct store *s, const struct store_transfer *t) ATT_MUST_CHECK;
+/* Profiles whose transfer has waited long enough. */
+enum rc store_transfer_due(
+	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+/* The command that a profile's card makes wait; taking it forgets it. */
+enum rc store_pending_save(
+	struct store *s, int64_t profile, const char *cl, const char *sv) ATT_MUST_CHECK;
+enum rc store_pending_take(struct store *s, int64_t profile, struct arena *a, const char **cl,
+	const char **sv) ATT_MUST_CHECK;
 
 /* ---- poll, idempotency, audit ----------------------------------------------------------- */
 

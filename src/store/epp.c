@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Logins, transfers that wait for an answer, commands that were answered as pending. */
+#include "store/engine.h"
+
+#include <string.h>
+
+enum rc store_login_get(struct store *s, const char *party, struct store_login *out)
+{
+	struct st__q q = st__start(s, ST__LOGIN_GET);
+	struct store_login l = { 0 };
+	bool found = false;
+	enum rc rc;
+
+	st__text(&q, party);
+	if (st__row(&q)) {
+		l.failed = (uint32_t)st__col_int(&q, 0);
+		l.last = st__col_int(&q, 1);
+		found = true;
+	}
+	rc = st__end(&q);
+	if (rc == RC_OK && !found)
+		return RC_NOT_FOUND;
+	if (rc == RC_OK)
+		*out = l;
+	return rc;
+}
+
+enum rc store_login_save(struct store *s, const char *party, const struct store_login *l)
+{
+	struct st__q q = st__start(s, ST__LOGIN_SAVE);
+
+	st__text(&q, party);
+	st__int(&q, l->failed);
+	st__int(&q, l->last);
+	return st__run(&q);
+}
+
+enum rc store_password_save(struct store *s, const char *party, const char *encoded)
+{
+	struct st__q q = st__start(s, ST__PASSWORD_SAVE);
+
+	st__text(&q, party);
+	st__text(&q, encoded);
+	return st__run(&q);
+}
+
+enum rc store_transfer_get(struct store *s, int64_t profile, struct store_transfer *out)
+{
+	struct st__q q = st__start(s, ST__TRANSFER_GET);
+	struct store_transfer t = { .profile = profile };
+	bool found = false;
+	enum rc rc;
+
+	st__int(&q, profile);
+	if (st__row(&q)) {
+		st__col_text(&q, 0, t.status, sizeof(t.status));
+		st__col_text(&q, 1, t.requester, sizeof(t.requester));
+		st__col_text(&q, 2, t.service, sizeof(t.service));
+		t.requested = st__col_int(&q, 3);
+		st__col_text(&q, 4, t.actor, sizeof(t.actor));
+		t.act_date = st__col_int(&q, 5);
+		found = true;
+	}
+	rc = st__end(&q);
+	if (rc == RC_OK && !found)
+		return RC_NOT_FOUND;
+	if (rc == RC_OK)
+		*out = t;
+	return rc;
+}
+
+enum rc store_transfer_save(struct store *s, const struct store_transfer *t)
+{
+	struct st__q q = st__start(s, ST__TRANSFER_SAVE);
+
+	st__int(&q, t->profile);
+	st__text(&q, t->status);
+	st__text(&q, t->requester);
+	st__text(&q, t->service);
+	st__int(&q, t->requested);
+	st__text(&q, t->actor);
+	st__int(&q, t->act_date);
+	return st__run(&q);
+}
+
+enum rc store_transfer_due(struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n)
+{
+	struct st__q q = st__start(s, ST__TRANSFER_DUE);
+
+	*n = 0;
+	st__int(&q, now);
+	st__int(&q, (int64_t)limit);
+	while (st__row(&q)) {
+		if (*n < limit)
+			out[(*n)++] = st__col_int(&q, 0);
+	}
+	return st__end(&q);
+}
+
+enum rc store_pending_save(struct store *s, int64_t profile, const char *cl, const char *sv)
+{
+	struct st__q q = st__start(s, ST__PENDING_SAVE);
+
+	st__int(&q, profile);
+	st__text(&q, cl);
+	st__text(&q, sv);
+	return st__run(&q);
+}
+
+enum rc store_pending_take(struct store *s, int64_t profile, struct arena *a, const char **cl,
+	const char **sv)
+{
+	struct st__q q = st__start(s, ST__PENDING_TAKE);
+	bool found = false;
+	enum rc rc;
+
+	st__int(&q, profile);
+	while (st__row(&q)) {
+		*cl = st__col_dup(&q, 0, a);
+		*sv = st__col_dup(&q, 1, a);
+		found = true;
+	}
+	rc = st__end(&q);
+	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+}
