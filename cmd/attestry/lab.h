@@ -36,7 +36,7 @@ struct lab {
 	const char *zone;
 	int ttl;
 	int dns, dot, https, epp, resolver; /* ports */
-	char resolver_pin[45];	       /* base64 of SHA-256 over its SubjectPublicKeyInfo */
+	char resolver_pin[45];		    /* base64 of SHA-256 over its SubjectPublicKeyInfo */
 	struct lab_service services[LAB_SERVICES];
 	struct lab_sim sims[LAB_SIMS];
 	json_t *pids; /* role -> [pid] */

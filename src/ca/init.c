@@ -25,7 +25,21 @@
 #define SERVER_DAYS  CA_LEAF_DAYS_MAX
 #define BACKDATE     DAY /* devices and peers whose clocks are a little behind */
 
-enum which { ROOT, ISSUING, DEVKIT, PARTY, PAYLOAD, SEAL, KSK, ZSK, HTTPS, DOT, EPP, OPERATOR, KEYS };
+enum which {
+	ROOT,
+	ISSUING,
+	DEVKIT,
+	PARTY,
+	PAYLOAD,
+	SEAL,
+	KSK,
+	ZSK,
+	HTTPS,
+	DOT,
+	EPP,
+	OPERATOR,
+	KEYS
+};
 
 static const char *const key_files[KEYS] = {
 	[ROOT] = "root/root.key",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From one frame to its answer: the envelope's grammar, who may ask what now, the object's table. */
+/* From one frame to its answer: the envelope's grammar, who may ask what now, the object's table.
+ */
 #include "epp/internal.h"
 
 #include <stdio.h>
@@ -24,14 +25,13 @@ static const struct gram_type poll = { .kind = GRAM_SEQ, .attrs = poll_attrs };
 static const char *const transfer_ops[] = { "approve", "cancel", "query", "reject", "request",
 	NULL };
 static const struct gram_attr transfer_attrs[] = { { "op", true, transfer_ops }, { 0 } };
-static const struct gram_type transfer = { .kind = GRAM_SEQ,
-	.parts = one_any,
-	.attrs = transfer_attrs };
+static const struct gram_type transfer = {
+	.kind = GRAM_SEQ, .parts = one_any, .attrs = transfer_attrs
+};
 
-static const struct gram_type password = { .kind = GRAM_TOKEN,
-	.min = 6,
-	.max = 16,
-	.secret = true };
+static const struct gram_type password = {
+	.kind = GRAM_TOKEN, .min = 6, .max = 16, .secret = true
+};
 static const struct gram_type word = { .kind = GRAM_TOKEN, .min = 1, .max = 255 };
 static const struct gram_part options_parts[] = { { "version", &word, 1, 1 },
 	{ "lang", &word, 1, 1 }, { 0 } };
@@ -138,6 +138,8 @@ static bool send_request(struct epp_command *cmd)
 	struct epp_session *s = cmd->session;
 	Registry__Request *r = &cmd->request;
 
+	r->spki_sha256 = (ProtobufCBinaryData){ sizeof(s->spki_sha256), s->spki_sha256 };
+	r->peer = s->peer;
 	r->sv_trid = cmd->sv_trid;
 	r->cl_trid = cmd->cl_trid ? (char *)(uintptr_t)cmd->cl_trid : r->cl_trid;
 	s->state = SESSION_BUSY;
@@ -178,9 +180,8 @@ void epp__core_reply(struct epp_session *s, const Registry__Reply *reply)
 		code = cmd->code;
 	if (code >= 2000) {
 		/* The field that core names, where the object has an element of that name. */
-		const struct xml_node *at = cmd->object && *reply->field
-						    ? xml_child(cmd->object, reply->field)
-						    : NULL;
+		const struct xml_node *at =
+			cmd->object && *reply->field ? xml_child(cmd->object, reply->field) : NULL;
 
 		cmd->fault.node = at ? at : cmd->object ? cmd->object : cmd->verb;
 	}

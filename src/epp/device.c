@@ -14,11 +14,9 @@ static bool all_digits(const char *text)
 	return strspn(text, "0123456789") == strlen(text);
 }
 
-static const struct gram_type eid = { .kind = GRAM_TOKEN,
-	.min = 32,
-	.max = 32,
-	.ok = all_digits,
-	.form = "an EID is 32 digits" };
+static const struct gram_type eid = {
+	.kind = GRAM_TOKEN, .min = 32, .max = 32, .ok = all_digits, .form = "an EID is 32 digits"
+};
 static const struct gram_type imei = { .kind = GRAM_TOKEN,
 	.min = 14,
 	.max = 16,
@@ -30,8 +28,7 @@ static const struct gram_part claim_parts[] = { { "salt", &salt, 1, 1 },
 	{ "sha256", &sha256, 1, 1 }, { 0 } };
 static const struct gram_type claim = { .kind = GRAM_SEQ, .parts = claim_parts };
 
-static const struct gram_part check_parts[] = { { "iccid", &epp__t_iccid, 1, EPP_IDS_MAX },
-	{ 0 } };
+static const struct gram_part check_parts[] = { { "iccid", &epp__t_iccid, 1, EPP_IDS_MAX }, { 0 } };
 static const struct gram_type check = { .kind = GRAM_SEQ, .parts = check_parts };
 static const struct gram_part one_parts[] = { { "iccid", &epp__t_iccid, 1, 1 }, { 0 } };
 static const struct gram_type one = { .kind = GRAM_SEQ, .parts = one_parts };
@@ -176,8 +173,7 @@ static void create_answer(struct epp_command *cmd, const Registry__Reply *reply)
 
 /* ---- update ---- */
 
-static bool set_flags(
-	struct epp_command *cmd, const struct xml_node *list, Registry__Flag value,
+static bool set_flags(struct epp_command *cmd, const struct xml_node *list, Registry__Flag value,
 	Registry__DeviceUpdate *m)
 {
 	const struct xml_node *node = list ? xml_child(list, "status") : NULL;

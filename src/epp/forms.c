@@ -33,10 +33,9 @@ const struct gram_type epp__t_iccid = { .kind = GRAM_TOKEN,
 	.min = 1,
 	.ok = iccid_ok,
 	.form = "an ICCID is 19 digits and f, or 20 digits" };
-const struct gram_type epp__t_name = { .kind = GRAM_TOKEN,
-	.min = 1,
-	.ok = name_ok,
-	.form = "a profile's name is <1-9>.<iccid>" };
+const struct gram_type epp__t_name = {
+	.kind = GRAM_TOKEN, .min = 1, .ok = name_ok, .form = "a profile's name is <1-9>.<iccid>"
+};
 const struct gram_type epp__t_handle = { .kind = GRAM_TOKEN,
 	.min = 1,
 	.max = 32,
@@ -102,7 +101,7 @@ char *epp__text(const struct xml_node *parent, const char *name)
 {
 	struct xml_node *c = parent ? xml_child(parent, name) : NULL;
 
-	return c ? c->text : (char *)(uintptr_t)"";
+	return c ? c->text : (char *)(uintptr_t) "";
 }
 
 int epp__word(const char *text, const char *const *words)
@@ -142,8 +141,8 @@ bool epp__check_ask(struct epp_command *cmd, Registry__CheckKind kind, const cha
 	return true;
 }
 
-void epp__check_answer(struct epp_command *cmd, const Registry__Reply *reply, enum epp_ns ns,
-	const char *tag)
+void epp__check_answer(
+	struct epp_command *cmd, const Registry__Reply *reply, enum epp_ns ns, const char *tag)
 {
 	struct out *o = &cmd->res.text;
 

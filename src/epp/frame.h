@@ -14,8 +14,7 @@
 /* Whether `buf` begins with a whole frame. RC_OK: its XML is the *len bytes after the header.
  * RC_TRUNCATED: more bytes are needed. RC_MALFORMED: a length that leaves no XML. RC_TOO_LARGE:
  * over `max` in all, known before any of it is there. */
-enum rc epp_frame_next(
-	const uint8_t *buf, size_t buf_len, size_t max, size_t *len) ATT_MUST_CHECK;
+enum rc epp_frame_next(const uint8_t *buf, size_t buf_len, size_t max, size_t *len) ATT_MUST_CHECK;
 
 /* The header of a frame that holds `len` bytes of XML. */
 void epp_frame_head(size_t len, uint8_t out[EPP_FRAME_HEADER]);

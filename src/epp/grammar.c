@@ -8,8 +8,8 @@
 
 static bool check(struct xml_node *node, const struct gram_type *type, struct gram_fault *fault);
 
-bool gram_fault(struct gram_fault *fault, unsigned code, const struct xml_node *node,
-	const char *fmt, ...)
+bool gram_fault(
+	struct gram_fault *fault, unsigned code, const struct xml_node *node, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -125,7 +125,8 @@ static bool check_uint(
 static bool check_binary(
 	struct xml_node *node, const struct gram_type *type, struct gram_fault *fault)
 {
-	static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char b64[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	static const char hex[] = "0123456789abcdefABCDEF";
 	size_t to = 0, body, bytes;
 
@@ -149,8 +150,8 @@ static bool check_binary(
 		bytes = to / 4 * 3 - pad;
 	}
 	if (bytes < type->min || (type->max && bytes > type->max))
-		return gram_fault(fault, 2004, node, "%zu bytes, not %u to %u", bytes, type->min,
-			type->max);
+		return gram_fault(
+			fault, 2004, node, "%zu bytes, not %u to %u", bytes, type->min, type->max);
 	return true;
 }
 
@@ -179,13 +180,12 @@ static bool check_text(
 	if (!n && type->min)
 		return gram_fault(fault, 2003, node, "is empty");
 	if (n < type->min || (type->max && n > type->max))
-		return gram_fault(fault, 2005, node, "%zu characters, not %u to %u", n, type->min,
-			type->max);
+		return gram_fault(
+			fault, 2005, node, "%zu characters, not %u to %u", n, type->min, type->max);
 	if (type->values && !among(node->text, type->values))
 		return gram_fault(fault, 2004, node, "not one of the values allowed");
 	if (type->ok && !type->ok(node->text))
-		return gram_fault(
-			fault, 2005, node, "%s", type->form ? type->form : "malformed");
+		return gram_fault(fault, 2005, node, "%s", type->form ? type->form : "malformed");
 	return true;
 }
 
@@ -199,8 +199,9 @@ static bool check_attrs(
 
 	for (struct xml_attr *a = node->attrs; a; a = a->next) {
 		/* A hint where a schema could be fetched: never followed. */
-		if (strcmp(a->ns, xsi) == 0 && (strcmp(a->name, "schemaLocation") == 0 ||
-						       strcmp(a->name, "noNamespaceSchemaLocation") == 0))
+		if (strcmp(a->ns, xsi) == 0 &&
+			(strcmp(a->name, "schemaLocation") == 0 ||
+				strcmp(a->name, "noNamespaceSchemaLocation") == 0))
 			continue;
 		for (row = type->attrs; row && row->name; row++)
 			if (!*a->ns && strcmp(a->name, row->name) == 0)

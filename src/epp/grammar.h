@@ -34,8 +34,8 @@ struct gram_part;
 
 struct gram_type {
 	enum gram_kind kind;
-	uint32_t min, max; /* max 0: no bound but the frame's */
-	const char *const *values; /* the only ones allowed; NULL ends */
+	uint32_t min, max;	       /* max 0: no bound but the frame's */
+	const char *const *values;     /* the only ones allowed; NULL ends */
 	const struct gram_part *parts; /* of GRAM_SEQ and GRAM_CHOICE */
 	const struct gram_attr *attrs; /* NULL: none */
 	bool (*ok)(const char *text);  /* a form of its own */

@@ -9,12 +9,12 @@
 #include "epp/server.h"
 #include "epp/xml.h"
 
-#define EPP_URI	       "urn:ietf:params:xml:ns:epp-1.0"
-#define EPP_IDS_MAX    50 /* objects of one check */
-#define EPP_TRID_MAX   65
-#define EPP_CLID_MAX   17
+#define EPP_URI		 "urn:ietf:params:xml:ns:epp-1.0"
+#define EPP_IDS_MAX	 50 /* objects of one check */
+#define EPP_TRID_MAX	 65
+#define EPP_CLID_MAX	 17
 #define EPP_PASSWORD_MAX 64
-#define CODE_(c)       REGISTRY__CODE__CODE_##c
+#define CODE_(c)	 REGISTRY__CODE__CODE_##c
 
 /* What a login can name: objects first, then extensions. */
 enum epp_ns {
@@ -73,7 +73,7 @@ struct epp_part {
 
 struct epp_command {
 	struct epp_session *session;
-	struct xml *xml; /* owns the tree and what is allocated for the request */
+	struct xml *xml;		/* owns the tree and what is allocated for the request */
 	const struct xml_node *command; /* <command>, NULL for what is none */
 	const struct xml_node *verb;	/* its first child */
 	const struct xml_node *object;	/* the element of the mapping in it */
@@ -93,7 +93,7 @@ struct epp_command {
 	uint64_t queue_id;
 	int64_t queue_date; /* 0: no date, no text */
 	const char *queue_text;
-	bool close; /* after the answer */
+	bool close;  /* after the answer */
 	void *state; /* of the verb, in the tree's memory */
 };
 
@@ -116,6 +116,7 @@ struct epp_session {
 	char id[EPP_CLID_MAX];
 	uint64_t started_ms, login_by_ms, last_ms, frame_by_ms, send_by_ms;
 	struct epp_client *client;
+	uint8_t spki_sha256[TLS_SPKI_LEN];
 	int64_t not_after; /* of the client's certificate */
 	char peer[64];
 	struct epp_command *cmd; /* busy with it */
@@ -178,8 +179,8 @@ char *epp__text(const struct xml_node *parent, const char *name); /* "" when the
 int epp__word(const char *text, const char *const *words);
 /* Fills the request for a check of `kind`; writes its answer as <prefix:tag avail=..>. */
 bool epp__check_ask(struct epp_command *cmd, Registry__CheckKind kind, const char *tag);
-void epp__check_answer(struct epp_command *cmd, const Registry__Reply *reply, enum epp_ns ns,
-	const char *tag);
+void epp__check_answer(
+	struct epp_command *cmd, const Registry__Reply *reply, enum epp_ns ns, const char *tag);
 /* Opens the one element of resData: <p:name xmlns:p="uri">, and closes it. */
 void epp__res_open(struct epp_command *cmd, enum epp_ns ns, const char *name);
 void epp__res_close(struct epp_command *cmd, const char *name);

@@ -6,14 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IN_EXTENSION  "[LOGIN-SECURITY]" /* RFC 8807 section 3.2 */
-#define CERT_WARN_S   (30 * 86400)
+#define IN_EXTENSION   "[LOGIN-SECURITY]" /* RFC 8807 section 3.2 */
+#define CERT_WARN_S    (30 * 86400)
 #define USER_AGENT_MAX 128
 
-static const struct gram_type long_password = { .kind = GRAM_TOKEN,
-	.min = 6,
-	.max = EPP_PASSWORD_MAX,
-	.secret = true };
+static const struct gram_type long_password = {
+	.kind = GRAM_TOKEN, .min = 6, .max = EPP_PASSWORD_MAX, .secret = true
+};
 static const struct gram_type word = { .kind = GRAM_TOKEN, .max = 64 };
 static const struct gram_part agent_parts[] = { { "app", &word, 0, 1 }, { "tech", &word, 0, 1 },
 	{ "os", &word, 0, 1 }, { 0 } };
@@ -75,7 +74,8 @@ static bool read_extension(struct epp_command *cmd, const struct xml_node *exten
 	return gram_check(node, &login_sec, &cmd->fault);
 }
 
-/* The password stands in the login or, behind its marker, in the extension (RFC 8807 section 4.1). */
+/* The password stands in the login or, behind its marker, in the extension (RFC 8807 section 4.1).
+ */
 static bool pick(struct epp_command *cmd, const struct xml_node *login, const struct xml_node *sec,
 	const char *name, char **out)
 {
@@ -105,7 +105,7 @@ static char *user_agent(struct epp_command *cmd, const struct xml_node *sec)
 	if (text)
 		(void)snprintf(text, USER_AGENT_MAX, "%s; %s; %s", epp__text(ua, "app"),
 			epp__text(ua, "tech"), epp__text(ua, "os"));
-	return text ? text : (char *)(uintptr_t)"";
+	return text ? text : (char *)(uintptr_t) "";
 }
 
 /* RFC 8807 section 3.1: what the client should mend before it is locked out. */
@@ -177,8 +177,8 @@ bool epp__login(struct epp_command *cmd, struct xml_node *login, struct xml_node
 		epp__sessions_of(cmd->session) >= cmd->session->server->o.limits.clients_per_key)
 		return epp__no(cmd, 2502, NULL, "too many sessions of this client");
 	if (*m->new_password && strcmp(m->new_password, m->password) == 0)
-		return epp__no(cmd, 2306, xml_child(sec && xml_child(sec, "newPW") ? sec : login,
-						  "newPW"),
+		return epp__no(cmd, 2306,
+			xml_child(sec && xml_child(sec, "newPW") ? sec : login, "newPW"),
 			"the new password is the old one");
 	m->id = epp__text(login, "clID");
 	m->user_agent = user_agent(cmd, sec);

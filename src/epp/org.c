@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* org-1.0 (RFC 8543): parties and their roles, to look at. They are created by the operator together
- * with their login certificate, which this mapping has no place for: create, update and delete are
- * answered with 2101. */
+/* org-1.0 (RFC 8543): parties and their roles, to look at. They are created by the operator
+ * together with their login certificate, which this mapping has no place for: create, update and
+ * delete are answered with 2101. */
 #include "epp/internal.h"
 
 static const struct gram_part check_parts[] = { { "id", &epp__t_clid, 1, EPP_IDS_MAX }, { 0 } };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* <poll> (RFC 5730 section 2.9.2.3): the oldest message until it is acknowledged, with the object as
- * it now stands, what changed it (RFC 8590), and the end of what was answered as pending. */
+/* <poll> (RFC 5730 section 2.9.2.3): the oldest message until it is acknowledged, with the object
+ * as it now stands, what changed it (RFC 8590), and the end of what was answered as pending. */
 #include "epp/internal.h"
 #include "base/str.h"
 
@@ -21,7 +21,7 @@ static char *keep(struct epp_command *cmd, const char *text)
 
 	if (out)
 		memcpy(out, text, len);
-	return out ? out : (char *)(uintptr_t)"";
+	return out ? out : (char *)(uintptr_t) "";
 }
 
 /* "1.8912..." and nothing else among the names that messages carry. */
@@ -185,7 +185,6 @@ void epp__poll_answer(struct epp_command *cmd, const Registry__Reply *reply)
 	cmd->queue_text = m->text;
 	if (strlen(m->sv_trid) >= 3) {
 		write_pending(cmd, m);
-		write_change(cmd, m);
 		return;
 	}
 	cmd->step = 1;

@@ -19,12 +19,11 @@ static const struct gram_part auth_parts[] = { { "pw", &pw, 1, 1 }, { 0 } };
 static const struct gram_type auth = { .kind = GRAM_SEQ, .parts = auth_parts };
 static const struct gram_attr make_attrs[] = { { "ttl", false, NULL }, { 0 } };
 static const struct gram_type make = { .kind = GRAM_EMPTY, .attrs = make_attrs };
-static const struct gram_part new_auth_parts[] = { { "pw", &pw, 1, 1 },
-	{ "generate", &make, 1, 1 }, { 0 } };
+static const struct gram_part new_auth_parts[] = { { "pw", &pw, 1, 1 }, { "generate", &make, 1, 1 },
+	{ 0 } };
 static const struct gram_type new_auth = { .kind = GRAM_CHOICE, .parts = new_auth_parts };
 
-static const struct gram_part check_parts[] = { { "name", &epp__t_name, 1, EPP_IDS_MAX },
-	{ 0 } };
+static const struct gram_part check_parts[] = { { "name", &epp__t_name, 1, EPP_IDS_MAX }, { 0 } };
 static const struct gram_type check = { .kind = GRAM_SEQ, .parts = check_parts };
 static const struct gram_part one_parts[] = { { "name", &epp__t_name, 1, 1 }, { 0 } };
 static const struct gram_type one = { .kind = GRAM_SEQ, .parts = one_parts };

@@ -161,8 +161,7 @@ static void write_fault(struct out *o, const struct epp_command *cmd, const char
  * client can skip it. */
 static bool unhandled(const struct epp_command *cmd, const struct epp_part *part)
 {
-	return part->ns != NS_NONE && part->text.len &&
-	       !(cmd->session->services & 1u << part->ns);
+	return part->ns != NS_NONE && part->text.len && !(cmd->session->services & 1u << part->ns);
 }
 
 static void write_unhandled(struct out *o, const struct epp_part *part)
@@ -173,8 +172,8 @@ static void write_unhandled(struct out *o, const struct epp_part *part)
 		epp__uris[part->ns]);
 }
 
-static void write_part(struct out *o, const struct epp_command *cmd, const struct epp_part *part,
-	const char *name)
+static void write_part(
+	struct out *o, const struct epp_command *cmd, const struct epp_part *part, const char *name)
 {
 	if (part->ns == NS_NONE || !part->text.len || unhandled(cmd, part))
 		return;

@@ -211,8 +211,7 @@ static bool read_wifi(struct epp_command *cmd, const struct xml_node *node, Regi
 	       epp__no(cmd, 2400, node, "cannot be sealed now; repeat the command later");
 }
 
-static bool read_service(struct epp_command *cmd, const struct xml_node *from,
-	Registry__Service *s)
+static bool read_service(struct epp_command *cmd, const struct xml_node *from, Registry__Service *s)
 {
 	const struct xml_node *node;
 
@@ -221,8 +220,8 @@ static bool read_service(struct epp_command *cmd, const struct xml_node *from,
 	s->url = epp__text(from, "url");
 	for (const char *c = epp__text(from, "port"); *c; c++)
 		s->port = s->port * 10 + (uint32_t)(*c - '0');
-	s->publish_tlsa = epp__text(from, "publish")[0] == 't' ||
-			  epp__text(from, "publish")[0] == '1';
+	s->publish_tlsa =
+		epp__text(from, "publish")[0] == 't' || epp__text(from, "publish")[0] == '1';
 	if (!read_pins(cmd, from, s))
 		return false;
 	node = xml_child(from, "cert");

@@ -74,8 +74,7 @@ static struct epp_client *client_of(struct epp_server *server, const uint8_t spk
 bool epp__may(struct epp_session *s, bool transform)
 {
 	struct epp_server *server = s->server;
-	const unsigned rates[2] = { server->o.limits.query_rate,
-		server->o.limits.transform_rate };
+	const unsigned rates[2] = { server->o.limits.query_rate, server->o.limits.transform_rate };
 	uint64_t now = now_ms(server), passed = now - s->client->filled_ms;
 
 	if (!rates[transform])
@@ -197,9 +196,11 @@ static void on_open(void *user, const uint8_t spki_sha256[TLS_SPKI_LEN], int64_t
 		tls_deadline(s->stream, 1);
 		return;
 	}
-	/* Sessions that have not logged in yet count too: twice the cap ends them at their login. */
+	/* Sessions that have not logged in yet count too: twice the cap ends them at their login.
+	 */
 	s->over_limit = s->client->sessions >= 2 * s->server->o.limits.clients_per_key;
 	s->client->sessions++;
+	memcpy(s->spki_sha256, spki_sha256, sizeof(s->spki_sha256));
 	s->not_after = not_after;
 	s->state = SESSION_OPEN;
 	s->last_ms = now_ms(s->server);
@@ -395,8 +396,8 @@ static void on_accept(evutil_socket_t fd, short what, void *user)
 	(void)what;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
 		socklen_t len = sizeof(sa);
-		int client = accept4(
-			fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int client =
+			accept4(fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (client >= 0) {
 			take_client(server, client, &sa);
@@ -445,8 +446,8 @@ enum rc epp_server_new(struct epp_server **out, const struct epp_options *option
 	server->acceptor = event_new(
 		options->base, options->listen_fd, EV_READ | EV_PERSIST, on_accept, server);
 	server->again = event_new(options->base, -1, 0, on_again, server);
-	if (rc == RC_OK && (!server->acceptor || !server->again ||
-				   event_add(server->acceptor, NULL) < 0))
+	if (rc == RC_OK &&
+		(!server->acceptor || !server->again || event_add(server->acceptor, NULL) < 0))
 		rc = RC_NOMEM;
 	if (rc != RC_OK) {
 		epp_server_free(server);

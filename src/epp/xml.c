@@ -185,7 +185,7 @@ static void XMLCALL on_start(void *user, const XML_Char *name, const XML_Char **
 		refuse(x, "out of memory");
 		return;
 	}
-	node->text = (char *)(uintptr_t)"";
+	node->text = (char *)(uintptr_t) "";
 	node->line = (unsigned)XML_GetCurrentLineNumber(x->parser);
 	node->column = (unsigned)XML_GetCurrentColumnNumber(x->parser) + 1;
 	node->parent = x->open;

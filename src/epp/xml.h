@@ -15,7 +15,7 @@
 /* EPP's own grammar is six deep; a check of many names is the widest. */
 #define XML_DEPTH_MAX	 24
 #define XML_ELEMENTS_MAX 4000
-#define XML_ATTRS_MAX	 16 /* of one element */
+#define XML_ATTRS_MAX	 16  /* of one element */
 #define XML_NAME_MAX	 256 /* namespace and name */
 
 struct xml_attr {
@@ -30,10 +30,10 @@ struct xml_node {
 	const char *ns; /* "": none */
 	const char *name;
 	struct xml_attr *attrs;
-	char *text;	 /* its own character data in one piece, never NULL */
-	size_t text_len; /* without the NUL */
+	char *text;	       /* its own character data in one piece, never NULL */
+	size_t text_len;       /* without the NUL */
 	unsigned line, column; /* of its start tag, from 1 */
-	bool secret;	 /* the grammar says so: its text is shown nowhere */
+	bool secret;	       /* the grammar says so: its text is shown nowhere */
 };
 
 struct xml_fault {

@@ -42,6 +42,13 @@ const struct api_route api_routes[] = {
 		"take a profile over with its authorization code" },
 	{ "POST", "/v1/profiles/{name}/auth", "profile_set_auth", "", NULL, NULL, 200, 0,
 		"make an authorization code; shown once" },
+	{ "POST", "/v1/profiles/{name}/renew", "profile_renew", "", NULL, NULL, 200, 0,
+		"a new certificate for the same key before the old one ends" },
+	{ "POST", "/v1/profiles/{name}/rebind", "profile_rebind", "", NULL, NULL, 200, 0,
+		"to another service of the same sponsor" },
+	{ "POST", "/v1/profiles/{name}/move", "transfer_move", "", NULL, NULL, 200, 0,
+		"a transfer that the losing side answers: request, query, cancel, approve, reject" },
+	{ "POST", "/v1/check", "check", "", NULL, NULL, 200, 0, "which names are free" },
 
 	{ "GET", "/v1/jobs", "job_wait", NULL, "wait,limit", NULL, 200, 0,
 		"jobs for the operator's gateway (long poll)" },

@@ -239,8 +239,8 @@ enum rc reg__profile_renew(struct registry_run *run)
 		return reg__no(
 			run, CODE(STATUS_PROHIBITS), "name", "the device is reported stolen");
 	if (m->not_after != v->cert.not_after)
-		return reg__no(run, CODE(POLICY), "not_after",
-			"not the end of the present certificate");
+		return reg__no(
+			run, CODE(POLICY), "not_after", "not the end of the present certificate");
 	if (run->now + run->reg->settings.cert_s <= v->cert.not_after)
 		return reg__no(run, CODE(NOT_RENEWABLE), "name",
 			"the present certificate ends no sooner than a new one would");

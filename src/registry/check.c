@@ -113,8 +113,8 @@ enum rc reg__check(struct registry_run *run)
 		out->items[out->n_items++] = item;
 	}
 	run->reply.code = CODE(OK);
-	run->reply.reason = (char *)(uintptr_t)"";
-	run->reply.field = (char *)(uintptr_t)"";
+	run->reply.reason = (char *)(uintptr_t) "";
+	run->reply.field = (char *)(uintptr_t) "";
 	run->reply.result_case = REGISTRY__REPLY__RESULT_CHECK;
 	run->reply.check = out;
 	return rc;

@@ -81,8 +81,8 @@ enum rc reg__profile_delete(struct registry_run *run)
 		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "the device is locked");
 	rc = reg__transfer_waits(run, v, &t, &waits);
 	if (rc == RC_OK && waits)
-		return reg__no(run, CODE(STATUS_PROHIBITS), "name",
-			"a transfer waits for an answer");
+		return reg__no(
+			run, CODE(STATUS_PROHIBITS), "name", "a transfer waits for an answer");
 	/* Whether a card may hold anything: a key of ours, or one that a job has asked it to make.
 	 */
 	on_card = v->p.key || v->p.pending_job || v->p.attempts || v->p.wipe_pending;

@@ -65,8 +65,8 @@ enum rc reg__poll(struct registry_run *run, const char *party, const char *event
 
 enum rc reg__ended(struct registry_run *run, int64_t profile)
 {
-	enum rc rc = store_pending_take(run->reg->store, profile, run->arena, &run->ended_cl_trid,
-		&run->ended_sv_trid);
+	enum rc rc = store_pending_take(
+		run->reg->store, profile, run->arena, &run->ended_cl_trid, &run->ended_sv_trid);
 
 	return rc == RC_NOT_FOUND ? RC_OK : rc;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session's login: a client key that is pinned to a party, and that party's password. The password
- * is looked at by another thread; here is what follows. */
+/* A session's login: a client key that is pinned to a party, and that party's password. The
+ * password is looked at by another thread; here is what follows. */
 #include "registry/internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define PASSWORD_MIN 8
+#define PASSWORD_MIN   8
 #define PASSWORD_LIMIT 64
 
 /* Argon2id of nothing anybody knows, with the parameters of real ones: an unknown id takes as long
@@ -40,8 +40,8 @@ static enum rc order(
 	return o->encoded ? RC_OK : RC_NOMEM;
 }
 
-/* One answer for every fault, so that it tells nothing. It is counted for the party, who hears of it
- * at the next good login. */
+/* One answer for every fault, so that it tells nothing. It is counted for the party, who hears of
+ * it at the next good login. */
 static enum rc refuse(struct registry_run *run, const char *id, bool exists)
 {
 	struct store_login l = { 0 };
@@ -113,8 +113,7 @@ enum rc reg__login(struct registry_run *run)
 		rc = new_password(run, m);
 	if (rc != RC_OK || reg__refused(run))
 		return rc;
-	rc = store_login_save(
-		run->reg->store, m->id, &(struct store_login){ .last = run->now });
+	rc = store_login_save(run->reg->store, m->id, &(struct store_login){ .last = run->now });
 	if (rc == RC_OK)
 		rc = reg__audit(run, m->id, "new_password=%d agent=%.80s", change, m->user_agent);
 	return rc == RC_OK ? answer(run, &was, change) : rc;

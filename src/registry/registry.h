@@ -120,14 +120,14 @@ struct registry_run {
 
 	/* results */
 	Registry__Reply reply;
-	const Keys__CertOrder *cert_order;   /* planning: a certificate is needed */
-	const Keys__IssueParty *party_order; /* planning: a login certificate is needed */
-	const char *password_order;	     /* planning: this is to be hashed */
+	const Keys__CertOrder *cert_order;	  /* planning: a certificate is needed */
+	const Keys__IssueParty *party_order;	  /* planning: a login certificate is needed */
+	const char *password_order;		  /* planning: this is to be hashed */
 	const struct registry_login *login_order; /* planning: this is to be checked */
-	const char *ended_cl_trid; /* the next poll message tells its end */
+	const char *ended_cl_trid;		  /* the next poll message tells its end */
 	const char *ended_sv_trid;
-	bool again;			     /* executing: what was made does not fit any more */
-	bool keep;			     /* a refusal whose writes stay (counted attempts) */
+	bool again;	/* executing: what was made does not fit any more */
+	bool keep;	/* a refusal whose writes stay (counted attempts) */
 	bool uses_zone; /* the answer holds once the zone serves `change_seq` */
 	uint64_t change_seq;
 	bool install; /* a payload is due */

@@ -8,11 +8,11 @@
 
 /* RFC 9154: 128 bits and more of randomness. 32 letters and digits that are not mistaken for one
  * another, five bits each. */
-#define CODE_LEN  28
-#define CODE_MIN  20 /* of a sponsor's own: 20 of 94 characters are 131 bits */
-#define CODE_MAX  64
+#define CODE_LEN       28
+#define CODE_MIN       20 /* of a sponsor's own: 20 of 94 characters are 131 bits */
+#define CODE_MAX       64
 #define CODE_DIFFERENT 10
-#define TTL_MAX_S (30 * 86400)
+#define TTL_MAX_S      (30 * 86400)
 
 static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
 
@@ -216,8 +216,8 @@ enum rc reg__move(struct registry_run *run, struct store_profile_view *v, const 
 }
 
 /* The transfer that has just been made, as the one that the profile remembers. */
-static enum rc record(struct registry_run *run, const struct store_profile_view *v,
-	struct store_transfer *t)
+static enum rc record(
+	struct registry_run *run, const struct store_profile_view *v, struct store_transfer *t)
 {
 	*t = (struct store_transfer){ .profile = v->p.id,
 		.status = "serverApproved",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Transfers that the losing sponsor answers: request, query, cancel, approve, reject. One that nobody
- * answers is cancelled by the registry: silence never moves a device. */
+/* Transfers that the losing sponsor answers: request, query, cancel, approve, reject. One that
+ * nobody answers is cancelled by the registry: silence never moves a device. */
 #include "registry/internal.h"
 
 #include <stdio.h>
@@ -44,7 +44,7 @@ static enum rc answer(struct registry_run *run, const struct store_profile_view 
 	out->transfer = reg__transfer_message(run, v, t);
 	run->reply.code = code;
 	if (code == CODE(PENDING))
-		run->reply.reason = (char *)(uintptr_t)"the present sponsor is asked";
+		run->reply.reason = (char *)(uintptr_t) "the present sponsor is asked";
 	run->reply.result_case = REGISTRY__REPLY__RESULT_TRANSFER;
 	run->reply.transfer = out;
 	return out->transfer ? RC_OK : RC_NOMEM;
@@ -133,8 +133,8 @@ static enum rc cancel_or_reject(struct registry_run *run, struct store_profile_v
 }
 
 /* What was asked for may have changed since. */
-static enum rc still_possible(
-	struct registry_run *run, const struct store_profile_view *v, const struct store_transfer *t)
+static enum rc still_possible(struct registry_run *run, const struct store_profile_view *v,
+	const struct store_transfer *t)
 {
 	struct store_service s;
 	enum rc rc = store_service_get(run->reg->store, t->service, NULL, &s);
@@ -177,8 +177,7 @@ static bool may(struct registry_run *run, const struct store_profile_view *v,
 	case REGISTRY__TRANSFER_STEP__TRANSFER_CANCEL: return gainer;
 	case REGISTRY__TRANSFER_STEP__TRANSFER_APPROVE:
 	case REGISTRY__TRANSFER_STEP__TRANSFER_REJECT: return loser;
-	case REGISTRY__TRANSFER_STEP__TRANSFER_QUERY:
-		return gainer || reg__may_see(run, v);
+	case REGISTRY__TRANSFER_STEP__TRANSFER_QUERY: return gainer || reg__may_see(run, v);
 	case REGISTRY__TRANSFER_STEP__TRANSFER_REQUEST:
 	case REGISTRY__TRANSFER_STEP__TRANSFER_NONE:
 	case _REGISTRY__TRANSFER_STEP_IS_INT_SIZE:
@@ -215,8 +214,7 @@ enum rc reg__transfer_move(struct registry_run *run)
 		return reg__no(run, CODE(TRANSFER_NOT_PENDING), "name", "no transfer waits");
 	if (m->step == REGISTRY__TRANSFER_STEP__TRANSFER_APPROVE)
 		return approve(run, v, &t);
-	return run->planning
-		       ? RC_OK
-		       : cancel_or_reject(run, v, &t,
-				 m->step == REGISTRY__TRANSFER_STEP__TRANSFER_CANCEL);
+	return run->planning ? RC_OK
+			     : cancel_or_reject(run, v, &t,
+				       m->step == REGISTRY__TRANSFER_STEP__TRANSFER_CANCEL);
 }

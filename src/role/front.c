@@ -43,8 +43,8 @@ static void reply_unavailable(struct http_conn *conn, const char *why)
 	reply_fault(conn, 503, REGISTRY__CODE__CODE_FAILED, NULL, why, NULL);
 }
 
-static void on_reply(void *user, void *client, const void *extra, const Registry__Reply *reply,
-	const char *why)
+static void on_reply(
+	void *user, void *client, const void *extra, const Registry__Reply *reply, const char *why)
 {
 	struct http_conn *conn = client;
 	const struct api_route *route = extra;

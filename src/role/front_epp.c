@@ -33,8 +33,8 @@ static void on_gone(void *user, struct epp_session *session)
 	front_core_forget(f->core, session);
 }
 
-static void on_reply(void *user, void *client, const void *extra, const Registry__Reply *reply,
-	const char *why)
+static void on_reply(
+	void *user, void *client, const void *extra, const Registry__Reply *reply, const char *why)
 {
 	(void)user;
 	(void)extra;
@@ -42,8 +42,8 @@ static void on_reply(void *user, void *client, const void *extra, const Registry
 	epp_reply(client, reply);
 }
 
-static enum rc seal(void *user, const uint8_t *plain, size_t len, uint8_t *out, size_t cap,
-	size_t *out_len)
+static enum rc seal(
+	void *user, const uint8_t *plain, size_t len, uint8_t *out, size_t cap, size_t *out_len)
 {
 	struct front_epp *f = user;
 

@@ -121,8 +121,8 @@ static enum rc open_front(struct plan *p, const struct config *config, const cha
 	return write_addrs(config, p->children[front].name, text, d);
 }
 
-static enum rc add_epp(struct plan *p, const struct config *config,
-	const struct role_users *users, size_t core, struct diag *d)
+static enum rc add_epp(struct plan *p, const struct config *config, const struct role_users *users,
+	size_t core, struct diag *d)
 {
 	size_t n = add_child(p, users, USER_FRONT_EPP, STAGE_FRONT);
 	enum rc rc = str_copy(p->children[n].name, SUPERVISOR_NAME_MAX, "front-epp");

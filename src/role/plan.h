@@ -19,8 +19,9 @@ struct plan {
 };
 
 /* Binds every listening socket, writes DIR/run/<role>.addr (one `addr port` per listener: dns.addr
- * holds dns then dot, front-api.addr https, front-epp.addr epp) and, for root with user_base, gives the folders to the
- * roles' users. *out must stay where it is until plan_close. RC_CONFLICT: an address is in use. */
+ * holds dns then dot, front-api.addr https, front-epp.addr epp) and, for root with user_base, gives
+ * the folders to the roles' users. *out must stay where it is until plan_close. RC_CONFLICT: an
+ * address is in use. */
 enum rc plan_open(struct plan *out, const struct config *config, const struct log *log,
 	const struct clock *clock, struct diag *d) ATT_MUST_CHECK;
 void plan_close(struct plan *plan);

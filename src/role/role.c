@@ -227,8 +227,8 @@ static enum rc parse_name(struct role *role, const char *name, struct diag *d)
 		if (u64_read(name + len + 1, 0, UINT16_MAX, &index) != RC_OK)
 			goto unknown;
 		role->index = (unsigned)index;
-	} else if (role->kind == ROLE_FRONT && (strcmp(name + len, "-api") == 0 ||
-							    strcmp(name + len, "-epp") == 0)) {
+	} else if (role->kind == ROLE_FRONT &&
+		   (strcmp(name + len, "-api") == 0 || strcmp(name + len, "-epp") == 0)) {
 		role->class = role->name + len + 1;
 	} else if (role->kind == ROLE_DNS || role->kind == ROLE_FRONT || name[len] ||
 		   role->kind == ROLE_KINDS) {

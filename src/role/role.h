@@ -57,8 +57,8 @@ void role_leave(struct role *role);
 
 /* A listening socket that the supervisor bound and keeps over restarts, so that the address stays
  * and no port needs privilege: "dns-udp", "dns-tcp", "dot" (dns: one of each per worker, bound with
- * SO_REUSEPORT), "https" (front-api), "epp" (front-epp). Bound, non-blocking, streams already listening; owned by
- * the role object. -1: not configured. */
+ * SO_REUSEPORT), "https" (front-api), "epp" (front-epp). Bound, non-blocking, streams already
+ * listening; owned by the role object. -1: not configured. */
 int role_listener(const struct role *role, const char *name);
 
 /* Confines this process as its kind demands: role/confinement.c holds the table. */

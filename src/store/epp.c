@@ -107,8 +107,8 @@ enum rc store_pending_save(struct store *s, int64_t profile, const char *cl, con
 	return st__run(&q);
 }
 
-enum rc store_pending_take(struct store *s, int64_t profile, struct arena *a, const char **cl,
-	const char **sv)
+enum rc store_pending_take(
+	struct store *s, int64_t profile, struct arena *a, const char **cl, const char **sv)
 {
 	struct st__q q = st__start(s, ST__PENDING_TAKE);
 	bool found = false;

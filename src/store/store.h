@@ -423,12 +423,10 @@ enum rc store_wait_remove(struct store *s, int64_t id) ATT_MUST_CHECK;
 
 /* ---- EPP -------------------------------------------------------------------------------- */
 
-enum rc store_login_get(
-	struct store *s, const char *party, struct store_login *out) ATT_MUST_CHECK;
+enum rc store_login_get(struct store *s, const char *party, struct store_login *out) ATT_MUST_CHECK;
 enum rc store_login_save(
 	struct store *s, const char *party, const struct store_login *l) ATT_MUST_CHECK;
-enum rc store_password_save(
-	struct store *s, const char *party, const char *encoded) ATT_MUST_CHECK;
+enum rc store_password_save(struct store *s, const char *party, const char *encoded) ATT_MUST_CHECK;
 enum rc store_transfer_get(
 	struct store *s, int64_t profile, struct store_transfer *out) ATT_MUST_CHECK;
 /* Replaces the profile's last one. */
