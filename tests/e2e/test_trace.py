@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """No answer leaves before what it promises is on disk: read off a trace of system calls."""
 import base64
+import os
 import re
 import select
 import signal
@@ -31,13 +32,13 @@ class Trace:
                 "-e", "trace=fdatasync,fsync,msync,write,writev,sendmsg,sendto"]
         for pid in pids:
             args += ["-p", str(pid)]
-        self.p = subprocess.Popen(args, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-        attached = 0
-        while attached < len(pids):
-            assert select.select([self.p.stderr], [], [], PATIENCE)[0], "strace did not attach"
-            line = self.p.stderr.readline()
-            assert line, "strace ended: is ptrace allowed here?"
-            attached += "attached" in line
+        self.p = subprocess.Popen(args, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        said = b""
+        while said.count(b" attached") < len(pids):
+            assert select.select([self.p.stderr], [], [], PATIENCE)[0], f"strace did not attach: {said}"
+            more = os.read(self.p.stderr.fileno(), 4096)
+            assert more, f"strace ended; is ptrace allowed here? {said}"
+            said += more
 
     def stop(self):
         """(process, start, end, call, arguments) of every call, in order of its end."""

@@ -266,7 +266,7 @@ static bool command(struct fake *f, const uint8_t *a, size_t n, struct reply *r)
 	unsigned ch = a[0] & 3;
 
 	atomic_fetch_add(&f->exchanges, 1);
-	usleep((unsigned)atomic_load(&f->slow_ms) * 1000);
+	(void)poll(NULL, 0, (int)atomic_load(&f->slow_ms));
 	if (atomic_exchange(&f->reset, false)) {
 		memset(f->channels, 0, sizeof(f->channels));
 		memset(f->selected, 0, sizeof(f->selected));
