@@ -7,6 +7,7 @@
 #include "ca/csr.h"
 #include "ca/keyfile.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -80,39 +81,43 @@ static int run_list(struct cli *cli)
 	return code;
 }
 
-/* A code from --claim/--code or, unseen by others, from a file. */
-static int read_code(struct cli *cli, const char *opt, const char *file_opt, char out[128])
+#define CODE_MAX 128
+
+/* The first line of the file named by an option; "-" is standard input. A command line is seen by
+ * everybody on a machine, so a code never stands in one. "" when the option was not given. */
+static int read_code(const struct cli *cli, const char *opt, char out[CODE_MAX])
 {
-	const char *text = cli_opt(cli, opt), *path = cli_opt(cli, file_opt);
-	uint8_t *bytes = NULL;
-	struct diag d = { 0 };
-	size_t len = 0;
+	const char *path = cli_opt(cli, opt);
+	FILE *from = NULL;
+	int code = EXIT_DONE;
 
 	out[0] = '\0';
-	if (path && file_read(path, 126, &bytes, &len, &d) != RC_OK)
-		return cli_error(EXIT_USAGE, "%s", d.text);
-	if (path) {
-		len = strcspn((const char *)bytes, "\r\n");
-		memcpy(out, bytes, len);
-		out[len] = '\0';
-		free(bytes);
-	} else if (text && str_copy(out, 128, text) != RC_OK) {
-		return cli_usage(cli, "--%s: is too long", opt);
-	}
-	return EXIT_DONE;
+	if (!path)
+		return EXIT_DONE;
+	from = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	if (!from)
+		return cli_error(EXIT_USAGE, "%s: %s", path, strerror(errno));
+	if (!fgets(out, CODE_MAX, from))
+		code = cli_error(EXIT_USAGE, "%s: is empty", path);
+	else if (!strchr(out, '\n') && strlen(out) == CODE_MAX - 1)
+		code = cli_error(EXIT_USAGE, "%s: its first line is too long for a code", path);
+	out[strcspn(out, "\r\n")] = '\0';
+	if (from != stdin)
+		fclose(from);
+	return code;
 }
 
 static int run_register(struct cli *cli)
 {
 	const char *service = cli_opt(cli, "service"), *kind = cli_opt(cli, "kind");
-	char name[64], claim[128], form[32] = "";
+	char name[64], claim[CODE_MAX], form[32] = "";
 	json_t *body, *answer = NULL;
 	int code = cli_profile_name(cli, cli->args[0], name);
 
 	if (code == EXIT_DONE && !service)
 		code = cli_usage(cli, "--service is missing");
 	if (code == EXIT_DONE)
-		code = read_code(cli, "claim", "claim-file", claim);
+		code = read_code(cli, "claim-file", claim);
 	if (code == EXIT_DONE && kind && str_copy(form, sizeof(form), kind) != RC_OK)
 		code = cli_usage(cli, "--kind: must be uta-iot or devkit");
 	if (code != EXIT_DONE)
@@ -233,15 +238,15 @@ static int run_transfer(struct cli *cli)
 {
 	const char *service = cli_opt(cli, "service");
 	json_t *answer = NULL;
-	char name[64], secret[128];
+	char name[64], secret[CODE_MAX];
 	int code = cli_profile_name(cli, cli->args[0], name);
 
 	if (code == EXIT_DONE && !service)
 		code = cli_usage(cli, "--service is missing");
 	if (code == EXIT_DONE)
-		code = read_code(cli, "code", "code-file", secret);
+		code = read_code(cli, "code-file", secret);
 	if (code == EXIT_DONE && !*secret)
-		code = cli_usage(cli, "--code or --code-file is missing");
+		code = cli_usage(cli, "--code-file is missing");
 	if (code == EXIT_DONE)
 		code = cli_call(cli, "POST",
 			json_pack("{s:s,s:s}", "code", secret, "service", service), &answer,
@@ -270,7 +275,7 @@ static int run_auth(struct cli *cli)
 		out_object(cli, answer, NULL, cols);
 		out_say(cli,
 			"It is shown this once. The new provider uses it with:\n"
-			"  attestry profile transfer %s --code CODE --service HANDLE",
+			"  attestry profile transfer %s --code-file FILE --service HANDLE",
 			name);
 	}
 	json_decref(body);
@@ -292,10 +297,9 @@ static int run_delete(struct cli *cli)
 const struct cmd profile_cmds[] = {
 	{ "profile", "register", "NAME", 1, 1, "parkoserv", 0, run_register, "register a profile",
 		"attestry profile register 1.8912230200031010008F --service parkoserv "
-		"--claim CODE --lab /tmp/lab",
+		"--claim-file claim --lab /tmp/lab",
 		{ { "service", "HANDLE", "the service it connects to" },
-			{ "claim", "CODE", "the SIM's claim code" },
-			{ "claim-file", "FILE", "the same, unseen by others on this machine" },
+			{ "claim-file", "FILE", "the SIM's claim code; - is standard input" },
 			{ "kind", "KIND", "uta-iot (default) or devkit" } } },
 	{ "profile", "activate", "NAME", 1, 1, "parkoserv", 0, run_activate,
 		"certificate and DNS records; without --csr the card makes a key first",
@@ -314,11 +318,10 @@ const struct cmd profile_cmds[] = {
 		{ { "ttl", "SECONDS", "how long the code is good" } } },
 	{ "profile", "transfer", "NAME", 1, 1, "carparkserv", 0, run_transfer,
 		"take a profile over with its code",
-		"attestry profile transfer 1.8912230200031010008F --code CODE "
+		"attestry profile transfer 1.8912230200031010008F --code-file code "
 		"--service carparkserv --lab /tmp/lab --as carparkserv",
 		{ { "service", "HANDLE", "the service it connects to from now on" },
-			{ "code", "CODE", "the authorization code" },
-			{ "code-file", "FILE", "the same, unseen by others on this machine" } } },
+			{ "code-file", "FILE", "the authorization code; - is standard input" } } },
 	{ "profile", "show", "NAME", 1, 1, "parkoserv", 0, run_show, "show a profile",
 		"attestry profile show 1.8912230200031010008F --lab /tmp/lab", { { 0 } } },
 	{ "profile", "list", "", 0, 0, "parkoserv", 0, run_list, "list profiles",
