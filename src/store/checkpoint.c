@@ -47,8 +47,13 @@ static void *run(void *user)
 
 enum rc store_checkpointer_start(const char *path, struct store_checkpointer **out, struct diag *d)
 {
-	struct store_checkpointer *c = calloc(1, sizeof(*c));
+	struct store_checkpointer *c;
 
+	if (store_is_url(path)) {
+		*out = NULL;
+		return RC_OK;
+	}
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return RC_NOMEM;
 	pthread_mutex_init(&c->lock, NULL);

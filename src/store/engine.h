@@ -53,6 +53,7 @@ struct store {
 	struct st__marks at_begin;
 	struct st__marks at_savepoint;
 	bool in_txn;
+	bool retry; /* the last failure of a transaction passes, and nothing of it was done */
 	EVP_MD_CTX *md;
 	EVP_MD *sha256;
 	char why[DIAG_TEXT_MAX];

@@ -207,6 +207,23 @@ void store_close(struct store *s)
 		s->engine->close(s);
 }
 
+bool store_is_url(const char *database)
+{
+	return strncmp(database, "postgresql://", 13) == 0 ||
+	       strncmp(database, "postgres://", 11) == 0;
+}
+
+enum rc store_open(const char *database, bool writable, struct store **out, struct diag *d)
+{
+	return store_is_url(database) ? store_postgres_open(database, writable, out, d)
+				      : store_sqlite_open(database, writable, out, d);
+}
+
+bool store_may_retry(const struct store *s)
+{
+	return s->retry;
+}
+
 const char *store_why(const struct store *s)
 {
 	return s->why;
@@ -256,7 +273,7 @@ void store_rollback(struct store *s)
 {
 	if (!s->in_txn)
 		return;
-	/* SQLite may have rolled back by itself (disk full): the error is of no use here. */
+	/* The engine may have rolled back by itself (disk full): the error is of no use here. */
 	if (s->engine->command(s, ST__ROLLBACK) != RC_OK)
 		s->in_txn = false;
 	s->in_txn = false;

@@ -257,13 +257,24 @@ enum store_side { STORE_ALL, STORE_SPONSOR, STORE_MNO, STORE_OWNER };
  * (`writable` false) sees committed states only. RC_UNSUPPORTED: the schema is newer than we. */
 enum rc store_sqlite_open(
 	const char *path, bool writable, struct store **out, struct diag *d) ATT_MUST_CHECK;
+/* The same for a PostgreSQL database, "postgresql://..." or "postgres://..." as libpq reads it. A
+ * lost connection is opened again by the next transaction or question. */
+enum rc store_postgres_open(
+	const char *url, bool writable, struct store **out, struct diag *d) ATT_MUST_CHECK;
+/* Either: a URL, or else the path of an SQLite database. */
+bool store_is_url(const char *database);
+enum rc store_open(const char *database, bool writable, struct store **out,
+	struct diag *d) ATT_MUST_CHECK;
 void store_close(struct store *s);
+/* After a failure in a transaction: true when the same may be tried again from store_begin on
+ * and nothing of it was done (a lost connection, a lock held for too long, a deadlock). */
+bool store_may_retry(const struct store *s);
 
 /* The last error in words, without values of rows. */
 const char *store_why(const struct store *s);
 
 /* A thread with a connection of its own that moves the write-ahead log into the database, so
- * that no commit waits for it. Call after confinement. NULL-safe. */
+ * that no commit waits for it. Call after confinement. NULL-safe; for a URL *out is NULL. */
 struct store_checkpointer;
 enum rc store_checkpointer_start(
 	const char *path, struct store_checkpointer **out, struct diag *d) ATT_MUST_CHECK;
@@ -274,7 +285,8 @@ void store_checkpointer_stop(struct store_checkpointer *c);
 /* Pages in the write-ahead log after the last commit of this store. */
 int store_wal_pages(const struct store *s);
 
-/* One transaction per batch, one savepoint per request in it. Rolling back to the savepoint
+/* One transaction per batch, one savepoint per request in it. On PostgreSQL store_begin waits for
+ * the transactions of other nodes and counts on from theirs. Rolling back to the savepoint
  * also takes back the change numbers and the audit rows of the request. store_read_begin holds
  * one committed state for many reads. */
 enum rc store_begin(struct store *s) ATT_MUST_CHECK;

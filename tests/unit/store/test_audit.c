@@ -2,8 +2,6 @@
 #include "store/audit.h"
 #include "temp.h"
 
-#include <sqlite3.h>
-
 static void fill(struct store *s, int rows)
 {
 	for (int i = 0; i < rows; i++) {
@@ -15,15 +13,6 @@ static void fill(struct store *s, int rows)
 
 		assert_rc(RC_OK, store_audit_add(s, &r));
 	}
-}
-
-static void tamper(const struct temp_db *t, const char *sql)
-{
-	sqlite3 *db = NULL;
-
-	assert_int_equal(sqlite3_open(t->path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
 }
 
 static void test_every_change_is_seen(void **state)
@@ -40,7 +29,8 @@ static void test_every_change_is_seen(void **state)
 		  "WHERE seq = 3",
 			3 },
 		{ "DELETE FROM audit WHERE seq = 5", 5 },
-		{ "UPDATE audit SET hash = zeroblob(32) WHERE seq = 9", 9 },
+		{ "UPDATE audit SET hash = (SELECT hash FROM audit WHERE seq = 2) WHERE seq = 9",
+			9 },
 	};
 
 	(void)state;
@@ -53,7 +43,7 @@ static void test_every_change_is_seen(void **state)
 		temp_db_make(&t);
 		s = temp_db_open(&t, true);
 		fill(s, 10);
-		tamper(&t, rows[i].sql);
+		temp_db_exec(&t, rows[i].sql);
 		assert_rc(rows[i].broken_at ? RC_CONFLICT : RC_OK, store_audit_verify(s, &r, &d));
 		assert_int_equal(r.broken_at, rows[i].broken_at);
 		store_close(s);
