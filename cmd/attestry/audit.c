@@ -46,7 +46,7 @@ static int db_path(struct cli *cli, char out[PATH_MAX])
 		return cli_usage(cli, "--db FILE is missing (or --lab, or --dir)");
 	rc = config_read(path, &config, &d);
 	if (rc == RC_OK)
-		rc = config_sqlite_path(&config, out, PATH_MAX, &d);
+		rc = config_database(&config, out, PATH_MAX, &d);
 	config_free(&config);
 	return rc == RC_OK ? EXIT_DONE : cli_error(EXIT_USAGE, "%s", d.text);
 }
@@ -62,7 +62,7 @@ static int run_verify(struct cli *cli)
 
 	if (code != EXIT_DONE)
 		return code;
-	if (store_sqlite_open(path, false, &store, &d) != RC_OK)
+	if (store_open(path, false, &store, &d) != RC_OK)
 		return cli_error(EXIT_USAGE, "%s: %s", path, d.text);
 	rc = store_audit_verify(store, &report, &d);
 	store_close(store);
@@ -90,6 +90,6 @@ const struct cmd audit_cmds[] = {
 	{ "audit", "verify", "", 0, 0, "operator", CMD_LOCAL, run_verify,
 		"recompute the chain over the audit: was a row changed, removed or put in",
 		"attestry audit verify --db var/db/registry.db",
-		{ { "db", "FILE", "the registry's SQLite database" } } },
+		{ { "db", "FILE|URL", "the registry's SQLite file, or its postgresql:// URL" } } },
 	{ 0 },
 };

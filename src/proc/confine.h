@@ -21,7 +21,8 @@ enum confine_may {
 	CONFINE_THREADS = 1 << 2,     /* make threads, never processes */
 	CONFINE_ACCEPT = 1 << 3,      /* accept on inherited listening sockets */
 	CONFINE_DATAGRAMS = 1 << 4,   /* recvmmsg, sendmmsg on inherited sockets */
-	CONFINE_CONNECT = 1 << 5      /* new IPv4 and IPv6 sockets and connect; never listen */
+	CONFINE_CONNECT = 1 << 5,     /* new IPv4 and IPv6 sockets and connect; never listen */
+	CONFINE_CONNECT_UNIX = 1 << 6 /* the same for Unix sockets */
 };
 
 struct confine_path {

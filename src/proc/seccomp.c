@@ -274,10 +274,14 @@ static int add_threads(scmp_filter_ctx ctx)
 	return err;
 }
 
-static int add_connect(scmp_filter_ctx ctx)
+static int add_connect(scmp_filter_ctx ctx, unsigned may)
 {
 	int err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0);
 
+	if (may & CONFINE_CONNECT_UNIX)
+		err |= allow_if(ctx, SCMP_SYS(socket), 0, WHOLE_INT, AF_UNIX);
+	if (!(may & CONFINE_CONNECT))
+		return err;
 	err |= allow_if(ctx, SCMP_SYS(socket), 0, WHOLE_INT, AF_INET);
 	err |= allow_if(ctx, SCMP_SYS(socket), 0, WHOLE_INT, AF_INET6);
 	return err;
@@ -301,8 +305,8 @@ static int add_rules(scmp_filter_ctx ctx, unsigned may)
 		err |= ALLOW_ALL(ctx, accept_calls);
 	if (may & CONFINE_DATAGRAMS)
 		err |= ALLOW_ALL(ctx, datagram_calls);
-	if (may & CONFINE_CONNECT)
-		err |= add_connect(ctx);
+	if (may & (CONFINE_CONNECT | CONFINE_CONNECT_UNIX))
+		err |= add_connect(ctx, may);
 	return err;
 }
 

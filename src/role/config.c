@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/config.h"
 #include "base/str.h"
+#include "store/store.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -48,8 +49,9 @@ static const struct conf_section sections[] = {
 static const struct conf_row rows[] = {
 	/* 41 characters: an owner name must fit the 64 octets of a CN (RFC 5280 appendix A.1). */
 	TEXT("registry", "zone", registry.zone, 1, 41, NULL, "The zone, without trailing dot."),
-	TEXT("registry", "database", registry.database, 1, 180, "sqlite:db/registry.db",
-		"Where objects are kept."),
+	TEXT("registry", "database", registry.database, 1, 1000, "sqlite:db/registry.db",
+		"Where objects are kept: sqlite:PATH, or postgresql://USER@HOST/NAME as libpq "
+		"reads it."),
 	TEXT("registry", "operator_pin", registry.operator_pin, 0, 64, "",
 		"SHA-256 of the first operator's key (SubjectPublicKeyInfo), 64 hex digits."),
 	INT("registry", "cert_days", registry.cert_days, 1, 3650, "90", "days",
@@ -220,7 +222,7 @@ static enum rc check(const struct config *c, struct diag *d)
 			d, RC_RANGE, "[supervisor] heartbeat_timeout: is not twice the heartbeat");
 	if (c->resolver.name[0] && (!c->resolver.addr[0] || c->resolver.pin.count == 0))
 		return diag_set(d, RC_MALFORMED, "[resolver] name: needs addr and pin beside it");
-	return config_sqlite_path(c, path, sizeof(path), d);
+	return config_database(c, path, sizeof(path), d);
 }
 
 enum rc config_read(const char *path, struct config *out, struct diag *d)
@@ -269,4 +271,37 @@ enum rc config_sqlite_path(const struct config *config, char *out, size_t cap, s
 	rc = path[0] == '/' ? str_copy(out, cap, path)
 			    : str_format(out, cap, "%s/%s", config->dir, path);
 	return rc == RC_OK ? rc : diag_set(d, rc, "[registry] database: path is too long");
+}
+
+bool config_is_postgres(const struct config *config)
+{
+	return store_is_url(config->registry.database);
+}
+
+enum rc config_database(const struct config *config, char *out, size_t cap, struct diag *d)
+{
+	enum rc rc;
+
+	if (!config_is_postgres(config))
+		return config_sqlite_path(config, out, cap, d);
+	/* The configuration is for all to read. */
+	if (strstr(config->registry.database, "password="))
+		return diag_set(d, RC_DENIED,
+			"[registry] database: a password does not belong here; use passfile=");
+	rc = str_copy(out, cap, config->registry.database);
+	return rc == RC_OK ? rc : diag_set(d, rc, "[registry] database: is too long");
+}
+
+enum rc config_database_folder(const struct config *config, char *out, size_t cap, struct diag *d)
+{
+	enum rc rc;
+
+	if (config_is_postgres(config)) {
+		rc = str_format(out, cap, "%s/db", config->dir);
+		return rc == RC_OK ? rc : diag_set(d, rc, "[registry] database: path is too long");
+	}
+	rc = config_sqlite_path(config, out, cap, d);
+	if (rc == RC_OK)
+		*strrchr(out, '/') = '\0';
+	return rc;
 }

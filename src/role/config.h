@@ -14,8 +14,9 @@ enum config_landlock { CONFIG_LANDLOCK_REQUIRE, CONFIG_LANDLOCK_WARN };
 
 struct config {
 	struct {
-		char *zone;	    /* lower case, without trailing dot */
-		char *database;	    /* "sqlite:PATH"; PATH counts from dir when relative */
+		char *zone; /* lower case, without trailing dot */
+		/* "sqlite:PATH", where PATH counts from dir when relative, or "postgresql://..." */
+		char *database;
 		char *operator_pin; /* hex SHA-256 of the first operator's key; may be empty */
 		int64_t cert_days;
 		int64_t batch_max;	/* requests of one transaction */
@@ -99,6 +100,16 @@ void config_free(struct config *config);
 /* The table itself: for help and for the file that `attestry init` writes (conf_write). */
 const struct conf_table *config_table(void);
 
+#define CONFIG_DATABASE_MAX 4096
+
 /* The file of "sqlite:PATH", absolute, into `out`. RC_UNSUPPORTED: another engine. */
 enum rc config_sqlite_path(
 	const struct config *config, char *out, size_t cap, struct diag *d) ATT_MUST_CHECK;
+/* What store_open takes: that file, or the URL. */
+enum rc config_database(
+	const struct config *config, char *out, size_t cap, struct diag *d) ATT_MUST_CHECK;
+/* The folder of core's files: that of the SQLite file, or, for PostgreSQL, `db` beside the
+ * configuration: a password file, certificates. */
+enum rc config_database_folder(
+	const struct config *config, char *out, size_t cap, struct diag *d) ATT_MUST_CHECK;
+bool config_is_postgres(const struct config *config);

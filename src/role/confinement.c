@@ -40,10 +40,11 @@ static enum rc add_paths(
 		add_path(c, conf->keys.ca_folder, false);
 		break;
 	case ROLE_CORE:
-		rc = config_sqlite_path(conf, store->db_folder, sizeof(store->db_folder), d);
+		rc = config_database_folder(conf, store->db_folder, sizeof(store->db_folder), d);
 		if (rc != RC_OK)
 			return rc;
-		*strrchr(store->db_folder, '/') = '\0';
+		if (config_is_postgres(conf)) /* a lost connection is opened again */
+			c->may |= CONFINE_CONNECT | CONFINE_CONNECT_UNIX;
 		add_path(c, store->db_folder, true);
 		add_path(c, conf->keys.ca_folder, false);
 		break;

@@ -13,7 +13,7 @@
 
 /* What core_options borrows. */
 struct borrowed {
-	char database[4096];
+	char database[CONFIG_DATABASE_MAX];
 	uint8_t pins[PINS_MAX][32];
 	uint8_t operator_spki[32];
 };
@@ -65,7 +65,7 @@ static enum rc read_options(
 	struct role *role, struct borrowed *b, struct core_options *o, struct diag *d)
 {
 	const struct config *c = role->config;
-	enum rc rc = config_sqlite_path(c, b->database, sizeof(b->database), d);
+	enum rc rc = config_database(c, b->database, sizeof(b->database), d);
 
 	if (rc != RC_OK)
 		return rc;

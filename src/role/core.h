@@ -25,7 +25,7 @@ struct core_resolver {
 
 /* Borrowed for the life of the core. */
 struct core_options {
-	const char *database; /* file */
+	const char *database; /* file, or URL of PostgreSQL */
 	const char *zone;
 	const struct clock *clock;
 	const struct rng *rng;

@@ -360,16 +360,32 @@ static void run_all(struct core *core, struct core_batch *b)
 	}
 }
 
-static void execute(struct core *core, struct core_batch *b)
+/* *before is what had been counted when the transaction began, by other nodes too. */
+static enum rc try_once(struct core *core, struct core_batch *b, uint64_t *before)
 {
-	uint64_t before = store_change_last(core->store);
 	enum rc rc = store_begin(core->store);
 
+	*before = store_change_last(core->store);
 	if (rc == RC_OK) {
 		run_all(core, b);
 		kill_point("core-before-commit");
 		rc = store_commit(core->store);
 		kill_point("core-after-commit");
+	}
+	return rc;
+}
+
+static void execute(struct core *core, struct core_batch *b)
+{
+	uint64_t before;
+	enum rc rc = RC_BUSY;
+
+	for (int i = 0; i < CORE_TRIES_MAX; i++) {
+		rc = try_once(core, b, &before);
+		if (rc == RC_OK || !store_may_retry(core->store))
+			break;
+		log_write(core->log, LOG_WARNING, "batch is tried again why=\"%s\"",
+			store_why(core->store));
 	}
 	core->committed_ms = core__now_ms(core);
 	if (rc == RC_OK) {
@@ -456,13 +472,14 @@ void core__overdue(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *u
 
 /* ---- the registry's own work -------------------------------------------------------------- */
 
-static enum rc commit_system(
-	struct core *core, struct registry_run *run, core_system_fn *fn, void *user)
+static enum rc commit_system(struct core *core, struct registry_run *run, core_system_fn *fn,
+	void *user, uint64_t *before)
 {
 	enum rc rc = store_begin(core->store);
 
 	if (rc != RC_OK)
 		return rc;
+	*before = store_change_last(core->store);
 	rc = fn(run, user);
 	if (rc == RC_OK)
 		return store_commit(core->store);
@@ -472,15 +489,19 @@ static enum rc commit_system(
 
 enum rc core__system(struct core *core, core_system_fn *fn, void *user)
 {
-	uint64_t before = store_change_last(core->store);
+	uint64_t before = 0;
 	struct arena arena = arena_init(CORE_ARENA_MAX);
 	struct registry_run run;
 	Zone__Change **list;
 	size_t n = 0;
 	enum rc rc;
 
-	registry_run_init(&run, &core->registry, &arena, REGISTRY_OUT, NULL, NULL);
-	rc = commit_system(core, &run, fn, user);
+	for (int i = 0;; i++) {
+		registry_run_init(&run, &core->registry, &arena, REGISTRY_OUT, NULL, NULL);
+		rc = commit_system(core, &run, fn, user, &before);
+		if (rc == RC_OK || i + 1 == CORE_TRIES_MAX || !store_may_retry(core->store))
+			break;
+	}
 	if (rc == RC_OK && run.changes) {
 		for (struct registry_change *c = run.changes; c; c = c->next)
 			n++;

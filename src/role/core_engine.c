@@ -133,7 +133,7 @@ enum rc core_open(struct event_base *base, const struct core_options *options, s
 	if (!core)
 		return RC_NOMEM;
 	set_up(core, base, options);
-	rc = store_sqlite_open(options->database, true, &core->store, d);
+	rc = store_open(options->database, true, &core->store, d);
 	core->registry.store = core->store;
 	if (rc == RC_OK)
 		rc = check_zone(core, d);

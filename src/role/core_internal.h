@@ -25,6 +25,7 @@
 #define CORE_BATCH_BYTES  (4u << 20)
 #define CORE_AT_KEYS_MAX  1 /* batches there: the next one fills meanwhile */
 #define CORE_AT_ZONE_MAX  3
+#define CORE_TRIES_MAX	  2  /* of a transaction whose database connection was lost */
 #define CORE_PACE_MS	  3  /* between transactions while others are under way ... */
 #define CORE_PACE_ENOUGH  64 /* ... and fewer requests than this wait */
 #define CORE_INSTALL_MS	  5  /* payloads gather this long: they follow the answer */

@@ -128,7 +128,7 @@ static enum rc snapshot_start(struct core *core)
 	enum rc rc;
 
 	snapshot_stop(core);
-	rc = store_sqlite_open(core->options.database, false, &core->zone.reader, &d);
+	rc = store_open(core->options.database, false, &core->zone.reader, &d);
 	if (rc == RC_OK)
 		rc = store_read_begin(core->zone.reader);
 	if (rc == RC_OK) {

@@ -156,10 +156,8 @@ enum rc role_folders_give(
 	if (rc == RC_OK)
 		rc = give_folder(config->zone.folder, &zone, d);
 	if (rc == RC_OK)
-		rc = config_sqlite_path(config, db, sizeof(db), d);
-	if (rc == RC_OK) {
-		*strrchr(db, '/') = '\0';
+		rc = config_database_folder(config, db, sizeof(db), d);
+	if (rc == RC_OK)
 		rc = give_folder(db, &core, d);
-	}
 	return rc == RC_OK ? give_tls(config, users, d) : rc;
 }

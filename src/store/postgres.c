@@ -273,7 +273,9 @@ static void forget(struct pg_store *s)
 
 static void rollback(struct pg_store *s)
 {
-	bool ok = s->conn && st__pg_resync(s) && send_command(s, ST__ROLLBACK) && st__pg_resync(s);
+	/* An error that nobody has seen yet must not make the server skip the ROLLBACK. */
+	bool clean = s->conn && (!(s->pending || s->syncs) || st__pg_resync(s));
+	bool ok = clean && send_command(s, ST__ROLLBACK) && st__pg_resync(s);
 
 	forget(s);
 	if (!ok)
@@ -337,7 +339,8 @@ static enum rc pg_begin(struct pg_store *s)
 }
 
 /* The answer to COMMIT was lost: the server knows what became of the transaction. One that it has
- * not ended yet hangs on the old connection, which is made to end. RC_UNAVAILABLE: nobody to ask. */
+ * not ended yet hangs on the old connection, which is made to end. RC_UNAVAILABLE: nobody to ask.
+ */
 static enum rc ask_outcome(struct pg_store *s, int64_t xid)
 {
 	char sql[256];
@@ -348,11 +351,12 @@ static enum rc ask_outcome(struct pg_store *s, int64_t xid)
 	if (connected(s, &d) != RC_OK)
 		return RC_UNAVAILABLE;
 	snprintf(sql, sizeof(sql),
-		"SELECT pg_xact_status('%lld'::xid8), (SELECT count(pg_terminate_backend(pid)) FROM "
+		"SELECT pg_xact_status('%lld'::xid8), (SELECT count(pg_terminate_backend(pid)) "
+		"FROM "
 		"pg_stat_activity WHERE backend_xid = '%lld'::xid8::xid)",
 		(long long)xid, (long long)xid);
-	if (PQsendQueryParams(s->conn, sql, 0, NULL, NULL, NULL, NULL, 0) != 1 ||
-		!st__pg_sync(s) || !(res = st__pg_take(s)))
+	if (PQsendQueryParams(s->conn, sql, 0, NULL, NULL, NULL, NULL, 0) != 1 || !st__pg_sync(s) ||
+		!(res = st__pg_take(s)))
 		return st__pg_broken(s);
 	if (PQresultStatus(res) == PGRES_TUPLES_OK && PQntuples(res) == 1) {
 		const char *status = PQgetvalue(res, 0, 0);
@@ -459,7 +463,9 @@ static int pg_wal_pages(const struct store *base ATT_UNUSED)
 	return 0;
 }
 
-static void pg_checkpoint(struct store *base ATT_UNUSED) {}
+static void pg_checkpoint(struct store *base ATT_UNUSED)
+{
+}
 
 static void pg_close(struct store *base)
 {

@@ -17,7 +17,9 @@ void st__pg_disconnect(struct pg_store *s)
 	s->syncs = 0;
 }
 
-static void no_notice(void *user ATT_UNUSED, const PGresult *res ATT_UNUSED) {}
+static void no_notice(void *user ATT_UNUSED, const PGresult *res ATT_UNUSED)
+{
+}
 
 static enum rc exec(struct pg_store *s, const char *sql, PGresult **out, struct diag *d)
 {
@@ -299,7 +301,8 @@ static enum rc describe(struct pg_store *s)
 		struct pg_statement *st = &s->statements[i];
 		PGresult *res = st__pg_take(s);
 
-		if (!res || PQresultStatus(res) != PGRES_COMMAND_OK || PQnparams(res) > PG_PARAMS_MAX) {
+		if (!res || PQresultStatus(res) != PGRES_COMMAND_OK ||
+			PQnparams(res) > PG_PARAMS_MAX) {
 			PQclear(res);
 			return st__pg_broken(s);
 		}

@@ -26,8 +26,8 @@ enum rc st__pg_failed(struct pg_store *s, const PGresult *res)
 	} rows[] = {
 		{ "23505", RC_EXISTS, false },
 		{ "23503", RC_CONFLICT, false },
-		{ "40", RC_BUSY, true },    /* serialization failure, deadlock */
-		{ "55P03", RC_BUSY, true }, /* lock not available in time */
+		{ "40", RC_BUSY, true },	  /* serialization failure, deadlock */
+		{ "55P03", RC_BUSY, true },	  /* lock not available in time */
 		{ "57P0", RC_UNAVAILABLE, true }, /* shutting down or starting */
 		{ "25P03", RC_BUSY, true },	  /* idle in the transaction for too long */
 		{ "25006", RC_IO, true },	  /* this server is a standby now */

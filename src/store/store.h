@@ -263,8 +263,8 @@ enum rc store_postgres_open(
 	const char *url, bool writable, struct store **out, struct diag *d) ATT_MUST_CHECK;
 /* Either: a URL, or else the path of an SQLite database. */
 bool store_is_url(const char *database);
-enum rc store_open(const char *database, bool writable, struct store **out,
-	struct diag *d) ATT_MUST_CHECK;
+enum rc store_open(
+	const char *database, bool writable, struct store **out, struct diag *d) ATT_MUST_CHECK;
 void store_close(struct store *s);
 /* After a failure in a transaction: true when the same may be tried again from store_begin on
  * and nothing of it was done (a lost connection, a lock held for too long, a deadlock). */
