@@ -246,7 +246,8 @@ static bool missing(const struct xml_node *node, const struct gram_type *type,
 	for (; child; child = child->next)
 		if (is_part(node, child, part))
 			return gram_fault(fault, 2001, child, "stands out of order");
-	fault->missing = part->name;
+	if (part->type->kind != GRAM_ANY)
+		fault->missing = part->name;
 	return gram_fault(fault, 2003, node, "%s is missing", part->name);
 }
 

@@ -107,6 +107,8 @@ enum rc reg__profile_delete(struct registry_run *run)
 	if (rc == RC_OK)
 		rc = store_profile_save_all(run->reg->store, &v->p);
 	if (rc == RC_OK)
+		rc = store_transfer_remove(run->reg->store, v->p.id);
+	if (rc == RC_OK)
 		rc = tell_sponsor(run, v, "profile.deleted", "deleted");
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "wipe=%d", on_card);

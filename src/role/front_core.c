@@ -184,6 +184,9 @@ static void on_sweep(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
+	/* keys may have come after core. */
+	if (!f->has_seal_point && f->link)
+		ask_seal_point(f);
 	for (size_t i = 0; i < PENDING_MAX; i++) {
 		struct pending was;
 

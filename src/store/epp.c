@@ -83,6 +83,14 @@ enum rc store_transfer_save(struct store *s, const struct store_transfer *t)
 	return st__run(&q);
 }
 
+enum rc store_transfer_remove(struct store *s, int64_t profile)
+{
+	struct st__q q = st__start(s, ST__TRANSFER_DROP);
+
+	st__int(&q, profile);
+	return st__run(&q);
+}
+
 enum rc store_transfer_due(struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n)
 {
 	struct st__q q = st__start(s, ST__TRANSFER_DUE);

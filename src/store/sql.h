@@ -171,6 +171,7 @@
 		"SET status = excluded.status, requester = excluded.requester, " \
 		"service = excluded.service, requested = excluded.requested, " \
 		"actor = excluded.actor, act_date = excluded.act_date") \
+	X(TRANSFER_DROP, "DELETE FROM transfer WHERE profile = $1") \
 	X(TRANSFER_DUE, "SELECT profile FROM transfer WHERE status = 'pending' AND " \
 		"act_date <= $1 ORDER BY act_date LIMIT $2") \
 	X(PENDING_SAVE, "INSERT INTO pending_action (profile, cl_trid, sv_trid) " \

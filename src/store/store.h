@@ -443,6 +443,7 @@ enum rc store_transfer_get(
 	struct store *s, int64_t profile, struct store_transfer *out) ATT_MUST_CHECK;
 /* Replaces the profile's last one. */
 enum rc store_transfer_save(struct store *s, const struct store_transfer *t) ATT_MUST_CHECK;
+enum rc store_transfer_remove(struct store *s, int64_t profile) ATT_MUST_CHECK;
 /* Profiles whose transfer has waited long enough. */
 enum rc store_transfer_due(
 	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;

@@ -1,0 +1,452 @@
+# SPDX-License-Identifier: Apache-2.0
+"""EPP's objects: a profile's whole life, transfers both ways, the poll queue, who may see what."""
+import base64
+import contextlib
+import hashlib
+import os
+import pathlib
+import re
+import signal
+import threading
+import time
+
+import pytest
+
+import epp
+from epp import DEVICE, ORG, PROFILE, SERVICE, Epp, session
+from lab import PATIENCE, ROOT, Refused, run
+
+CODE = "Tr4nsfer-c0de/with,enough;bits"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schemas():
+    epp.FRAMES.clear()
+    yield
+    epp.check_frames()
+
+
+@contextlib.contextmanager
+def sim_off(lab):
+    """The operator's gateway hands nothing to its SIMs."""
+    pids = lab.pids("attestry-mno") or lab.pids("mno")
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def until(what, good):
+    """Asks until the answer is good: the card's side of things has no event of its own here."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        r = what()
+        if good(r):
+            return r
+        assert time.monotonic() < end, r
+        time.sleep(0.05)
+
+
+def create(s, lab, sim=0, slot=1, service=None):
+    claim = lab.json["sims"][sim]["claim"]
+    return s.object("create", PROFILE, f"<name>{lab.name(sim, slot)}</name><service>{service or s.party}</service>"
+                                       f"<claim>{claim}</claim><authInfo><pw/></authInfo>")
+
+
+def wait_message(s, pattern):
+    """Takes messages until one matches."""
+    def one():
+        r = s.poll()
+        if r.code == 1301:
+            assert s.ack(r.find(".//e:msgQ").get("id")).code == 1000
+            return r if re.search(pattern, repr(r)) else None
+        return None
+    return until(one, lambda r: r is not None)
+
+
+def activate(s, lab, sim=0, slot=1):
+    name = lab.name(sim, slot)
+    r = s.update(name, "<state>activated</state>")
+    assert r.code == 1001, r
+    wait_message(s, "panData.*" + re.escape(name))
+    return until(lambda: s.info(name), lambda i: i.statuses() == ["activated"])
+
+
+def end(s, lab, sim=0, slot=1):
+    assert s.object("delete", PROFILE, f"<name>{lab.name(sim, slot)}</name>").code == 1000
+
+
+# ---- one life -----------------------------------------------------------------
+def test_a_profile_s_whole_life(empty_lab):
+    name = empty_lab.name()
+    with session(empty_lab, "parkoserv") as s:
+        s.drain()
+        r = s.object("check", PROFILE, f"<name>{name}</name><name>3.8912230200031019999f</name>")
+        assert [(c.text, c.get("avail")) for c in r.all(".//p:cd/p:name")] == [(name, "1"), ("3.8912230200031019999f", "0")]
+        assert create(s, empty_lab).code == 1000
+        assert create(s, empty_lab).code == 2302
+        assert s.object("check", PROFILE, f"<name>{name}</name>").find(".//p:cd/p:name").get("avail") == "0"
+        r = s.info(name)
+        assert r.statuses() == ["registered"] and r.text(".//p:clID") == "parkoserv"
+        assert re.fullmatch(r"\w{1,80}-\w{1,8}", r.text(".//p:roid"))
+        r = s.update(name, "<state>activated</state>")
+        assert r.code == 1001 and "pendingActivate" in r.statuses()
+        asked, answered = s.trid, r.sv_trid
+        m = wait_message(s, "panData")
+        assert m.find(".//p:panData/p:name").get("paResult") == "1"
+        assert m.text(".//p:paTRID/e:clTRID") == asked and m.text(".//p:paTRID/e:svTRID") == answered
+        r = s.info(name)
+        der = base64.b64decode(r.text(".//p:certificate/p:der"))
+        assert base64.b64decode(r.text(".//p:certificate/p:sha256")) == hashlib.sha256(der).digest()
+        assert empty_lab.records(empty_lab.owner_name())  # an answer means: served
+        until(lambda: s.info(name), lambda i: i.statuses() == ["activated"])
+        r = s.update(name, "<state>deactivated</state><reason>winter</reason>")
+        assert r.code == 1000 and "deactivated" in r.statuses() and "wipePending" in r.statuses()
+        assert not empty_lab.records(empty_lab.owner_name())
+        assert s.update(name, "<state>deactivated</state>").code == 2304
+        assert s.update(name, "<state>activated</state>").code == 1000
+        assert empty_lab.records(empty_lab.owner_name())
+        before = s.info(name).text(".//p:exDate")
+        assert s.object("renew", PROFILE, f"<name>{name}</name><curExpDate>2001-01-01T00:00:00Z</curExpDate>").code == 2306
+        time.sleep(1.1)  # a certificate that ends no later than the present one is refused
+        r = s.object("renew", PROFILE, f"<name>{name}</name><curExpDate>{before}</curExpDate>")
+        assert r.code == 1000 and r.text(".//p:exDate") > before
+        roid = s.info(name).text(".//p:roid")
+        end(s, empty_lab)
+        assert s.info(name).code == 2303
+        assert create(s, empty_lab).code == 1000
+        assert s.info(name).text(".//p:roid") != roid  # another object
+        end(s, empty_lab)
+
+
+def test_activation_with_a_request_of_one_s_own(empty_lab, tmp_path):
+    key, csr = tmp_path / "k.pem", tmp_path / "r.der"
+    name = empty_lab.name(1, 2)
+    run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
+        csr, "-outform", "DER", "-subj", f"/CN={empty_lab.owner_name(1, 2)}")
+    text = base64.encodebytes(csr.read_bytes()).decode()  # with line ends, as base64Binary may have
+    with session(empty_lab, "parkoserv") as s:
+        assert create(s, empty_lab, 1, 2).code == 1000
+        r = s.update(name, f"<state>activated</state><csr>{text}</csr>")
+        assert r.code == 1000 and r.find(".//p:certificate").get("s") == "valid"
+        again = s.update(name, f"<state>activated</state><csr>{text}</csr>")
+        assert again.text(".//p:der") == r.text(".//p:der")
+        bad = base64.b64encode(b"\x30\x03\x02\x01\x00").decode()
+        assert s.update(name, f"<state>activated</state><csr>{bad}</csr>").code == 2304
+        end(s, empty_lab, 1, 2)
+
+
+# ---- services, devices, organisations -----------------------------------------
+def test_services(empty_lab):
+    pin = "<pin><usage>3</usage><selector>1</selector><matching>1</matching><data>" + "ab" * 32 + "</data></pin>"
+    td = base64.b64encode(hashlib.sha256(b"td").digest()).decode()
+    with session(empty_lab, "parkoserv") as s:
+        r = s.object("check", SERVICE, "<handle>parkoserv</handle><handle>winter</handle>")
+        assert [c.get("avail") for c in r.all(".//s:cd/s:handle")] == ["0", "1"]
+        r = s.object("create", SERVICE,
+                     f"<handle>winter</handle><fqdn>winter.example</fqdn><port>8883</port><url>mqtts://winter.example</url>{pin}"
+                     "<wifi><ssid>Depot</ssid><passphrase>very secret words</passphrase><security>wpa2</security></wifi>"
+                     f"<thing><url>https://winter.example/td</url><sha256>{td}</sha256></thing><publish>true</publish>")
+        assert r.code == 1000, r
+        r = s.object("info", SERVICE, "<handle>winter</handle>")
+        assert r.text(".//s:fqdn") == "winter.example" and r.text(".//s:thing/s:sha256") == td
+        assert "secret words" not in repr(r)
+        assert s.object("create", SERVICE, f"<handle>winter</handle><fqdn>a.example</fqdn><port>1</port>{pin}").code == 2302
+        assert s.object("update", SERVICE, "<handle>winter</handle>").code == 2003
+        r = s.object("update", SERVICE, "<handle>winter</handle><rem><wifi/><thing/></rem><chg><port>8884</port>"
+                                        "<url/><publish>false</publish></chg>")
+        assert r.code == 1000, r
+        r = s.object("info", SERVICE, "<handle>winter</handle>")
+        assert r.text(".//s:port") == "8884" and r.find(".//s:thing") is None and r.text(".//s:publish") == "false"
+        assert s.object("update", SERVICE, "<handle>winter</handle><chg><fqdn>UPPER CASE</fqdn></chg>").code == 2005
+        wifi = "<wifi><ssid>Depot</ssid><security>wpa2</security></wifi>"
+        assert s.object("update", SERVICE, f"<handle>winter</handle><chg>{wifi}</chg>").code == 2003
+
+
+def test_devices(empty_lab):
+    iccid, eid = "8912230200031010099f", None
+    with session(empty_lab, "mno") as s:
+        salt, claim = os.urandom(16), b"claim-code"
+        row = (f"<claim><salt>{base64.b64encode(salt).decode()}</salt>"
+               f"<sha256>{base64.b64encode(hashlib.sha256(salt + claim).digest()).decode()}</sha256></claim>")
+        assert s.object("check", DEVICE, f"<iccid>{iccid}</iccid>").find(".//d:cd/d:iccid").get("avail") == "1"
+        assert s.object("create", DEVICE, f"<iccid>{iccid}</iccid><imei>490154203237518</imei><owner>gatineau</owner>{row}"
+                        ).code == 1000
+        assert s.object("create", DEVICE, f"<iccid>{iccid}</iccid>{row}").code == 2302
+        assert s.object("create", DEVICE, "<iccid>8912230200031010107f</iccid><owner>nobody</owner>").code == 2305
+        assert s.object("create", DEVICE, "<iccid>8912230200031010107f</iccid><imei>12</imei>", valid=False).code == 2005
+        assert s.object("create", DEVICE, f"<iccid>8912230200031010107f</iccid><eid>{'1' * 32}</eid>").code == 2005
+        r = s.object("info", DEVICE, f"<iccid>{iccid}</iccid>")
+        assert r.text(".//d:imei") == "490154203237518" and r.text(".//d:clID") == "mno"
+        assert s.object("update", DEVICE, f"<iccid>{iccid}</iccid><chg><imei>490154203237526</imei></chg>").code == 1000
+        assert s.object("update", DEVICE, f"<iccid>{iccid}</iccid>").code == 2003
+        twice = '<add><status s="broken"/></add><rem><status s="broken"/></rem>'
+        assert s.object("update", DEVICE, f"<iccid>{iccid}</iccid>{twice}").code == 2306
+    with session(empty_lab, "gatineau") as o, session(empty_lab, "parkoserv") as s:
+        assert o.object("update", DEVICE, f'<iccid>{iccid}</iccid><add><status s="locked"/></add>').code == 1000
+        body = f"<name>1.{iccid}</name><service>parkoserv</service>"
+        assert s.object("create", PROFILE, body + "<claim>claim-code</claim>").code == 2304
+        assert o.object("update", DEVICE, f"<iccid>{iccid}</iccid><add><consent>parkoserv</consent></add>").code == 1000
+        assert s.object("create", PROFILE, body).code == 1000
+        assert s.object("delete", PROFILE, f"<name>1.{iccid}</name>").code == 2304
+        r = o.object("info", DEVICE, f"<iccid>{iccid}</iccid>")
+        assert {x.get("s") for x in r.all(".//d:status")} == {"locked", "linked"}
+        assert o.object("update", DEVICE, f'<iccid>{iccid}</iccid><rem><status s="locked"/></rem>').code == 1000
+        assert s.object("delete", PROFILE, f"<name>1.{iccid}</name>").code == 1000
+
+
+def test_organisations(empty_lab):
+    with session(empty_lab, "mno") as s:
+        r = s.object("info", ORG, "<id>mno</id>")
+        assert r.text(".//o:role/o:type") == "mno" and r.text(".//o:status") == "ok"
+        r = s.object("check", ORG, "<id>mno</id><id>somebody</id>")
+        assert [c.get("avail") for c in r.all(".//o:cd/o:id")] == ["0", "1"]
+
+
+# ---- transfers ----------------------------------------------------------------
+def test_transfer_by_code(empty_lab):
+    name = empty_lab.name()
+    with session(empty_lab, "parkoserv") as a, session(empty_lab, "carparkserv") as b:
+        assert create(a, empty_lab).code == 1000
+        activate(a, empty_lab)
+        a.drain(), b.drain()
+        # RFC 9154: unset at first, never shown, strong or not at all, one use.
+        assert b.transfer("request", name, "carparkserv", CODE).code == 2202
+        assert b.transfer("request", name, "carparkserv", "").code == 2202
+        for weak in ("short", "aaaaaaaaaaaaaaaaaaaaaaaa", "a b c d e f g h i j k l m n"):
+            assert a.update(name, f"<authInfo><pw>{weak}</pw></authInfo>").code == 2306
+        assert a.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>").code == 1000
+        assert CODE not in repr(a.info(name)) and "authInfo" not in repr(a.info(name))
+        assert a.update(name, "<authInfo><pw/></authInfo>").code == 1000
+        assert b.transfer("request", name, "carparkserv", CODE).code == 2202
+        assert a.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>").code == 1000
+        assert a.transfer("request", name, "parkoserv", CODE).code == 2002
+        assert b.transfer("request", name, "carparkserv", CODE + "x").code == 2202
+        assert b.transfer("request", name, "parkoserv", CODE).code in (2201, 2305, 2306)
+        assert b.transfer("request", name, None, CODE).code == 2003
+        old = a.info(name).text(".//p:certificate/p:sha256")
+        with sim_off(empty_lab):
+            # The SIM is off: the certificate in the DNS is the new one, the card holds the old one. Until the card has
+            # taken the new one the profile says cardPending: that is the window.
+            r = b.transfer("request", name, "carparkserv", CODE)
+            assert r.code == 1000 and r.text(".//p:trStatus") == "serverApproved" and r.text(".//p:reID") == "carparkserv"
+            i = b.info(name)
+            assert "cardPending" in i.statuses() and i.text(".//p:certificate/p:sha256") != old
+            assert i.text(".//p:clID") == "carparkserv"
+            assert a.info(name).code == 2201
+        until(lambda: b.info(name), lambda x: x.statuses() == ["activated"])
+        told = a.drain()
+        assert any("transferred to carparkserv" in repr(m) for m in told)
+        assert a.transfer("request", name, "parkoserv", CODE).code == 2202  # it went with the transfer
+        end(b, empty_lab)
+
+
+def test_transfer_that_the_sponsor_answers(empty_lab):
+    name = empty_lab.name()
+    with session(empty_lab, "parkoserv") as a, session(empty_lab, "carparkserv") as b, session(empty_lab, "gatineau") as o:
+        assert create(a, empty_lab).code == 1000
+        activate(a, empty_lab)
+        a.drain(), b.drain()
+        for op in ("approve", "reject", "cancel", "query"):
+            assert a.transfer(op, name).code == 2301
+        r = b.transfer("request", name, "carparkserv")
+        assert r.code == 1001 and r.text(".//p:trStatus") == "pending" and r.text(".//p:acID") == "parkoserv"
+        assert b.transfer("request", name, "carparkserv").code == 2300
+        assert "pendingTransfer" in a.info(name).statuses()
+        assert a.object("delete", PROFILE, f"<name>{name}</name>").code == 2304
+        m = wait_message(a, "asks for the transfer")
+        assert m.text(".//p:trnData/p:trStatus") == "pending"
+        for who in (a, b, o):
+            assert who.transfer("query", name).text(".//p:trStatus") == "pending"
+        assert b.transfer("approve", name).code == b.transfer("reject", name).code == 2201
+        assert a.transfer("cancel", name).code == o.transfer("approve", name).code == 2201
+        assert a.transfer("reject", name).text(".//p:trStatus") == "clientRejected"
+        assert wait_message(b, "clientRejected").text(".//p:trnData/p:trStatus") == "clientRejected"
+        assert a.info(name).text(".//p:clID") == "parkoserv" and "pendingTransfer" not in a.info(name).statuses()
+        assert b.transfer("request", name, "carparkserv").code == 1001
+        assert b.transfer("cancel", name).text(".//p:trStatus") == "clientCancelled"
+        assert wait_message(a, "clientCancelled").code == 1301
+        assert a.transfer("approve", name).code == 2301
+        # The owner's lock stops both ways.
+        iccid = empty_lab.json["sims"][0]["iccid"]
+        assert o.object("update", DEVICE, f'<iccid>{iccid}</iccid><add><status s="locked"/></add>').code == 1000
+        assert b.transfer("request", name, "carparkserv").code == 2304
+        assert o.object("update", DEVICE, f'<iccid>{iccid}</iccid><rem><status s="locked"/></rem>').code == 1000
+        assert b.transfer("request", name, "carparkserv").code == 1001
+        r = a.transfer("approve", name)
+        assert r.code == 1000 and r.text(".//p:trStatus") == "clientApproved"
+        assert wait_message(b, "clientApproved").text(".//p:trnData/p:acID") == "parkoserv"
+        assert b.info(name).text(".//p:clID") == "carparkserv"
+        assert empty_lab.records(empty_lab.owner_name())
+        # The code wins over a request that waits.
+        assert b.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>").code == 1000
+        assert a.transfer("request", name, "parkoserv").code == 1001
+        assert a.transfer("request", name, "parkoserv", CODE).code == 1000
+        assert wait_message(a, "serverCancelled").code == 1301
+        end(a, empty_lab)
+
+
+def test_the_owner_asks_the_registry_for_the_code(empty_lab):
+    name = empty_lab.name()
+    with session(empty_lab, "parkoserv") as a, session(empty_lab, "carparkserv") as b, session(empty_lab, "gatineau") as o:
+        assert create(a, empty_lab).code == 1000
+        r = o.update(name, '<authInfo><generate ttl="600"/></authInfo>')
+        code = r.text(".//p:authData/p:pw")
+        assert r.code == 1000 and len(code) >= 20
+        assert o.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>").code == 2201
+        assert b.transfer("request", name, "carparkserv", code).code == 1000
+        assert b.info(name).statuses() == ["registered"]
+        end(b, empty_lab)
+
+
+# ---- poll ---------------------------------------------------------------------
+def test_poll_is_first_in_first_out_and_survives(empty_lab):
+    name = empty_lab.name()
+    with session(empty_lab, "parkoserv") as a, session(empty_lab, "gatineau") as o:
+        a.drain()
+        assert a.poll().code == 1300
+        assert create(a, empty_lab).code == 1000
+        activate(a, empty_lab)
+        a.drain()
+        for _ in range(3):  # what the sponsor did not do himself
+            assert o.update(name, "<state>deactivated</state>").code == 1000
+            assert a.update(name, "<state>activated</state>").code == 1000
+        first = a.poll()
+        q = first.find(".//e:msgQ")
+        assert first.code == 1301 and q.get("count") == "3" and a.poll().find(".//e:msgQ").get("id") == q.get("id")
+        change = first.find(".//c:changeData")
+        assert change.get("state") == "after" and first.text(".//c:who") == "gatineau"
+        assert first.text(".//c:operation") == "update" and len(first.text(".//c:svTRID")) >= 3
+        assert first.text(".//p:infData/p:name") == name
+        with session(empty_lab, "carparkserv") as b:
+            assert b.ack(q.get("id")).code == 2303  # another's
+        with session(empty_lab, "parkoserv", objects=[SERVICE], extensions=[]) as plain:
+            r = plain.poll()  # RFC 9038: what this client did not name is not lost, and not in its way
+            assert r.code == 1301 and r.find(".//e:resData") is None and r.find(".//e:response/e:extension") is None
+            assert len(r.all(".//e:extValue")) == 2 and "not in login services" in repr(r)
+        empty = ROOT  # the queue outlives the processes
+        pid = int((pathlib.Path(empty_lab.json["config"]).parent / "run" / "core.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: a.poll(), lambda r: r.code == 1301)
+        r = a.ack(q.get("id"))
+        assert r.code == 1000 and r.find(".//e:msgQ").get("count") == "2"
+        assert int(r.find(".//e:msgQ").get("id")) > int(q.get("id"))
+        assert a.ack(q.get("id")).code == 2303
+        assert len(a.drain()) == 2
+        end(a, empty_lab)
+        assert empty
+
+
+def test_poll_by_several_sessions_loses_and_doubles_nothing(empty_lab):
+    name = empty_lab.name()
+    with session(empty_lab, "parkoserv") as a, session(empty_lab, "gatineau") as o:
+        assert create(a, empty_lab).code == 1000
+        activate(a, empty_lab)
+        a.drain()
+        for _ in range(8):
+            assert o.update(name, "<state>deactivated</state>").code == 1000
+            assert a.update(name, "<state>activated</state>").code == 1000
+        taken, lock = [], threading.Lock()
+
+        def take():
+            with session(empty_lab, "parkoserv") as s:
+                while True:
+                    r = s.poll()
+                    if r.code == 1300:
+                        return
+                    id = r.find(".//e:msgQ").get("id")
+                    if s.ack(id).code == 1000:
+                        with lock:
+                            taken.append(id)
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(PATIENCE)
+        assert len(taken) == len(set(taken)) == 8
+        end(a, empty_lab)
+
+
+# ---- who may see what ---------------------------------------------------------
+def cells():
+    rows = []
+    for line in (ROOT / "doc" / "epp" / "access.md").read_text().splitlines():
+        parts = [p.strip() for p in line.strip("|").split("|")]
+        if len(parts) == 5 and parts[0] not in ("command", "---"):
+            rows.append((parts[0], dict(zip(("sponsor", "other", "mno", "owner"), parts[1:]))))
+    assert len(rows) > 20
+    return rows
+
+
+def ask(s, command, name, iccid):
+    date = "2001-01-01T00:00:00Z"
+    flag = f"<iccid>{iccid}</iccid><add>{{}}</add>"
+    pin = "<pin><usage>3</usage><selector>1</selector><matching>1</matching><data>" + "cd" * 32 + "</data></pin>"
+    service = "carparkserv" if s.party == "carparkserv" else "parkoserv"
+    table = {
+        "device check": lambda: s.object("check", DEVICE, f"<iccid>{iccid}</iccid>"),
+        "device info": lambda: s.object("info", DEVICE, f"<iccid>{iccid}</iccid>"),
+        "device create (again)": lambda: s.object("create", DEVICE, f"<iccid>{iccid}</iccid>"),
+        "device update: locked": lambda: s.object("update", DEVICE, f'<iccid>{iccid}</iccid><rem><status s="locked"/></rem>'),
+        "device update: broken": lambda: s.object("update", DEVICE, flag.format('<status s="broken"/>')),
+        "device update: imei": lambda: s.object("update", DEVICE, f"<iccid>{iccid}</iccid><chg><imei>490154203237518</imei></chg>"),
+        "device update: consent": lambda: s.object("update", DEVICE, flag.format("<consent>parkoserv</consent>")),
+        "profile check": lambda: s.object("check", PROFILE, f"<name>{name}</name>"),
+        "profile info": lambda: s.info(name),
+        "profile create (again)": lambda: s.object(
+            "create", PROFILE, f"<name>{name}</name><service>{service}</service>" +
+            (f"<claim>{s.lab.json['sims'][0]['claim']}</claim>" if s.party == "parkoserv" else "<claim>guessed</claim>")),
+        "profile update: deactivated": lambda: s.update(name, "<state>deactivated</state>"),
+        "profile update: activated": lambda: s.update(name, "<state>activated</state>"),
+        "profile update: authInfo pw": lambda: s.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>"),
+        "profile update: authInfo generate": lambda: s.update(name, "<authInfo><generate/></authInfo>"),
+        "profile update: service": lambda: s.update(name, f"<service>{service}</service>"),
+        "profile renew (wrong date)": lambda: s.object("renew", PROFILE, f"<name>{name}</name><curExpDate>{date}</curExpDate>"),
+        "profile transfer query": lambda: s.transfer("query", name),
+        "profile transfer request, wrong code": lambda: s.transfer("request", name, service, "wrong"),
+        "profile transfer approve": lambda: s.transfer("approve", name),
+        "profile delete": lambda: s.object("delete", PROFILE, f"<name>{name}</name>"),
+        "service check": lambda: s.object("check", SERVICE, "<handle>parkoserv</handle>"),
+        "service info": lambda: s.object("info", SERVICE, "<handle>parkoserv</handle>"),
+        "service update": lambda: s.object("update", SERVICE, f"<handle>parkoserv</handle><chg><port>{s.lab.json['services']['parkoserv']['port']}</port></chg>"),
+        "org check": lambda: s.object("check", ORG, "<id>parkoserv</id>"),
+        "org info (of the sponsor)": lambda: s.object("info", ORG, "<id>parkoserv</id>"),
+    }
+    return table[command]()
+
+
+def test_the_access_table(empty_lab):
+    """Each cell of doc/epp/access.md, on a profile that is made ready for it."""
+    lab, slot = empty_lab, 5
+    name, iccid = lab.name(0, slot), lab.json["sims"][0]["iccid"]
+    who = {"sponsor": "parkoserv", "other": "carparkserv", "mno": "mno", "owner": "gatineau"}
+    sessions = {k: session(lab, v) for k, v in who.items()}
+    sponsor, owner = sessions["sponsor"], sessions["owner"]
+    wrong = []
+    try:
+        assert create(sponsor, lab, 0, slot).code == 1000
+        activate(sponsor, lab, 0, slot)
+        for command, row in cells():
+            for role, cell in reversed(row.items()):  # the sponsor last: who deletes it
+                if command == "profile update: activated":
+                    sponsor.update(name, "<state>deactivated</state>")
+                r = ask(sessions[role], command, name, iccid)
+                if str(r.code) != cell:
+                    wrong.append((command, role, cell, r.code, r.reason))
+                # What was done is undone, so that each cell finds the same.
+                if command == "profile update: deactivated" and r.code == 1000:
+                    assert sponsor.update(name, "<state>activated</state>").code == 1000
+                if command == "profile update: activated":
+                    sponsor.update(name, "<state>activated</state>")
+                if command == "device update: consent" and r.code == 1000:
+                    owner.object("update", DEVICE, f"<iccid>{iccid}</iccid><rem><consent>parkoserv</consent></rem>")
+                if command == "device update: broken" and r.code == 1000:
+                    owner.object("update", DEVICE, f'<iccid>{iccid}</iccid><rem><status s="broken"/></rem>')
+        assert not wrong, "\n".join(map(str, wrong))
+    finally:
+        for s in sessions.values():
+            s.close()
