@@ -10,6 +10,7 @@
 #include "iotsafe.h"
 
 #include <pthread.h>
+#include <sys/types.h>
 
 /* One exchange: 5 + 255 + 1 bytes out, 256 + 2 bytes back. */
 #define DEV_APDU_MAX  261
@@ -58,6 +59,7 @@ extern const struct dev_link_ops dev__socket;
 
 struct iotsafe {
 	pthread_mutex_t mutex;
+	_Atomic pid_t owner; /* a forked child shares neither the modem's lock nor the channel */
 	struct dev_link link;
 	char name[DEV_PATH_MAX + 8];
 	unsigned timeout_ms;
@@ -70,6 +72,7 @@ struct iotsafe {
 	char iccid[IOTSAFE_ICCID_TEXT]; /* "" until it was read */
 	OSSL_LIB_CTX *libctx;		/* of ssl.c; NULL until needed */
 	OSSL_PROVIDER *base, *own;
+	void (*ssl_free)(struct iotsafe *card); /* set with libctx: who has no TLS links none */
 };
 
 /* A command and, with it, what came back. */

@@ -3,11 +3,12 @@
 
 #include "base/ident.h"
 #include "base/str.h"
-#include "device/ssl__.h"
 
 #include <glob.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TIMEOUT_MS	    5000
 #define DISCOVER_TIMEOUT_MS 500
@@ -106,12 +107,28 @@ static enum rc ready(struct iotsafe *card, struct diag *d)
 	return rc;
 }
 
+/* A child of fork() has a copy of the handle. Its descriptor would share the parent's flock, and
+ * its channel is the parent's: it lets go of both and opens its own. The mutex may be held by a
+ * thread that the child does not have. */
+static void follow_fork(struct iotsafe *card)
+{
+	pid_t me = getpid(), was = atomic_load(&card->owner);
+
+	if (was == me || !atomic_compare_exchange_strong(&card->owner, &was, me))
+		return;
+	pthread_mutex_init(&card->mutex, NULL);
+	dev__link_close(&card->link);
+	card->selected = false;
+	card->channel = 0;
+}
+
 enum iotsafe_error dev__run(struct iotsafe *card,
 	enum rc (*op)(struct iotsafe *card, void *arg, struct diag *d), void *arg)
 {
 	struct diag d = { 0 };
 	enum rc rc = RC_CLOSED;
 
+	follow_fork(card);
 	pthread_mutex_lock(&card->mutex);
 	for (int tries = 0; tries < 2 && rc == RC_CLOSED; tries++) {
 		rc = take_link(card, &d);
@@ -173,6 +190,7 @@ enum iotsafe_error iotsafe_open(
 	if (!card)
 		return IOTSAFE_ENOMEM;
 	pthread_mutex_init(&card->mutex, NULL);
+	atomic_init(&card->owner, getpid());
 	card->link.fd = -1;
 	card->timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
 	if (parse_name(card, o->card ? o->card : getenv("IOTSAFE_CARD"), &d) != RC_OK)
@@ -203,7 +221,9 @@ void iotsafe_close(struct iotsafe *card)
 {
 	if (!card)
 		return;
-	dev__ssl_free(card);
+	follow_fork(card);
+	if (card->ssl_free)
+		card->ssl_free(card);
 	if (card->link.fd >= 0 && card->link.ops->lock(&card->link,
 					  dev__now_ms() + card->timeout_ms, NULL) == RC_OK) {
 		dev__close_channel(card);

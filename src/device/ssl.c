@@ -27,6 +27,14 @@ static enum iotsafe_error crypto(struct iotsafe *card, const char *what)
 	return IOTSAFE_ECRYPTO;
 }
 
+static void ssl_free(struct iotsafe *card)
+{
+	OSSL_PROVIDER_unload(card->own);
+	OSSL_PROVIDER_unload(card->base);
+	OSSL_LIB_CTX_free(card->libctx);
+	card->libctx = NULL;
+}
+
 /* A library context of the card's own: loading a second implementation of "EC" into the program's
  * context could make it serve the program's other keys. */
 static enum iotsafe_error need_libctx(struct iotsafe *card)
@@ -46,6 +54,7 @@ static enum iotsafe_error need_libctx(struct iotsafe *card)
 			card->libctx = ctx;
 			card->base = base;
 			card->own = own;
+			card->ssl_free = ssl_free;
 		} else {
 			e = crypto(card, "OpenSSL provider");
 			if (base)
@@ -55,16 +64,6 @@ static enum iotsafe_error need_libctx(struct iotsafe *card)
 	}
 	pthread_mutex_unlock(&card->mutex);
 	return e;
-}
-
-void dev__ssl_free(struct iotsafe *card)
-{
-	if (!card->libctx)
-		return;
-	OSSL_PROVIDER_unload(card->own);
-	OSSL_PROVIDER_unload(card->base);
-	OSSL_LIB_CTX_free(card->libctx);
-	card->libctx = NULL;
 }
 
 static enum iotsafe_error read_cert(struct iotsafe *card, uint8_t id, X509 **out)

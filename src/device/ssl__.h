@@ -14,6 +14,3 @@ OSSL_provider_init_fn dev__provider_init;
 /* For EVP_PKEY_fromdata within one process: an open card (octet pointer) and a key's id. */
 #define DEV_PARAM_CARD "iotsafe-card"
 #define DEV_PARAM_ID   "iotsafe-id"
-
-/* Frees what ssl.c keeps in the handle. */
-void dev__ssl_free(struct iotsafe *card);

@@ -17,16 +17,18 @@ import ota
 from test_sim import ICCID, NAME, ZONE, Sim
 
 
-def cert(cn, public, issuer_cn, key, ca=False, service=None):
+def cert(cn, public, issuer_cn, key, ca=False, service=None, host=None):
     def name(text, unit=None):
         units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text), *units])
     now = datetime.datetime.utcnow()
-    return (x509.CertificateBuilder().subject_name(name(cn, service)).issuer_name(name(issuer_cn)).public_key(public)
-            .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(days=30))
-            .add_extension(x509.BasicConstraints(ca, None), True)
-            .sign(key, hashes.SHA256()))
+    builder = (x509.CertificateBuilder().subject_name(name(cn, service)).issuer_name(name(issuer_cn)).public_key(public)
+               .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+               .not_valid_after(now + datetime.timedelta(days=30))
+               .add_extension(x509.BasicConstraints(ca, None), True))
+    if host:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), False)
+    return builder.sign(key, hashes.SHA256())
 
 
 def der(c):

@@ -83,11 +83,11 @@ static void file_info(const struct fake_file *file, struct reply *r)
 	add(r, info, sizeof(info));
 }
 
-static void key_info(uint8_t wrap, uint8_t id, struct reply *r)
+static void key_info(uint8_t wrap, uint8_t id, uint8_t functions, struct reply *r)
 {
 	const uint8_t info[] = { wrap, 21, (uint8_t)(wrap - 0xc1 + 0x74), 3, 'k', 'e', 'y',
 		(uint8_t)(wrap - 0xc1 + 0x84), 1, id, 0x60, 1, 1, 0x4a, 1, 1, 0x4b, 1, 0x13, 0x4e,
-		1, 1, 0x61, 1, 1 };
+		1, 1, 0x61, 1, functions };
 
 	add(r, info, sizeof(info));
 	r->data[r->len - sizeof(info) + 1] = sizeof(info) - 2;
@@ -97,8 +97,12 @@ static void get_data(struct fake *f, const uint8_t *a, size_t n, struct reply *r
 {
 	if (a[2] == 0x01) {
 		struct reply all = { .len = 0 };
-		key_info(0xc1, 1, &all);
-		key_info(0xc2, 1, &all);
+		key_info(0xc1, 1, 0x01, &all);
+		key_info(0xc2, 1, 0x01, &all);
+		if (f->agree_key && f->lists_agree_key) {
+			key_info(0xc1, 0x0b, 0x04, &all);
+			key_info(0xc2, 0x0b, 0x04, &all);
+		}
 		for (size_t i = 0; i < f->files_len; i++)
 			file_info(&f->files[i], &all);
 		if (!f->list_in_parts) {

@@ -31,9 +31,10 @@ struct fake {
 	bool no_channels;   /* MANAGE CHANNEL: 6A81 */
 	bool stuck_session; /* the first INIT answers 6A86 until the session is closed */
 	bool list_in_parts;
-	bool no_ccid;	     /* AT+CCID: ERROR */
-	EVP_PKEY *sign_key;  /* container 01; borrowed */
-	EVP_PKEY *agree_key; /* container 0B; borrowed */
+	bool lists_agree_key; /* container 0B stands in the object list too */
+	bool no_ccid;	      /* AT+CCID: ERROR */
+	EVP_PKEY *sign_key;   /* container 01; borrowed */
+	EVP_PKEY *agree_key;  /* container 0B; borrowed */
 	struct fake_file files[FAKE_FILES_MAX];
 	size_t files_len;
 	uint8_t iccid[10];
