@@ -11,32 +11,44 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static void print_quirk(FILE *to, const struct card_quirk *q)
+{
+	fprintf(to, "  %-15s", q->name);
+	for (size_t i = 0; i < CARD_QUIRK_PRESETS; i++)
+		fprintf(to, " %-7s", q->values[q->presets[i]]);
+	fprintf(to, " %s", q->values[0]);
+	for (size_t i = 1; i < CARD_QUIRK_VALUES && q->values[i]; i++)
+		fprintf(to, " | %s", q->values[i]);
+	fprintf(to, "\n  %15s %s\n", "", q->help);
+}
+
 static void usage(FILE *to)
 {
 	size_t count = 0;
 	const struct card_quirk *q = card_quirk_table(&count);
 
-	fputs("usage: attestry-sim --config FILE\n"
+	fputs("usage: attestry-sim --config FILE [--seal-key FILE|keyring:NAME]\n"
 	      "\n"
 	      "SIM cards with an IoT SAFE applet, in software: each behind a modem on a\n"
 	      "pseudo-terminal (AT+CSIM), a socket for raw APDUs, and the operator's short\n"
 	      "message link. Prints `ready` when all of them stand; ends on SIGTERM.\n"
 	      "\n"
-	      "  --config FILE  JSON, not accessible to others:\n"
-	      "                 {\"state\": DIR, \"sms\": PATH, \"preset\": "
-	      "\"devkit\"|\"strict\",\n"
-	      "                  \"sims\": [{\"iccid\", \"eid\", \"kic\", \"kid\", \"kvn\", "
-	      "\"modem\",\n"
-	      "                            \"socket\", \"files\": {\"06\": PATH, ...}, "
-	      "\"quirks\"}]}\n"
-	      "  --verbose      log more\n"
-	      "  --help         this text\n"
+	      "  --config FILE    JSON, not accessible to others; see doc/card.md\n"
+	      "  --seal-key FROM  the key that seals private keys on disk: a file of 32 bytes, or\n"
+	      "                   a key of the kernel's keyring; without it a file beside the\n"
+	      "                   folder of states, `STATE.seal`, made when it is not there\n"
+	      "  --verbose        log more\n"
+	      "  --help           this text\n"
 	      "\n"
-	      "quirks (devkit, strict):\n",
+	      "Where clients in the field differ: the values in each preset, and all values.\n"
+	      "\n"
+	      "  quirk          ",
 		to);
+	for (size_t i = 0; i < CARD_QUIRK_PRESETS; i++)
+		fprintf(to, " %-7s", card_quirk_preset_name(i));
+	fputs("\n", to);
 	for (size_t i = 0; i < count; i++)
-		fprintf(to, "  %-20s %-3s %-3s  %s\n", q[i].name, q[i].devkit ? "on" : "off",
-			q[i].strict ? "on" : "off", q[i].help);
+		print_quirk(to, &q[i]);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *user)
@@ -46,7 +58,7 @@ static void on_signal(evutil_socket_t fd, short what, void *user)
 	event_base_loopexit(user, NULL);
 }
 
-static int run(const char *config, const struct log *log)
+static int run(const struct sim_opts *opts)
 {
 	struct event_base *base = event_base_new();
 	struct event *term = base ? evsignal_new(base, SIGTERM, on_signal, base) : NULL;
@@ -56,7 +68,7 @@ static int run(const char *config, const struct log *log)
 	enum rc rc = RC_NOMEM;
 
 	if (term && intr && event_add(term, NULL) == 0 && event_add(intr, NULL) == 0)
-		rc = sim_new(base, config, clock_system(), log, &sim, &d);
+		rc = sim_new(base, opts, &sim, &d);
 	if (rc != RC_OK) {
 		fprintf(stderr, "attestry-sim: %s\n", d.text[0] ? d.text : rc_text(rc));
 	} else {
@@ -78,23 +90,25 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' },
+		{ "seal-key", required_argument, NULL, 's' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	struct log log = { .fd = STDERR_FILENO, .min = LOG_INFO, .role = "attestry-sim" };
-	const char *config = NULL;
+	struct sim_opts opts = { .clock = clock_system(), .log = &log };
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "c:vh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "c:s:vh", options, NULL)) != -1) {
 		switch (opt) {
-		case 'c': config = optarg; break;
+		case 'c': opts.config_path = optarg; break;
+		case 's': opts.seal_key = optarg; break;
 		case 'v': log.min = LOG_DEBUG; break;
 		case 'h': usage(stdout); return 0;
 		default: usage(stderr); return 2;
 		}
 	}
-	if (!config || optind != argc) {
+	if (!opts.config_path || optind != argc) {
 		usage(stderr);
 		return 2;
 	}
@@ -104,5 +118,5 @@ int main(int argc, char **argv)
 		fputs("attestry-sim: cannot keep its memory to itself\n", stderr);
 		return 1;
 	}
-	return run(config, &log);
+	return run(&opts);
 }

@@ -7,6 +7,7 @@
 #define ATT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define ATT_NORETURN	 __attribute__((noreturn))
 #define ATT_UNUSED	 __attribute__((unused))
+#define ATT_NOINLINE	 __attribute__((noinline))
 #define ATT_PACKED	 __attribute__((packed))
 #define ATT_PUBLIC	 __attribute__((visibility("default")))
 #define ATT_LIKELY(x)	 __builtin_expect(!!(x), 1)

@@ -31,10 +31,27 @@ static void set_aids(struct card *card, const struct card_opts *opts)
 		card->aid_count * sizeof(card->aids[0]));
 }
 
+/* All keys of a card's own on one page: a process may have thousands. */
+static enum rc set_keys(struct card *card, const struct card_opts *opts)
+{
+	enum rc rc = secret_new(&card->secrets, 2 * SCP80_KEY_MAX + CARD_SEAL_KEY_LEN);
+
+	if (rc != RC_OK)
+		return rc;
+	card->kic = card->secrets.bytes;
+	card->kid = card->kic + SCP80_KEY_MAX;
+	card->seal = card->kid + SCP80_KEY_MAX;
+	card->key_len = opts->keys.len ? opts->keys.len : SCP80_KEY_LEN;
+	memcpy(card->kic, opts->keys.kic, card->key_len);
+	memcpy(card->kid, opts->keys.kid, card->key_len);
+	if (opts->seal_key)
+		return card__seal_derive(opts->seal_key, card->iccid, card->seal);
+	return opts->state_path ? RC_RANGE : RC_OK;
+}
+
 enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, struct diag *d)
 {
 	struct card *card = calloc(1, sizeof(*card));
-	size_t key_len = opts->keys.len ? opts->keys.len : SCP80_KEY_LEN;
 	enum rc rc;
 
 	*blank = true;
@@ -43,7 +60,6 @@ enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, s
 	rc = ident_iccid_write(opts->iccid, card->name);
 	if (rc != RC_OK)
 		goto out;
-	rc = RC_NOMEM;
 	memcpy(card->iccid, opts->iccid, sizeof(card->iccid));
 	memcpy(card->eid, opts->eid, sizeof(card->eid));
 	card->has_eid = opts->has_eid;
@@ -53,9 +69,10 @@ enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, s
 	card->log = opts->log;
 	card->state.slots = 1u << 1;
 	set_aids(card, opts);
-	if (secret_from(&card->kic, opts->keys.kic, key_len) != RC_OK ||
-		secret_from(&card->kid, opts->keys.kid, key_len) != RC_OK)
+	rc = set_keys(card, opts);
+	if (rc != RC_OK)
 		goto out;
+	rc = RC_NOMEM;
 	if (opts->state_path) {
 		card->state_path = strdup(opts->state_path);
 		if (!card->state_path)
@@ -76,8 +93,7 @@ void card_free(struct card *card)
 	if (!card)
 		return;
 	card__state_wipe(&card->state);
-	secret_free(&card->kic);
-	secret_free(&card->kid);
+	secret_free(&card->secrets);
 	free(card->state_path);
 	free(card);
 }
@@ -100,11 +116,39 @@ enum rc card_personalise_file(struct card *card, uint8_t id, const void *bytes, 
 
 enum rc card_personalise_attestation(struct card *card, const void *pem, size_t len)
 {
-	return card__key_from_pem(&card->state, CARD_ID_ATTESTATION, pem, len);
+	return card__key_from_pem(&card->state, CARD_ID_ATTESTATION, ALG_P256, pem, len);
 }
 
-/* Back to what is on disk: what could not be made durable must not show either. */
-static void roll_back(struct card *card)
+enum rc card_personalise_container(struct card *card, uint8_t id, const char *name)
+{
+	const struct card__kind *kind = card__kind_named(name);
+	unsigned count = 0;
+
+	if (!kind)
+		return RC_NOT_FOUND;
+	for (unsigned i = CARD_EXTRA_MIN; i <= CARD_EXTRA_MAX; i++)
+		count += card->state.extra[i] != 0;
+	if (id < CARD_EXTRA_MIN || id > CARD_EXTRA_MAX || count == CARD_EXTRA_COUNT)
+		return RC_RANGE;
+	card->state.extra[id] = kind->n;
+	return RC_OK;
+}
+
+enum rc card_personalise_value(struct card *card, uint8_t id, const void *bytes, size_t len)
+{
+	const struct card__kind *kind = card__container(card, id);
+
+	if (!kind || !kind->name)
+		return RC_RANGE;
+	if (kind->is_file)
+		return card_personalise_file(card, id, bytes, len);
+	if (kind->is_secret)
+		return card__key_from_secret(&card->state, id, bytes, len);
+	return kind->has_private ? card__key_from_pem(&card->state, id, kind->alg, bytes, len)
+				 : RC_RANGE;
+}
+
+void card__roll_back(struct card *card)
 {
 	struct diag d = { 0 };
 	bool blank = false;
@@ -128,7 +172,7 @@ static enum scp80_status execute(
 		return SCP80_OK;
 	log_write(card->log, LOG_ERROR, "packet not stored iccid=%s reason=\"%s\"", card->name,
 		d.text);
-	roll_back(card);
+	card__roll_back(card);
 	answers->len = 0;
 	return SCP80_NO_MEMORY;
 }
@@ -151,9 +195,9 @@ enum rc card_sms(struct card *card, const uint8_t *ud, size_t len, struct put *r
 	struct put answers = put_init(answer_bytes, sizeof(answer_bytes));
 	struct scp80_receiver rx = {
 		.keys = { .kvn = card->kvn,
-			.kic = card->kic.bytes,
-			.kid = card->kid.bytes,
-			.len = card->kic.len },
+			.kic = card->kic,
+			.kid = card->kid,
+			.len = card->key_len },
 		.last_counter = card->state.counter,
 	};
 	struct scp80_response resp = { 0 };

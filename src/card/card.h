@@ -3,9 +3,9 @@
 
 /* A SIM with an IoT SAFE applet (GSMA IoT.05 v1 shaped), as software: what it holds, what it
  * answers to a device's commands (APDUs, over sessions) and to its operator's short messages.
- * Private keys never leave it. Remote administration is all-or-nothing on disk: a power cut leaves
- * the card before or after a packet, never between. Knows nothing of modems, sockets or event
- * loops. */
+ * Private keys never leave it, but sealed to disk. Remote administration is all-or-nothing on disk:
+ * a power cut leaves the card before or after a packet, never between. Knows nothing of modems,
+ * sockets or event loops. */
 
 #include "base/clock.h"
 #include "base/diag.h"
@@ -29,6 +29,13 @@
 #define CARD_ID_ATTESTATION_CERT 0xf2
 #define CARD_ID_REGISTRY	 0xf3
 
+/* Ids of containers beyond the registry's. */
+#define CARD_EXTRA_MIN	  0xa0
+#define CARD_EXTRA_MAX	  0xef
+#define CARD_EXTRA_COUNT  24
+#define CARD_SEAL_KEY_LEN 32
+#define CARD_SECRET_MAX	  64 /* bytes of a secret key */
+
 struct card_aid {
 	uint8_t bytes[CARD_AID_MAX];
 	size_t len;
@@ -41,6 +48,7 @@ struct card_opts {
 	uint8_t eid[IDENT_EID_LEN];
 	struct scp80_keys keys;	   /* copied */
 	const char *state_path;	   /* NULL: in memory only, for tests */
+	const uint8_t *seal_key;   /* CARD_SEAL_KEY_LEN bytes; needed with state_path */
 	struct card_quirks quirks; /* copied */
 	struct card_aid aids[CARD_AIDS_MAX];
 	size_t aid_count; /* 0: the known ones */
@@ -51,7 +59,8 @@ struct card_opts {
 struct card;
 
 /* Opens the card whose state lies at state_path, or makes a blank one (slot 1, no keys, no files):
- * *blank tells. RC_MALFORMED: the state is damaged; RC_CONFLICT: it is another card's. */
+ * *blank tells. RC_MALFORMED: the state is damaged; RC_CONFLICT: it is another card's;
+ * RC_SIGNATURE: the seal key is not the one, or somebody changed the state. */
 enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank,
 	struct diag *d) ATT_MUST_CHECK;
 void card_free(struct card *card);
@@ -61,6 +70,13 @@ const uint8_t *card_iccid(const struct card *card); /* IDENT_ICCID_LEN bytes */
 /* Personalisation of a blank card, before its first use; durable after card_save. RC_RANGE: the id
  * is no file (no key) container of slot 1 or of the card. */
 enum rc card_personalise_file(
+	struct card *card, uint8_t id, const void *bytes, size_t len) ATT_MUST_CHECK;
+/* Gives the card a further container (id CARD_EXTRA_MIN to CARD_EXTRA_MAX) of one of the kinds
+ * p256, brainpool, rsa, p256-volatile, brainpool-volatile, peer-p256, peer-brainpool, peer-rsa,
+ * secret, file. RC_NOT_FOUND: no such kind; RC_RANGE. */
+enum rc card_personalise_container(struct card *card, uint8_t id, const char *kind) ATT_MUST_CHECK;
+/* Fills a further container: a PEM private key, or the bytes of a secret or a file. */
+enum rc card_personalise_value(
 	struct card *card, uint8_t id, const void *bytes, size_t len) ATT_MUST_CHECK;
 /* The attestation key, from a PEM private key on P-256. */
 enum rc card_personalise_attestation(struct card *card, const void *pem, size_t len) ATT_MUST_CHECK;

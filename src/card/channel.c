@@ -2,76 +2,94 @@
 /* MANAGE CHANNEL (ISO 7816-4, TS 102 221 section 11.1.17). */
 #include "card/session.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #define RECLAIM_MS 30000
 
-void operation__end(struct operation *op, enum operation_state state)
+void channel__close(struct card_session *s, size_t n)
 {
-	EVP_MD_CTX_free(op->hash);
-	*op = (struct operation){ .state = state };
-}
+	struct channel *ch = s->channels[n];
 
-void channel__reset(struct channel *ch)
-{
-	for (size_t i = 0; i < SESSION_NUMBERS; i++) {
+	for (size_t i = 0; ch && i < SESSION_NUMBERS; i++) {
 		operation__end(&ch->sign[i], OP_CLOSED);
 		operation__end(&ch->verify[i], OP_CLOSED);
 		operation__end(&ch->put[i], OP_CLOSED);
 	}
-	memset(ch, 0, sizeof(*ch));
+	free(ch);
+	s->channels[n] = NULL;
 }
 
-void channel__open(const struct card *card, struct channel *ch)
+struct channel *channel__open(struct card_session *s, size_t n)
 {
-	channel__reset(ch);
-	ch->open = true;
+	struct channel *ch;
+
+	channel__close(s, n);
+	ch = calloc(1, sizeof(*ch));
+	if (!ch)
+		return NULL;
 	ch->selected = SELECTED_MF;
-	ch->used_ms = card->clock->monotonic_ms(card->clock);
+	ch->used_ms = s->card->clock->monotonic_ms(s->card->clock);
+	s->channels[n] = ch;
+	return ch;
+}
+
+/* 0X, 8X and, for channels from 4 on, 4X, CX (TS 102 221 section 10.1.1); no chaining and no secure
+ * messaging. */
+bool channel__of_class(uint8_t cla, size_t *n)
+{
+	if (cla & 0x40) {
+		*n = 4 + (cla & 0x0fu);
+		return (cla & 0x30) == 0;
+	}
+	*n = cla & 0x03u;
+	return (cla & 0x3c) == 0;
 }
 
 /* The first closed channel; else, where the card may, the one idle longest: processes that died
- * with a channel open must not lock the others out for ever. */
-static struct channel *pick(struct command *cmd)
+ * with a channel open must not lock the others out for ever. 0: none. */
+static size_t pick(struct command *cmd)
 {
-	struct channel *chs = cmd->session->channels, *oldest = NULL;
+	struct channel *const *chs = cmd->session->channels;
+	size_t count = cmd->card->quirks.channels ? SESSION_CHANNELS : 4, oldest = 1;
 	uint64_t now = cmd->card->clock->monotonic_ms(cmd->card->clock);
 
-	for (size_t i = 1; i < SESSION_CHANNELS; i++) {
-		if (!chs[i].open)
-			return &chs[i];
-		if (!oldest || chs[i].used_ms < oldest->used_ms)
-			oldest = &chs[i];
+	for (size_t i = 1; i < count; i++) {
+		if (!chs[i])
+			return i;
+		if (chs[i]->used_ms < chs[oldest]->used_ms)
+			oldest = i;
 	}
-	if (!cmd->card->quirks.reclaim || now - oldest->used_ms < RECLAIM_MS)
-		return NULL;
+	if (!cmd->card->quirks.reclaim || now - chs[oldest]->used_ms < RECLAIM_MS)
+		return 0;
 	return oldest;
 }
 
 static uint16_t open_channel(struct command *cmd)
 {
-	const struct apdu *a = cmd->apdu;
-	struct channel *ch;
+	size_t n;
 
-	if (a->p2 != 0)
+	if (cmd->apdu->p2 != 0)
 		return SW_P1P2;
-	ch = pick(cmd);
-	if (!ch)
+	n = pick(cmd);
+	if (n == 0)
 		return SW_NO_CHANNEL;
-	channel__open(cmd->card, ch);
-	put_u8(cmd->out, (uint8_t)(ch - cmd->session->channels));
+	if (!channel__open(cmd->session, n))
+		return SW_INTERNAL;
+	put_u8(cmd->out, (uint8_t)n);
 	return SW_OK;
 }
 
 static uint16_t close_channel(struct command *cmd)
 {
-	uint8_t n = cmd->apdu->p2 ? cmd->apdu->p2 : cmd->apdu->cla & 3;
+	size_t own = 0, n = cmd->apdu->p2;
 
+	if (n == 0 && channel__of_class(cmd->apdu->cla, &own))
+		n = own;
 	if (n == 0)
 		return SW_P1P2;
-	if (n >= SESSION_CHANNELS || !cmd->session->channels[n].open)
+	if (n >= SESSION_CHANNELS || !cmd->session->channels[n])
 		return SW_CHANNEL;
-	channel__reset(&cmd->session->channels[n]);
+	channel__close(cmd->session, n);
 	return SW_OK;
 }
 

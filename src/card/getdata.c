@@ -7,44 +7,81 @@
 #define INFO_PRIVATE 0xc1
 #define INFO_PUBLIC  0xc2
 #define INFO_FILE    0xc3
+#define INFO_SECRET  0xc4
 
 static void put_byte(struct put *p, uint8_t tag, uint8_t v)
 {
 	tlv_put(p, tag, &v, 1);
 }
 
-static uint8_t count_kinds(const struct card *card, bool file, bool private_key)
+/* What the containers of one type add up to. */
+struct abilities {
+	uint8_t count;
+	uint8_t algorithms; /* tag 92 */
+	uint16_t hashes;    /* tag 91 */
+};
+
+static uint8_t algorithms_of(const struct card__kind *kind)
 {
-	unsigned n = 0;
+	return kind->alg == ALG_RSA ? 0x03 : 0x04;
+}
+
+static struct abilities sum(const struct card *card, uint8_t type)
+{
+	struct abilities a = { 0 };
 
 	for (unsigned i = 1; i < 256; i++) {
 		const struct card__kind *kind = card__container(card, (uint8_t)i);
 
-		n += kind && kind->is_file == file && (!private_key || kind->has_private);
+		if (!kind || !card__kind_is(kind, type))
+			continue;
+		a.count++;
+		if (kind->functions & 0x01) {
+			a.algorithms |= algorithms_of(kind);
+			a.hashes |= kind->hashes;
+		}
 	}
-	return (uint8_t)n;
+	return a;
 }
 
-/* 44 (68) bytes exactly. */
+static void put_u16_tlv(struct put *p, uint8_t tag, uint16_t v)
+{
+	uint8_t bytes[2] = { (uint8_t)(v >> 8), (uint8_t)v };
+
+	tlv_put(p, tag, bytes, sizeof(bytes));
+}
+
+/* 44 (68) bytes exactly; one client's parser is bent to a card that left one byte out of 11 and
+ * gave 91 one. */
 static uint16_t application(struct command *cmd)
 {
 	static const char proprietary[32] ATT_NONSTRING = "attestry IoT SAFE applet";
-	static const uint8_t sha256[] = { 0x00, 0x01 };
+	const struct card_quirks *q = &cmd->card->quirks;
+	struct abilities keys = sum(cmd->card, 4);
 	struct put *p = cmd->out;
 
 	if (cmd->apdu->p2 != 0)
 		return SW_P1P2;
 	put_byte(p, 0x10, 0x10);
-	tlv_put(p, 0x11, proprietary, sizeof(proprietary));
-	put_byte(p, 0xb1, count_kinds(cmd->card, true, false));
-	put_byte(p, 0xb2, count_kinds(cmd->card, false, true));
-	put_byte(p, 0xb3, count_kinds(cmd->card, false, false));
-	put_byte(p, 0xb4, 0);
-	put_byte(p, 0x90, 0x0f); /* signature, key generation, agreement and derivation */
-	tlv_put(p, 0x91, sha256, sizeof(sha256));
-	put_byte(p, 0x92, 0x04); /* ECDSA */
-	put_byte(p, 0x93, 0x01); /* ECKA */
-	put_byte(p, 0x94, 0x03); /* TLS 1.2 PRF, HKDF */
+	if (q->app_info) {
+		tlv_put_head(p, 0x11, sizeof(proprietary));
+		put_bytes(p, proprietary, sizeof(proprietary) - 1);
+	} else {
+		tlv_put(p, 0x11, proprietary, sizeof(proprietary));
+	}
+	put_byte(p, 0xb1, sum(cmd->card, 3).count);
+	put_byte(p, 0xb2, keys.count);
+	put_byte(p, 0xb3, sum(cmd->card, 5).count);
+	put_byte(p, 0xb4, sum(cmd->card, 6).count);
+	/* signature, key generation, agreement and derivation */
+	put_byte(p, q->app_tags ? 0x61 : 0x90, 0x0f);
+	if (q->app_info)
+		put_byte(p, 0x91, (uint8_t)keys.hashes);
+	else
+		put_u16_tlv(p, 0x91, keys.hashes);
+	put_byte(p, 0x92, keys.algorithms);
+	put_byte(p, q->app_tags ? 0x6f : 0x93, 0x01); /* ECKA */
+	put_byte(p, 0x94, 0x03);		      /* TLS 1.2 PRF, HKDF */
 	put_byte(p, 0xb7, SESSION_NUMBERS);
 	return SW_OK;
 }
@@ -57,10 +94,21 @@ static void put_label(struct put *p, uint8_t tag, const struct card__kind *kind,
 	tlv_put(p, tag, label, strlen(label));
 }
 
+/* Tag 4B. */
+static uint8_t type_of(const struct card__kind *kind)
+{
+	switch (kind->alg) {
+	case ALG_P256: return kind->persistent ? 0x13 : 0x14;
+	case ALG_BRAINPOOL: return kind->persistent ? 0x23 : 0x24;
+	case ALG_RSA: return 0x03;
+	case ALG_SECRET: return 0xa0;
+	}
+	return 0;
+}
+
 static void put_key_info(
 	struct put *p, const struct card *card, const struct card__kind *kind, uint8_t id, bool pub)
 {
-	static const uint8_t sha256[] = { 0x00, 0x01 };
 	const struct card__key *key = card->state.keys[id];
 	size_t mark = tlv_open(p, pub ? INFO_PUBLIC : INFO_PRIVATE);
 
@@ -68,15 +116,31 @@ static void put_key_info(
 	put_byte(p, pub ? 0x85 : 0x84, id);
 	put_byte(p, 0x60, (uint8_t)((pub ? 0x01 : 0x00) | (kind->device_may_make ? 0x02 : 0x00)));
 	put_byte(p, 0x4a, key && !key->blocked);
-	put_byte(p, 0x4b, kind->persistent ? 0x13 : 0x14);
+	put_byte(p, 0x4b, type_of(kind));
 	put_byte(p, 0x4e, 0x01);
 	put_byte(p, 0x61, kind->functions);
 	if (kind->functions & 0x01) {
-		put_byte(p, 0x92, 0x04);
-		tlv_put(p, 0x91, sha256, sizeof(sha256));
+		put_byte(p, 0x92, algorithms_of(kind));
+		put_u16_tlv(p, 0x91, kind->hashes);
 	}
 	if (kind->functions & 0x04)
 		put_byte(p, 0x6f, 0x01);
+	tlv_close(p, mark);
+}
+
+static void put_secret_info(
+	struct put *p, const struct card *card, const struct card__kind *kind, uint8_t id)
+{
+	const struct card__key *key = card->state.keys[id];
+	size_t mark = tlv_open(p, INFO_SECRET);
+
+	put_label(p, 0x76, kind, id);
+	put_byte(p, 0x86, id);
+	put_byte(p, 0x60, 0x00);
+	put_byte(p, 0x4a, key && !key->blocked);
+	put_byte(p, 0x4b, type_of(kind));
+	put_byte(p, 0x61, kind->functions);
+	put_byte(p, 0x94, 0x03);
 	tlv_close(p, mark);
 }
 
@@ -91,30 +155,52 @@ static void put_file_info(
 	put_byte(p, 0x83, id);
 	put_byte(p, 0x60, 0x01);
 	put_byte(p, 0x4a, file->bytes != NULL);
-	put_byte(p, 0x21, kind->usage);
+	if (!card->quirks.file_usage)
+		put_byte(p, 0x21, kind->usage);
 	tlv_put(p, 0x20, size, sizeof(size));
 	tlv_close(p, mark);
 }
 
-/* Private keys, public keys, files, in the order in which one client scans; empty files are left
- * out, key containers never. */
+/* The information of a container under one of the four heads; false: it has none there. Empty files
+ * are left out, key containers never, but the attestation key shows only where it is. */
+static bool put_info(struct put *p, const struct card *card, uint8_t head, uint8_t id, bool list)
+{
+	const struct card__kind *kind = card__container(card, id);
+
+	if (!kind)
+		return false;
+	if (list && kind->is_file && !card->state.files[id].bytes)
+		return false;
+	if (list && id == CARD_ID_ATTESTATION && !card->state.keys[id])
+		return false;
+	switch (head) {
+	case INFO_PRIVATE:
+		if (card__kind_is(kind, 4))
+			put_key_info(p, card, kind, id, false);
+		return card__kind_is(kind, 4);
+	case INFO_PUBLIC:
+		if (card__kind_is(kind, 5))
+			put_key_info(p, card, kind, id, true);
+		return card__kind_is(kind, 5);
+	case INFO_SECRET:
+		if (card__kind_is(kind, 6))
+			put_secret_info(p, card, kind, id);
+		return card__kind_is(kind, 6);
+	default:
+		if (card__kind_is(kind, 3))
+			put_file_info(p, card, kind, id);
+		return card__kind_is(kind, 3);
+	}
+}
+
+/* Private keys, public keys, secret keys, files: the order in which one client scans. */
 static void put_list(struct put *p, const struct card *card)
 {
-	for (uint8_t pass = INFO_PRIVATE; pass <= INFO_FILE; pass++)
-		for (unsigned i = 1; i < 256; i++) {
-			uint8_t id = (uint8_t)i;
-			const struct card__kind *kind = card__container(card, id);
+	static const uint8_t heads[] = { INFO_PRIVATE, INFO_PUBLIC, INFO_SECRET, INFO_FILE };
 
-			if (!kind || kind->is_file != (pass == INFO_FILE))
-				continue;
-			if (pass == INFO_FILE && card->state.files[id].bytes)
-				put_file_info(p, card, kind, id);
-			/* The attestation key is the card's own: it shows only where it is. */
-			if (pass == INFO_FILE || (card__slot_of(id) == 0 && !card->state.keys[id]))
-				continue;
-			if (pass == INFO_PUBLIC || kind->has_private)
-				put_key_info(p, card, kind, id, pass == INFO_PUBLIC);
-		}
+	for (size_t pass = 0; pass < ARRAY_LEN(heads); pass++)
+		for (unsigned i = 1; i < 256; i++)
+			(void)put_info(p, card, heads[pass], (uint8_t)i, true);
 }
 
 static uint16_t object_list(struct command *cmd)
@@ -143,7 +229,6 @@ static uint16_t object_list(struct command *cmd)
 
 static uint16_t one_object(struct command *cmd, uint8_t type)
 {
-	const struct card__kind *kind;
 	struct cur data = cmd->apdu->data;
 	uint8_t id;
 	uint16_t sw;
@@ -155,14 +240,7 @@ static uint16_t one_object(struct command *cmd, uint8_t type)
 		return sw;
 	if (!cur_done(&data))
 		return SW_DATA;
-	kind = card__container(cmd->card, id);
-	if (!kind)
-		return SW_NOT_FOUND;
-	if (type == 3)
-		put_file_info(cmd->out, cmd->card, kind, id);
-	else
-		put_key_info(cmd->out, cmd->card, kind, id, type == 5);
-	return SW_OK;
+	return put_info(cmd->out, cmd->card, cmd->apdu->p1, id, false) ? SW_OK : SW_NOT_FOUND;
 }
 
 uint16_t cmd_get_data(struct command *cmd)
@@ -175,6 +253,7 @@ uint16_t cmd_get_data(struct command *cmd)
 	case INFO_PRIVATE: return one_object(cmd, 4);
 	case INFO_PUBLIC: return one_object(cmd, 5);
 	case INFO_FILE: return one_object(cmd, 3);
+	case INFO_SECRET: return one_object(cmd, 6);
 	default: return SW_P1P2;
 	}
 }

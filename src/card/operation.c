@@ -2,6 +2,8 @@
 /* What commands that work in sessions, or name an object, have in common. */
 #include "card/session.h"
 
+#include <stdlib.h>
+
 #define TAG_ID	  0x80
 #define TAG_LABEL 0x70
 
@@ -24,7 +26,7 @@ uint16_t command__object(const struct card *card, struct cur *data, uint8_t type
 		return SW_NOT_FOUND;
 	*id = cur_u8(&t.value);
 	kind = card__container(card, *id);
-	if (!kind || kind->is_file != (type == 3) || (type == 4 && !kind->has_private))
+	if (!kind || !card__kind_is(kind, type))
 		return SW_NOT_FOUND;
 	return SW_OK;
 }
@@ -71,9 +73,41 @@ uint16_t command__update(struct command *cmd, struct operation ops[SESSION_NUMBE
 	return SW_OK;
 }
 
-void command__put_public_key(struct put *p, const uint8_t point[CARD__POINT_LEN])
+void operation__end(struct operation *op, enum operation_state state)
 {
-	tlv_put_head(p, 0x34, 2 + 2 + CARD__POINT_LEN);
-	tlv_put_head(p, 0x49, 2 + CARD__POINT_LEN);
-	tlv_put(p, 0x86, point, CARD__POINT_LEN);
+	EVP_MD_CTX_free(op->hash);
+	free(op->tail);
+	*op = (struct operation){ .state = state };
+}
+
+uint16_t operation__keep(struct operation *op, struct cur *data)
+{
+	if (data->left > SESSION_TAIL_MAX - op->tail_len)
+		return SW_DATA;
+	if (!op->tail)
+		op->tail = malloc(SESSION_TAIL_MAX);
+	if (!op->tail)
+		return SW_INTERNAL;
+	op->tail_len += data->left;
+	cur_copy(data, op->tail + op->tail_len - data->left, data->left);
+	return SW_OK;
+}
+
+bool command__is_busy(const struct card *card, uint8_t id)
+{
+	const struct card__write *w = &card->state.write;
+
+	return card->quirks.admin_busy && w->open && w->id == id;
+}
+
+uint16_t command__made(struct command *cmd, const struct card__kind *kind)
+{
+	struct diag d = { 0 };
+
+	if (!kind->persistent || card_save(cmd->card, &d) == RC_OK)
+		return SW_OK;
+	log_write(cmd->card->log, LOG_ERROR, "key not stored iccid=%s reason=\"%s\"",
+		cmd->card->name, d.text);
+	card__roll_back(cmd->card);
+	return SW_NO_MEMORY;
 }

@@ -20,12 +20,15 @@ uint16_t cmd_generate_key(struct command *cmd)
 	kind = card__container(cmd->card, id);
 	if (!kind || !kind->device_may_make)
 		return SW_CONDITIONS;
-	if (card__key_generate(&cmd->card->state, id) != RC_OK)
+	if (card__key_generate(&cmd->card->state, id, kind->alg) != RC_OK)
 		return SW_INTERNAL;
+	sw = command__made(cmd, kind);
+	if (sw != SW_OK)
+		return sw;
 	tlv_put(cmd->out, 0x84, &id, 1);
 	tlv_put(cmd->out, 0x85, &id, 1);
-	command__put_public_key(cmd->out, cmd->card->state.keys[id]->point);
-	return SW_OK;
+	return card__key_public_write(cmd->card->state.keys[id], cmd->out) == RC_OK ? SW_OK
+										    : SW_INTERNAL;
 }
 
 uint16_t cmd_read_public_key(struct command *cmd)
@@ -43,8 +46,8 @@ uint16_t cmd_read_public_key(struct command *cmd)
 		return SW_DATA;
 	if (!cmd->card->state.keys[id])
 		return SW_CONDITIONS;
-	command__put_public_key(cmd->out, cmd->card->state.keys[id]->point);
-	return SW_OK;
+	return card__key_public_write(cmd->card->state.keys[id], cmd->out) == RC_OK ? SW_OK
+										    : SW_INTERNAL;
 }
 
 uint16_t cmd_put_public_key_init(struct command *cmd)
@@ -64,33 +67,61 @@ uint16_t cmd_put_public_key_init(struct command *cmd)
 	kind = card__container(cmd->card, id);
 	if (!kind || kind->has_private || !kind->device_may_make)
 		return SW_CONDITIONS;
-	*op = (struct operation){ .state = OP_OPEN, .id = id };
+	*op = (struct operation){ .state = OP_OPEN, .terms.id = id };
 	return SW_OK;
+}
+
+/* Clients cut one object anywhere, or give every piece the outer head anew: the pieces' values,
+ * under one head. */
+static size_t unwrap(const uint8_t *in, size_t len, uint8_t out[SESSION_TAIL_MAX + 4])
+{
+	uint8_t value[SESSION_TAIL_MAX];
+	struct put v = put_init(value, sizeof(value));
+	struct put p = put_init(out, SESSION_TAIL_MAX + 4);
+	struct cur c = cur_init(in, len);
+	struct tlv t;
+
+	while (c.left > 0 && tlv_read(&c, TLV_ISO, &t) && t.tag == 0x34)
+		put_bytes(&v, t.value.at, t.value.left);
+	if (!cur_done(&c))
+		return 0;
+	tlv_put(&p, 0x34, value, v.len);
+	return put_ok(&v) && put_ok(&p) ? p.len : 0;
+}
+
+static enum rc take_public_key(struct command *cmd, const struct operation *op)
+{
+	const struct card__kind *kind = card__container(cmd->card, op->terms.id);
+	uint8_t object[SESSION_TAIL_MAX + 4];
+	size_t len = unwrap(op->tail, op->tail_len, object);
+
+	if (!kind || len == 0)
+		return RC_MALFORMED;
+	return card__key_public_read(
+		&cmd->card->state, op->terms.id, kind->alg, cur_init(object, len));
 }
 
 uint16_t cmd_put_public_key_update(struct command *cmd)
 {
-	struct cur data = cmd->apdu->data, outer, inner, bytes;
+	struct cur data = cmd->apdu->data;
 	struct operation *op = NULL;
-	const uint8_t *point;
 	bool last = false;
 	uint16_t sw = command__update(cmd, cmd->channel->put, &op, &last);
-	enum rc rc = RC_MALFORMED;
+	enum rc rc;
 
 	if (sw != SW_OK)
 		return sw;
-	/* One block holds a P-256 key. */
-	outer = tlv_expect(&data, TLV_ISO, 0x34);
-	inner = tlv_expect(&outer, TLV_ISO, 0x49);
-	bytes = tlv_expect(&inner, TLV_ISO, 0x86);
-	point = cur_bytes(&bytes, CARD__POINT_LEN);
-	if (last && point && cur_done(&bytes) && cur_done(&inner) && cur_done(&outer) &&
-		cur_done(&data) && card__container(cmd->card, op->id))
-		rc = card__key_from_point(&cmd->card->state, op->id, point);
-	operation__end(op, OP_DONE);
-	if (rc == RC_OK)
+	op->state = OP_BUSY;
+	sw = operation__keep(op, &data);
+	if (sw == SW_OK && !last)
 		return SW_OK;
-	return rc == RC_MALFORMED ? SW_DATA : SW_INTERNAL;
+	if (sw == SW_OK) {
+		rc = take_public_key(cmd, op);
+		if (rc != RC_OK)
+			sw = rc == RC_MALFORMED || rc == RC_UNSUPPORTED ? SW_DATA : SW_INTERNAL;
+	}
+	operation__end(op, OP_DONE);
+	return sw;
 }
 
 uint16_t cmd_compute_dh(struct command *cmd)
@@ -114,6 +145,8 @@ uint16_t cmd_compute_dh(struct command *cmd)
 	if (!kind || !kind->device_may_use || !(kind->functions & 0x04) || !key || key->blocked ||
 		!peer)
 		return SW_CONDITIONS;
+	if (key->alg != peer->alg)
+		return SW_DATA;
 	if (card__key_agree(key, peer, shared) != RC_OK)
 		return SW_INTERNAL;
 	put_bytes(cmd->out, shared, sizeof(shared));

@@ -28,6 +28,8 @@ uint16_t cmd_read_file(struct command *cmd)
 		return sw;
 	if (!cur_done(&data))
 		return SW_DATA;
+	if (command__is_busy(cmd->card, id))
+		return SW_BUSY;
 	file = &cmd->card->state.files[id];
 	if (!file->bytes)
 		return SW_CONDITIONS;
@@ -35,7 +37,11 @@ uint16_t cmd_read_file(struct command *cmd)
 		put_bytes(cmd->out, file->bytes + offset, least(most, file->len - offset));
 		return SW_OK;
 	}
-	if (!cmd->card->quirks.zeros_past_end || offset >= ZEROS_END)
+	if (cmd->card->quirks.read_past_end == READ_PAST_END_6981)
+		return SW_STRUCTURE;
+	if (cmd->card->quirks.read_past_end == READ_PAST_END_EMPTY)
+		return SW_OK;
+	if (cmd->card->quirks.read_past_end == READ_PAST_END_6A86 || offset >= ZEROS_END)
 		return SW_P1P2;
 	put_bytes(cmd->out, zeros, least(most, ZEROS_END - offset));
 	return SW_OK;

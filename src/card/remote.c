@@ -49,7 +49,7 @@ static uint16_t generate_key(struct card *card, const struct remote_command *cmd
 
 	if (sw != SW_OK || card->state.keys[cmd->id])
 		return sw;
-	return sw_of(card__key_generate(&card->state, cmd->id));
+	return sw_of(card__key_generate(&card->state, cmd->id, ALG_P256));
 }
 
 static bool is_name(struct cur name)

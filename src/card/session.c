@@ -37,16 +37,19 @@ enum rc card_session_new(struct card *card, struct card_session **out)
 	if (!s)
 		return RC_NOMEM;
 	s->card = card;
-	channel__open(card, &s->channels[0]);
+	if (!channel__open(s, 0)) {
+		free(s);
+		return RC_NOMEM;
+	}
 	*out = s;
 	return RC_OK;
 }
 
 void card_session_reset(struct card_session *session)
 {
-	for (size_t i = 0; i < SESSION_CHANNELS; i++)
-		channel__reset(&session->channels[i]);
-	channel__open(session->card, &session->channels[0]);
+	for (size_t i = 1; i < SESSION_CHANNELS; i++)
+		channel__close(session, i);
+	(void)channel__open(session, 0);
 }
 
 void card_session_free(struct card_session *session)
@@ -54,7 +57,7 @@ void card_session_free(struct card_session *session)
 	if (!session)
 		return;
 	for (size_t i = 0; i < SESSION_CHANNELS; i++)
-		channel__reset(&session->channels[i]);
+		channel__close(session, i);
 	free(session);
 }
 
@@ -83,50 +86,56 @@ static uint16_t run_instruction(struct command *cmd)
 	return known ? SW_CONDITIONS : SW_INS;
 }
 
+/* 61xx for what waits: at most as many bytes as one answer has. */
+static uint16_t more(const struct channel *ch)
+{
+	return (uint16_t)(SW_MORE_BYTES |
+			  (ch->pending_len < SESSION_CAP ? ch->pending_len : SESSION_CAP));
+}
+
 /* GET RESPONSE: what a 61xx announced. */
 static uint16_t get_response(struct channel *ch, const struct apdu *a, struct put *out)
 {
-	size_t n = a->has_le && a->le < ch->pending_len ? a->le : ch->pending_len;
+	size_t most = a->has_le && a->le < SESSION_CAP ? a->le : SESSION_CAP;
+	size_t n = ch->pending_len < most ? ch->pending_len : most;
 
 	if (a->has_data)
 		return SW_LENGTH;
 	if (ch->pending_len == 0)
 		return SW_CONDITIONS;
-	put_bytes(out, ch->pending, n);
+	put_bytes(out, ch->pending + ch->pending_at, n);
+	ch->pending_at += n;
 	ch->pending_len -= n;
-	memmove(ch->pending, ch->pending + n, ch->pending_len);
-	return ch->pending_len > 0 ? (uint16_t)(SW_MORE_BYTES | ch->pending_len) : SW_OK;
+	return ch->pending_len > 0 ? more(ch) : SW_OK;
 }
 
-/* Where answers to commands with data go by 61xx; GET DATA always answers at once (one client does
- * not follow it there). */
+/* Answers that are too long for one response, and all to commands with data where the card is like
+ * that, go by 61xx; GET DATA always answers at once (one client does not follow it there). */
 static uint16_t chain(const struct card *card, struct channel *ch, const struct apdu *a,
 	struct put *data, uint16_t sw)
 {
-	if (!card->quirks.chain_61xx || sw != SW_OK || !a->has_data || data->len == 0 ||
-		a->ins == 0xcb)
+	bool wanted = card->quirks.case4 && a->has_data && data->len > 0 && a->ins != 0xcb;
+
+	if (sw != SW_OK || (!wanted && data->len <= SESSION_CAP))
 		return sw;
 	memcpy(ch->pending, data->buf, data->len);
+	ch->pending_at = 0;
 	ch->pending_len = data->len;
 	data->len = 0;
-	return (uint16_t)(SW_MORE_BYTES | ch->pending_len);
+	return more(ch);
 }
 
-/* The channel that a class byte names. */
 static uint16_t find_channel(struct card_session *s, const struct apdu *a, struct channel **out)
 {
-	struct channel *ch;
+	size_t n = 0;
 
-	if ((a->cla & 0x40) && a->cla != 0xff)
-		return SW_CHANNEL; /* channels 4-19 */
-	if ((a->cla & 0x7c) != 0)
+	if (!channel__of_class(a->cla, &n))
 		return SW_CLA; /* chaining, secure messaging, reserved */
-	ch = &s->channels[a->cla & 3];
-	if (!ch->open && s->card->quirks.auto_open && a->ins == 0xa4 && a->p1 == 0x04)
-		channel__open(s->card, ch);
-	if (!ch->open)
+	if (!s->channels[n] && s->card->quirks.channel1 && a->ins == 0xa4 && a->p1 == 0x04)
+		(void)channel__open(s, n);
+	if (!s->channels[n])
 		return SW_CHANNEL;
-	*out = ch;
+	*out = s->channels[n];
 	return SW_OK;
 }
 
@@ -137,7 +146,7 @@ static uint16_t process(struct card_session *s, const uint8_t *apdu, size_t len,
 	struct apdu a;
 	uint16_t sw;
 
-	if (len > CARD_APDU_MAX || apdu_parse(apdu, len, card->quirks.surplus_le, &a) != RC_OK)
+	if (len > CARD_APDU_MAX || apdu_parse(apdu, len, card->quirks.lc_surplus, &a) != RC_OK)
 		return SW_LENGTH;
 	sw = find_channel(s, &a, &ch);
 	if (sw != SW_OK)
@@ -152,6 +161,9 @@ static uint16_t process(struct card_session *s, const uint8_t *apdu, size_t len,
 		data->len = 0;
 	if (!put_ok(data))
 		return SW_INTERNAL;
+	/* A channel that has just closed itself has nothing to fetch, nor an answer. */
+	if (a.ins == 0x70)
+		return sw;
 	/* Case 2 with a wrong Le: the right one, so that it can be asked again (ISO 7816-3). */
 	if (sw == SW_OK && !a.has_data && a.has_le && data->len > a.le) {
 		sw = (uint16_t)(SW_WRONG_LE | data->len);
@@ -163,10 +175,11 @@ static uint16_t process(struct card_session *s, const uint8_t *apdu, size_t len,
 void card_session_apdu(
 	struct card_session *session, const uint8_t *apdu, size_t len, struct put *response)
 {
-	uint8_t bytes[SESSION_CAP];
+	uint8_t bytes[SESSION_ANSWER_MAX];
 	struct put data = put_init(bytes, sizeof(bytes));
 	uint16_t sw = process(session, apdu, len, &data);
 
 	put_bytes(response, bytes, data.bad ? 0 : data.len);
 	put_u16(response, sw);
+	mem_wipe(bytes, sizeof(bytes));
 }

@@ -1,38 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What making and checking a signature have in common: parameters, and the text or digest that
- * comes in blocks (facts on IoT.05: sections 7.1 to 7.3). */
+/* What making and checking a signature have in common: terms, and the text or digest that comes in
+ * blocks (facts on IoT.05: sections 7.1 to 7.3). */
 #include "card/session.h"
 
-#define MODE_TEXT   0x01 /* the card hashes */
-#define MODE_DIGEST 0x03 /* the host did */
-#define TAG_TEXT    0x9b
-#define TAG_DIGEST  0x9e
+#define MODE_TEXT	0x01 /* the card hashes */
+#define MODE_LAST_BLOCK 0x02 /* the card hashes the end */
+#define MODE_DIGEST	0x03 /* the host did */
+#define TAG_TEXT	0x9b
+#define TAG_DIGEST	0x9e
 
-/* 84 or 85 id, A1 mode, 91 hash, 92 algorithm: SHA-256 and ECDSA are all there is. */
-uint16_t signature__parameters(struct command *cmd, uint8_t type, uint8_t *id, uint8_t *mode)
+const EVP_MD *signature__hash(struct cur bits, uint16_t *bit)
+{
+	*bit = cur_u16(&bits);
+	if (!cur_done(&bits))
+		return NULL;
+	switch (*bit) {
+	case 0x0001: return EVP_sha256();
+	case 0x0002: return EVP_sha384();
+	case 0x0004: return EVP_sha512();
+	default: return NULL;
+	}
+}
+
+static bool is_algorithm_of(const struct card__kind *kind, uint8_t algorithm)
+{
+	return kind->alg == ALG_RSA ? algorithm == 0x01 || algorithm == 0x02 : algorithm == 0x04;
+}
+
+/* 84 or 85 id, A1 mode, 91 hash, 92 algorithm. */
+uint16_t signature__terms(struct command *cmd, uint8_t type, struct signature_terms *out)
 {
 	struct cur data = cmd->apdu->data, m, hash, alg;
-	uint16_t sw = command__object(cmd->card, &data, type, id);
+	struct signature_terms t = { 0 };
+	const struct card__kind *kind;
+	uint16_t bit = 0;
 
-	if (sw != SW_OK)
+	if (command__object(cmd->card, &data, type, &t.id) != SW_OK)
 		return SW_DATA;
 	m = tlv_expect(&data, TLV_ISO, 0xa1);
 	hash = tlv_expect(&data, TLV_ISO, 0x91);
 	alg = tlv_expect(&data, TLV_ISO, 0x92);
-	*mode = cur_u8(&m);
-	if (!cur_done(&data) || cur_u16(&hash) != 0x0001 || cur_u8(&alg) != 0x04 || !cur_done(&m) ||
-		!cur_done(&hash) || !cur_done(&alg))
+	t.mode = cur_u8(&m);
+	t.algorithm = cur_u8(&alg);
+	t.md = signature__hash(hash, &bit);
+	kind = card__container(cmd->card, t.id);
+	if (!cur_done(&data) || !cur_done(&m) || !cur_done(&alg) || !t.md || !kind ||
+		!(kind->hashes & bit) || !is_algorithm_of(kind, t.algorithm) ||
+		t.mode < MODE_TEXT || t.mode > MODE_DIGEST)
 		return SW_DATA;
-	return *mode == MODE_TEXT || *mode == MODE_DIGEST ? SW_OK : SW_DATA;
+	*out = t;
+	return SW_OK;
 }
 
-uint16_t signature__begin(struct operation *op, uint8_t id, uint8_t mode)
+uint16_t signature__begin(struct operation *op, const struct signature_terms *terms)
 {
-	*op = (struct operation){ .state = OP_OPEN, .id = id, .mode = mode };
-	if (mode != MODE_TEXT)
+	*op = (struct operation){ .state = OP_OPEN, .terms = *terms };
+	if (terms->mode != MODE_TEXT)
 		return SW_OK;
 	op->hash = EVP_MD_CTX_new();
-	if (op->hash && EVP_DigestInit_ex(op->hash, EVP_sha256(), NULL) == 1)
+	if (op->hash && EVP_DigestInit_ex(op->hash, terms->md, NULL) == 1)
 		return SW_OK;
 	operation__end(op, OP_CLOSED);
 	return SW_INTERNAL;
@@ -58,7 +84,8 @@ static bool text_head(struct cur *data, size_t *len)
 /* Text comes as one object cut anywhere, or as an object per block: clients differ. */
 static uint16_t take_text(struct operation *op, struct cur *data)
 {
-	while (data->left > 0 && (op->text_left > 0 || cur_peek(data) == TAG_TEXT)) {
+	while (data->left > 0 && op->tail_len == 0 &&
+		(op->text_left > 0 || cur_peek(data) == TAG_TEXT)) {
 		size_t n;
 
 		if (op->text_left == 0 && !text_head(data, &op->text_left))
@@ -69,25 +96,40 @@ static uint16_t take_text(struct operation *op, struct cur *data)
 		cur_skip(data, n);
 		op->text_left -= n;
 	}
-	op->state = OP_BUSY;
 	return SW_OK;
 }
 
-uint16_t signature__data(
-	struct operation *op, struct cur *data, bool last, uint8_t digest[CARD__DIGEST_LEN])
+static uint16_t take_digest(struct operation *op, struct cur *data)
 {
-	struct cur d;
+	struct cur d = tlv_expect(data, TLV_ISO, TAG_DIGEST);
+
+	if (data->bad || d.left != (size_t)EVP_MD_get_size(op->terms.md))
+		return SW_DATA;
+	op->digest.md = op->terms.md;
+	op->digest.len = d.left;
+	cur_copy(&d, op->digest.bytes, d.left);
+	op->digested = true;
+	return SW_OK;
+}
+
+uint16_t signature__data(struct operation *op, struct cur *data, bool last)
+{
+	unsigned len = 0;
 	uint16_t sw;
 
-	if (op->mode == MODE_DIGEST) {
-		d = tlv_expect(data, TLV_ISO, TAG_DIGEST);
-		cur_copy(&d, digest, CARD__DIGEST_LEN);
-		return last && cur_done(&d) ? SW_OK : SW_DATA;
+	op->state = OP_BUSY;
+	if (op->terms.mode != MODE_TEXT) {
+		if (op->digested)
+			return SW_OK;
+		return op->terms.mode == MODE_DIGEST ? take_digest(op, data)
+						     : signature__last_block(op, data);
 	}
 	sw = take_text(op, data);
 	if (sw != SW_OK || !last)
 		return sw;
-	if (op->text_left > 0)
+	if (op->text_left > 0 || EVP_DigestFinal_ex(op->hash, op->digest.bytes, &len) != 1)
 		return SW_DATA;
-	return EVP_DigestFinal_ex(op->hash, digest, NULL) == 1 ? SW_OK : SW_INTERNAL;
+	op->digest.md = op->terms.md;
+	op->digest.len = len;
+	return SW_OK;
 }

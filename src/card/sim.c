@@ -5,24 +5,30 @@
 #include "base/str.h"
 #include "card/card.h"
 #include "card/front.h"
+#include "card/sealkey.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CONFIG_MAX (16u << 20)
-#define SIMS_MAX   10000
+#define CONFIG_MAX  (16u << 20)
+#define SIMS_MAX    10000
+#define SECURE_MIN  (1u << 20)
+#define SECURE_CARD 8192u /* bytes of private numbers, and of those under way */
 
 struct sim {
 	struct event_base *base;
 	const struct clock *clock;
 	const struct log *log;
+	struct secret seal;
 	int lock; /* on the folder of states: two simulators would overwrite each other's cards */
 	size_t count;
 	struct card **cards;
@@ -59,19 +65,36 @@ static enum rc known_only(json_t *object, const char *const *names, size_t count
 	return RC_OK;
 }
 
+/* The name of a switch's value, or true and false for on and off. */
+static enum rc read_quirk(
+	json_t *value, const char *name, struct card_quirks *quirks, struct diag *d)
+{
+	const char *text = json_string_value(value);
+	enum rc rc;
+
+	if (json_is_boolean(value))
+		text = json_is_true(value) ? "on" : "off";
+	rc = text ? card_quirks_set(quirks, name, text) : RC_RANGE;
+	if (rc == RC_NOT_FOUND)
+		return wants(d, name, "no such quirk");
+	return rc == RC_OK ? rc : wants(d, name, "not one of this quirk's values");
+}
+
 static enum rc read_quirks(json_t *object, struct card_quirks *quirks, struct diag *d)
 {
 	const char *preset = text_of(object, "preset"), *key;
 	json_t *value;
+	enum rc rc = RC_OK;
 
 	if (preset && card_quirks_preset(quirks, preset) != RC_OK)
-		return wants(d, "preset", "devkit or strict");
-	json_object_foreach(json_object_get(object, "quirks"), key,
-		value) if (!json_is_boolean(value) ||
-			   card_quirks_set(quirks, key, json_is_true(value)) !=
-				   RC_OK) return wants(d, key,
-		"no such quirk, or not true or false");
-	return RC_OK;
+		return wants(d, "preset", "strict, devkit, wolfssl or orange");
+	json_object_foreach(json_object_get(object, "quirks"), key, value)
+	{
+		rc = read_quirk(value, key, quirks, d);
+		if (rc != RC_OK)
+			break;
+	}
+	return rc;
 }
 
 static enum rc read_aids(json_t *object, struct card_opts *opts, struct diag *d)
@@ -98,7 +121,7 @@ static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP
 	uint8_t kid[SCP80_KEY_MAX], struct diag *d)
 {
 	static const char *const names[] = { "iccid", "eid", "kic", "kid", "kvn", "modem", "socket",
-		"imsi", "preset", "quirks", "aids", "files" };
+		"imsi", "preset", "quirks", "aids", "files", "containers" };
 	const char *iccid = text_of(object, "iccid"), *eid = text_of(object, "eid");
 	const char *kic_hex = text_of(object, "kic"), *kid_hex = text_of(object, "kid");
 	json_int_t kvn = json_integer_value(json_object_get(object, "kvn"));
@@ -138,6 +161,8 @@ static enum rc personalise_one(
 		return rc;
 	if (id == CARD_ID_ATTESTATION)
 		rc = card_personalise_attestation(card, bytes, len);
+	else if (id >= CARD_EXTRA_MIN && id <= CARD_EXTRA_MAX)
+		rc = card_personalise_value(card, id, bytes, len);
 	else
 		rc = card_personalise_file(card, id, bytes, len);
 	mem_wipe(bytes, len);
@@ -148,11 +173,31 @@ static enum rc personalise_one(
 	return RC_OK;
 }
 
+static enum rc add_container(struct card *card, const char *id_hex, json_t *value, struct diag *d)
+{
+	const char *kind = json_string_value(value);
+	uint8_t id;
+	enum rc rc = RC_RANGE;
+
+	if (kind && hex_read(id_hex, &id, 1) == RC_OK)
+		rc = card_personalise_container(card, id, kind);
+	if (rc != RC_OK)
+		return wants(d, id_hex, "containers: at most 24, A0 to EF, of a known kind");
+	return RC_OK;
+}
+
 static enum rc personalise(struct card *card, json_t *object, struct diag *d)
 {
 	const char *key;
 	json_t *value;
 
+	json_object_foreach(json_object_get(object, "containers"), key, value)
+	{
+		enum rc rc = add_container(card, key, value, d);
+
+		if (rc != RC_OK)
+			return rc;
+	}
 	json_object_foreach(json_object_get(object, "files"), key, value)
 	{
 		const char *path = json_string_value(value);
@@ -182,7 +227,9 @@ static enum rc open_fronts(struct sim *sim, size_t i, json_t *object, struct dia
 static enum rc add_card(struct sim *sim, json_t *object, const char *state_dir,
 	const struct card_quirks *quirks, struct diag *d)
 {
-	struct card_opts opts = { .quirks = *quirks, .clock = sim->clock, .log = sim->log };
+	struct card_opts opts = {
+		.quirks = *quirks, .seal_key = sim->seal.bytes, .clock = sim->clock, .log = sim->log
+	};
 	uint8_t kic[SCP80_KEY_MAX] = { 0 }, kid[SCP80_KEY_MAX] = { 0 };
 	char path[PATH_MAX], iccid[IDENT_ICCID_TEXT];
 	size_t i = sim->count;
@@ -230,6 +277,27 @@ static enum rc load_config(const char *path, json_t **out, struct diag *d)
 	return RC_OK;
 }
 
+/* What a power cut left of writes that never became a state: `*.XXXXXX` behind a state's name. */
+static enum rc sweep(const char *dir, struct diag *d)
+{
+	char path[PATH_MAX];
+	DIR *at = opendir(dir);
+	struct dirent *e;
+
+	if (!at)
+		return diag_errno(d, RC_IO, "%s", dir);
+	while ((e = readdir(at)) != NULL) {
+		const char *dot = strrchr(e->d_name, '.');
+
+		if (!dot || strlen(dot) != 7 || !strstr(e->d_name, ".card."))
+			continue;
+		if (str_format(path, sizeof(path), "%s/%s", dir, e->d_name) == RC_OK)
+			(void)unlink(path);
+	}
+	closedir(at);
+	return RC_OK;
+}
+
 /* Makes the folder when it is not there, and takes it for this process. */
 static enum rc take_state(struct sim *sim, const char *dir, struct diag *d)
 {
@@ -240,12 +308,26 @@ static enum rc take_state(struct sim *sim, const char *dir, struct diag *d)
 		return diag_errno(d, RC_IO, "%s", dir);
 	if (flock(sim->lock, LOCK_EX | LOCK_NB) != 0)
 		return diag_set(d, RC_BUSY, "%s: another simulator runs on it", dir);
-	return RC_OK;
+	return sweep(dir, d);
 }
 
-static enum rc set_up(struct sim *sim, json_t *root, struct diag *d)
+/* Private numbers lie in the library's own secure memory: locked, not in dumps, wiped. Where the
+ * limit on locked memory is small, only the locking is lost. */
+static enum rc secure_memory(size_t cards)
 {
-	static const char *const names[] = { "state", "sms", "preset", "quirks", "sims" };
+	size_t size = SECURE_MIN;
+
+	while (size < cards * SECURE_CARD)
+		size *= 2;
+	if (CRYPTO_secure_malloc_initialized())
+		return RC_OK;
+	return CRYPTO_secure_malloc_init(size, 64) != 0 ? RC_OK : RC_NOMEM;
+}
+
+static enum rc set_up(struct sim *sim, json_t *root, const char *seal_key, struct diag *d)
+{
+	static const char *const names[] = { "state", "seal_key", "sms", "preset", "quirks",
+		"sims" };
 	json_t *sims = json_object_get(root, "sims"), *object;
 	const char *state = text_of(root, "state"), *sms = text_of(root, "sms");
 	struct card_quirks quirks;
@@ -260,7 +342,12 @@ static enum rc set_up(struct sim *sim, json_t *root, struct diag *d)
 		return rc;
 	if (!state || n == 0 || n > SIMS_MAX)
 		return wants(d, "state, sims", "a folder, and at least one card");
-	rc = take_state(sim, state, d);
+	rc = secure_memory(n);
+	if (rc == RC_OK)
+		rc = take_state(sim, state, d);
+	if (rc == RC_OK)
+		rc = sealkey_open(
+			seal_key ? seal_key : text_of(root, "seal_key"), state, &sim->seal, d);
 	if (rc != RC_OK)
 		return rc;
 	sim->cards = calloc(n, sizeof(struct card *));
@@ -284,8 +371,8 @@ static enum rc set_up(struct sim *sim, json_t *root, struct diag *d)
 	return rc;
 }
 
-enum rc sim_new(struct event_base *base, const char *config_path, const struct clock *clock,
-	const struct log *log, struct sim **out, struct diag *d)
+enum rc sim_new(
+	struct event_base *base, const struct sim_opts *opts, struct sim **out, struct diag *d)
 {
 	struct sim *sim = calloc(1, sizeof(*sim));
 	json_t *root = NULL;
@@ -295,11 +382,11 @@ enum rc sim_new(struct event_base *base, const char *config_path, const struct c
 		return RC_NOMEM;
 	sim->lock = -1;
 	sim->base = base;
-	sim->clock = clock;
-	sim->log = log;
-	rc = load_config(config_path, &root, d);
+	sim->clock = opts->clock;
+	sim->log = opts->log;
+	rc = load_config(opts->config_path, &root, d);
 	if (rc == RC_OK)
-		rc = set_up(sim, root, d);
+		rc = set_up(sim, root, opts->seal_key, d);
 	json_decref(root);
 	if (rc != RC_OK) {
 		sim_free(sim);
@@ -322,6 +409,7 @@ void sim_free(struct sim *sim)
 	free(sim->cards);
 	free(sim->modems);
 	free(sim->sockets);
+	secret_free(&sim->seal);
 	if (sim->lock >= 0)
 		close(sim->lock);
 	free(sim);

@@ -3,14 +3,16 @@
 
 /* The simulator: the cards and front ends that a configuration names, in one process.
  *
- *	{ "state": DIR, "sms": PATH, "preset": "devkit"|"strict", "quirks": {NAME: BOOL},
+ *	{ "state": DIR, "seal_key": PATH|"keyring:NAME", "sms": PATH,
+ *	  "preset": NAME, "quirks": {NAME: VALUE},
  *	  "sims": [ { "iccid": TEXT, "eid": TEXT, "kic": HEX, "kid": HEX, "kvn": 1..15,
  *	              "modem": PATH, "socket": PATH, "imsi": DIGITS,
- *	              "preset": TEXT, "quirks": {NAME: BOOL}, "aids": [HEX],
+ *	              "preset": NAME, "quirks": {NAME: VALUE}, "aids": [HEX],
+ *	              "containers": { "A0": KIND, ... },
  *	              "files": { "06": PATH, ..., "F1": PATH of a PEM private key } } ] }
  *
- * The configuration holds keys: it must not be accessible to others. `files` are written only into
- * a card that has no state yet. */
+ * The configuration holds keys: it must not be accessible to others. `containers` and `files` are
+ * for a card that has no state yet. */
 
 #include "base/clock.h"
 #include "base/diag.h"
@@ -20,7 +22,14 @@
 
 struct sim;
 
-enum rc sim_new(struct event_base *base, const char *config_path, const struct clock *clock,
-	const struct log *log, struct sim **out, struct diag *d) ATT_MUST_CHECK;
+struct sim_opts {
+	const char *config_path;
+	const char *seal_key; /* overrides the configuration's; may be NULL */
+	const struct clock *clock;
+	const struct log *log;
+};
+
+enum rc sim_new(struct event_base *base, const struct sim_opts *opts, struct sim **out,
+	struct diag *d) ATT_MUST_CHECK;
 void sim_free(struct sim *sim);
 size_t sim_cards(const struct sim *sim);

@@ -8,13 +8,31 @@
 #include <string.h>
 
 /* The state on disk: one deterministic CBOR map
- *	{ 1: version, 2: ICCID, 3: counter, 4: slots, 5: [[id, blocked, scalar]],
- *	  6: [[id, bytes]], 7: transfer buffer, 8: null / [id, sha256, shadow] }
- * Volatile keys are not in it: a power cut takes them, as on a real card. */
-#define VERSION	  1
-#define STATE_MAX (CARD_STORE_MAX + 65536u)
+ *	{ 1: version, 2: ICCID, 3: counter, 4: slots, 5: [[id, kind]] of further containers,
+ *	  6: [[id, bytes]] of files, 7: transfer buffer, 8: null / [id, sha256, shadow],
+ *	  9: sealed keys }
+ * 9 = iv (12) | AES-256-GCM([[id, algorithm, blocked, private part]]) | tag (16), with all bytes of
+ * the file before its value's head as additional data. Volatile keys are not in it: a power cut
+ * takes them, as on a real card. */
+#define VERSION	  2
+#define STATE_MAX (CARD_STORE_MAX + STATE_OVER)
+#define STATE_OVER                                                                    \
+	65536u /* heads, and keys: 256 of at most 1,220 bytes are never there at once \
+		*/
+#define KEYS_MAX 32768u
 
-enum { K_VERSION = 1, K_ICCID, K_COUNTER, K_SLOTS, K_KEYS, K_FILES, K_TRANSFER, K_WRITE, K_COUNT };
+enum {
+	K_VERSION = 1,
+	K_ICCID,
+	K_COUNTER,
+	K_SLOTS,
+	K_EXTRA,
+	K_FILES,
+	K_TRANSFER,
+	K_WRITE,
+	K_KEYS,
+	K_COUNT
+};
 
 void card__file_drop(struct card__file *file)
 {
@@ -62,9 +80,9 @@ static bool is_kept(const struct card *card, uint8_t id)
 	return kind && kind->persistent && card->state.keys[id];
 }
 
-static enum rc write_keys(const struct card *card, struct put *p)
+enum rc card__keys_write(const struct card *card, struct put *p)
 {
-	uint8_t scalar[CARD__SCALAR_LEN];
+	uint8_t bytes[CARD__PRIVATE_MAX];
 	enum rc rc = RC_OK;
 	size_t count = 0;
 
@@ -73,17 +91,60 @@ static enum rc write_keys(const struct card *card, struct put *p)
 	cbor_put_array(p, count);
 	for (unsigned i = 0; i < 256 && rc == RC_OK; i++) {
 		const struct card__key *key = card->state.keys[i];
+		struct put part = put_init(bytes, sizeof(bytes));
 
 		if (!is_kept(card, (uint8_t)i))
 			continue;
-		rc = card__key_scalar(key, scalar);
-		cbor_put_array(p, 3);
+		rc = card__key_private(key, &part);
+		cbor_put_array(p, 4);
 		cbor_put_uint(p, i);
+		cbor_put_uint(p, key->alg);
 		cbor_put_bool(p, key->blocked);
-		cbor_put_bytes(p, scalar, sizeof(scalar));
+		cbor_put_bytes(p, bytes, part.len);
 	}
-	mem_wipe(scalar, sizeof(scalar));
+	mem_wipe(bytes, sizeof(bytes));
+	return rc == RC_OK && !put_ok(p) ? RC_TOO_LARGE : rc;
+}
+
+/* The last member: everything before it is bound to it. */
+static enum rc write_sealed(const struct card *card, struct put *p)
+{
+	size_t before = p->len;
+	struct secret plain = { 0 };
+	uint8_t *sealed = NULL;
+	struct put keys;
+	enum rc rc = secret_new(&plain, KEYS_MAX);
+
+	if (rc != RC_OK)
+		return rc;
+	keys = put_init(plain.bytes, plain.len);
+	rc = card__keys_write(card, &keys);
+	if (rc == RC_OK) {
+		sealed = malloc(keys.len + CARD__SEAL_OVER);
+		rc = sealed ? card__seal(card, p->buf, before, plain.bytes, keys.len, sealed)
+			    : RC_NOMEM;
+	}
+	if (rc == RC_OK)
+		cbor_put_bytes(p, sealed, keys.len + CARD__SEAL_OVER);
+	free(sealed);
+	secret_free(&plain);
 	return rc;
+}
+
+static void write_extra(const struct card__state *state, struct put *p)
+{
+	size_t count = 0;
+
+	for (unsigned i = 0; i < 256; i++)
+		count += state->extra[i] != 0;
+	cbor_put_array(p, count);
+	for (unsigned i = 0; i < 256; i++) {
+		if (!state->extra[i])
+			continue;
+		cbor_put_array(p, 2);
+		cbor_put_uint(p, i);
+		cbor_put_uint(p, state->extra[i]);
+	}
 }
 
 static void write_files(const struct card__state *state, struct put *p)
@@ -116,8 +177,8 @@ enum rc card__state_write(const struct card *card, struct put *p)
 	cbor_put_uint(p, s->counter);
 	cbor_put_int(p, K_SLOTS);
 	cbor_put_uint(p, s->slots);
-	cbor_put_int(p, K_KEYS);
-	rc = write_keys(card, p);
+	cbor_put_int(p, K_EXTRA);
+	write_extra(s, p);
 	cbor_put_int(p, K_FILES);
 	write_files(s, p);
 	cbor_put_int(p, K_TRANSFER);
@@ -131,31 +192,67 @@ enum rc card__state_write(const struct card *card, struct put *p)
 	} else {
 		cbor_put_null(p);
 	}
-	if (rc == RC_OK && !put_ok(p))
-		rc = RC_TOO_LARGE;
+	cbor_put_int(p, K_KEYS);
+	if (!put_ok(p))
+		return RC_TOO_LARGE;
+	rc = write_sealed(card, p);
+	return rc == RC_OK && !put_ok(p) ? RC_TOO_LARGE : rc;
+}
+
+enum rc card__keys_parse(struct cur c, struct card__state *s)
+{
+	size_t count = cbor_array(&c);
+
+	for (size_t i = 0; i < count; i++) {
+		size_t members = cbor_array(&c);
+		uint64_t id = cbor_uint(&c), alg = cbor_uint(&c);
+		bool blocked = cbor_bool(&c);
+		struct cur bytes = cbor_bytes(&c);
+		enum rc rc;
+
+		if (c.bad || members != 4 || id > 255 || alg > ALG_SECRET ||
+			bytes.left > CARD__PRIVATE_MAX)
+			return RC_MALFORMED;
+		rc = card__key_from_private(
+			s, (uint8_t)id, (enum card__alg)alg, bytes.at, bytes.left);
+		if (rc != RC_OK)
+			return rc;
+		s->keys[id]->blocked = blocked;
+	}
+	return cur_done(&c) ? RC_OK : RC_MALFORMED;
+}
+
+static enum rc parse_sealed(
+	const struct card *card, const uint8_t *whole, struct cur *c, struct card__state *s)
+{
+	size_t before = (size_t)(c->at - whole);
+	struct cur sealed = cbor_bytes(c);
+	struct secret plain = { 0 };
+	enum rc rc;
+
+	if (c->bad || sealed.left < CARD__SEAL_OVER || sealed.left > KEYS_MAX + CARD__SEAL_OVER)
+		return RC_MALFORMED;
+	rc = secret_new(&plain, sealed.left);
+	if (rc == RC_OK)
+		rc = card__unseal(card, whole, before, sealed, plain.bytes);
+	if (rc == RC_OK)
+		rc = card__keys_parse(cur_init(plain.bytes, sealed.left - CARD__SEAL_OVER), s);
+	secret_free(&plain);
 	return rc;
 }
 
-static enum rc parse_keys(struct cur *c, struct card__state *s)
+static enum rc parse_extra(struct cur *c, struct card__state *s)
 {
 	size_t count = cbor_array(c);
 
 	for (size_t i = 0; i < count; i++) {
-		uint8_t scalar[CARD__SCALAR_LEN];
 		size_t members = cbor_array(c);
-		uint64_t id = cbor_uint(c);
-		bool blocked = cbor_bool(c);
-		struct cur bytes = cbor_bytes(c);
-		enum rc rc;
+		uint64_t id = cbor_uint(c), kind = cbor_uint(c);
 
-		if (c->bad || members != 3 || id > 255 || bytes.left != sizeof(scalar))
+		if (c->bad || members != 2 || id < CARD_EXTRA_MIN || id > CARD_EXTRA_MAX ||
+			kind < N_EXTRA_P256 || kind > N_EXTRA_FILE)
 			return RC_MALFORMED;
-		cur_copy(&bytes, scalar, sizeof(scalar));
-		rc = card__key_from_scalar(s, (uint8_t)id, scalar);
-		mem_wipe(scalar, sizeof(scalar));
-		if (rc != RC_OK)
-			return rc;
-		s->keys[id]->blocked = blocked;
+		s->extra[id] = (uint8_t)kind;
 	}
 	return RC_OK;
 }
@@ -200,8 +297,8 @@ static enum rc parse_write(struct cur *c, struct card__write *w)
 	return card__file_set(&w->shadow, bytes.at, bytes.left);
 }
 
-static enum rc parse_member(
-	const struct card *card, struct cur *c, int64_t key, struct card__state *s)
+static enum rc parse_member(const struct card *card, const uint8_t *whole, struct cur *c,
+	int64_t key, struct card__state *s)
 {
 	struct cur bytes;
 
@@ -214,7 +311,8 @@ static enum rc parse_member(
 		return memcmp(bytes.at, card->iccid, bytes.left) == 0 ? RC_OK : RC_CONFLICT;
 	case K_COUNTER: s->counter = cbor_uint(c); return RC_OK;
 	case K_SLOTS: s->slots = (uint16_t)(cbor_uint(c) & 0x3fe); return RC_OK;
-	case K_KEYS: return parse_keys(c, s);
+	case K_EXTRA: return parse_extra(c, s);
+	case K_KEYS: return parse_sealed(card, whole, c, s);
 	case K_FILES: return parse_files(c, s);
 	case K_TRANSFER:
 		bytes = cbor_bytes(c);
@@ -236,7 +334,7 @@ enum rc card__state_parse(
 	enum rc rc = pairs == K_COUNT - 1 ? RC_OK : RC_MALFORMED;
 
 	for (size_t i = 0; i < pairs && rc == RC_OK && !c.bad; i++)
-		rc = parse_member(card, &c, cbor_key(&c, &keys), &s);
+		rc = parse_member(card, bytes, &c, cbor_key(&c, &keys), &s);
 	if (rc == RC_OK && (!cur_done(&c) || s.counter > SCP80_COUNTER_MAX))
 		rc = RC_MALFORMED;
 	if (rc != RC_OK) {
@@ -245,6 +343,13 @@ enum rc card__state_parse(
 	}
 	*out = s;
 	return RC_OK;
+}
+
+static const char *load_fault(enum rc rc)
+{
+	if (rc == RC_CONFLICT)
+		return "the state of another card";
+	return rc == RC_SIGNATURE ? "sealed by another key, or damaged" : "damaged state";
 }
 
 enum rc card__load(struct card *card, bool *blank, struct diag *d)
@@ -264,8 +369,7 @@ enum rc card__load(struct card *card, bool *blank, struct diag *d)
 	rc = card__state_parse(card, bytes.bytes, bytes.len, &state);
 	secret_free(&bytes);
 	if (rc != RC_OK)
-		return diag_set(d, rc, "%s: %s", card->state_path,
-			rc == RC_CONFLICT ? "the state of another card" : "damaged state");
+		return diag_set(d, rc, "%s: %s", card->state_path, load_fault(rc));
 	card__state_wipe(&card->state);
 	card->state = state;
 	*blank = false;
@@ -280,7 +384,7 @@ enum rc card_save(struct card *card, struct diag *d)
 
 	if (!card->state_path)
 		return RC_OK;
-	rc = secret_new(&bytes, card__used(&card->state) + 8192);
+	rc = secret_new(&bytes, card__used(&card->state) + STATE_OVER);
 	if (rc != RC_OK)
 		return rc;
 	p = put_init(bytes.bytes, bytes.len);

@@ -10,6 +10,8 @@
 #define SW_INTEGRITY  0x6400
 #define SW_LENGTH     0x6700
 #define SW_CHANNEL    0x6881
+#define SW_STRUCTURE  0x6981
+#define SW_BUSY	      0x6984 /* being written by remote administration */
 #define SW_CONDITIONS 0x6985
 #define SW_DATA	      0x6a80
 #define SW_NO_CHANNEL 0x6a81

@@ -6,61 +6,76 @@
 
 uint16_t cmd_verify_init(struct command *cmd)
 {
+	struct signature_terms terms;
 	struct operation *op = NULL;
-	uint8_t id, mode;
 	bool open;
 	uint16_t sw = command__operation(cmd, cmd->channel->verify, &op, &open);
 
 	if (sw != SW_OK || !open)
 		return sw;
-	sw = signature__parameters(cmd, 5, &id, &mode);
+	sw = signature__terms(cmd, 5, &terms);
 	if (sw != SW_OK)
 		return sw;
-	if (!cmd->card->state.keys[id])
+	if (!cmd->card->state.keys[terms.id])
 		return SW_CONDITIONS;
-	return signature__begin(op, id, mode);
+	return signature__begin(op, &terms);
 }
 
-/* 33 40 r||s, or 33 00 40 r||s: after the tag a zero byte means a length of two. */
-static const uint8_t *take_signature(struct cur *data)
+/* 33 40, 33 00 40, 33 01 00, 33 82 01 00, then the signature: after the tag a zero byte means a
+ * length of two, and so does one that the bytes left agree with. */
+static struct cur take_signature(const struct operation *op)
 {
-	size_t len = 0;
+	struct cur c = cur_init(op->tail, op->tail_len), two;
+	size_t len;
 
-	if (cur_u8(data) != TAG_SIGNATURE)
-		return NULL;
-	len = cur_u8(data);
-	if (len == 0)
-		len = cur_u8(data);
-	if (len != CARD__SIG_LEN || data->left != len)
-		return NULL;
-	return cur_bytes(data, len);
+	if (cur_u8(&c) != TAG_SIGNATURE)
+		cur_fail(&c);
+	two = c;
+	len = cur_u16(&two);
+	if (len == two.left && !two.bad)
+		return two;
+	len = cur_u8(&c);
+	if (len == 0x81)
+		len = cur_u8(&c);
+	else if (len == 0x82)
+		len = cur_u16(&c);
+	if (len != c.left)
+		cur_fail(&c);
+	return c;
+}
+
+static uint16_t check(struct command *cmd, const struct operation *op)
+{
+	const struct card__key *key = cmd->card->state.keys[op->terms.id];
+	struct cur sig = take_signature(op);
+
+	if (sig.bad)
+		return SW_DATA;
+	if (!key)
+		return SW_CONDITIONS;
+	if (sig.left != (key->alg == ALG_RSA ? CARD__SIG_MAX : CARD__SIG_LEN))
+		return SW_DATA;
+	return card__key_verifies(key, op->terms.algorithm, &op->digest, sig.at, sig.left)
+		       ? SW_OK
+		       : SW_SIGNATURE;
 }
 
 uint16_t cmd_verify_update(struct command *cmd)
 {
 	struct cur data = cmd->apdu->data;
-	uint8_t digest[CARD__DIGEST_LEN];
-	const struct card__key *key;
 	struct operation *op = NULL;
-	const uint8_t *sig;
 	bool last = false;
 	uint16_t sw = command__update(cmd, cmd->channel->verify, &op, &last);
 
 	if (sw != SW_OK)
 		return sw;
-	sw = signature__data(op, &data, last, digest);
-	if (sw == SW_OK && !last && cur_done(&data))
+	sw = signature__data(op, &data, last);
+	if (sw == SW_OK)
+		sw = operation__keep(op, &data);
+	if (sw == SW_OK && !last)
 		return SW_OK;
-	if (sw == SW_OK) {
-		sig = last ? take_signature(&data) : NULL;
-		key = cmd->card->state.keys[op->id];
-		if (!sig)
-			sw = SW_DATA;
-		else if (!key)
-			sw = SW_CONDITIONS;
-		else if (!card__key_verifies(key, digest, sig))
-			sw = SW_SIGNATURE;
-	}
+	if (sw == SW_OK)
+		sw = check(cmd, op);
 	operation__end(op, OP_DONE);
 	return sw;
 }

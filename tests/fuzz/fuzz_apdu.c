@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands to a card in memory: the first byte chooses the quirks, then APDUs follow, each behind
- * its length (two bytes, as on the socket). */
+/* Commands to a card in memory: the first two bytes choose the quirks, then APDUs follow, each
+ * behind its length (two bytes, as on the socket). */
 #include "card/internal.h"
 #include "fuzz.h"
 
@@ -30,11 +30,16 @@ static struct card *new_card(unsigned quirks)
 	bool blank;
 
 	for (size_t i = 0; i < count; i++)
-		if (card_quirks_set(&opts.quirks, q[i].name, quirks >> i & 1) != RC_OK)
+		if (card_quirks_set(&opts.quirks, q[i].name, q[i].values[quirks >> i & 1]) != RC_OK)
 			abort();
 	memset(file, 0x30, sizeof(file));
 	if (card_new(&opts, &card, &blank, NULL) != RC_OK ||
-		card__key_from_scalar(&card->state, 0x01, scalar) != RC_OK ||
+		card__key_from_private(&card->state, 0x01, ALG_P256, scalar, sizeof(scalar)) !=
+			RC_OK ||
+		card_personalise_container(card, 0xa0, "brainpool") != RC_OK ||
+		card_personalise_container(card, 0xa1, "peer-rsa") != RC_OK ||
+		card_personalise_container(card, 0xa2, "secret") != RC_OK ||
+		card_personalise_value(card, 0xa2, key, sizeof(key)) != RC_OK ||
 		card_personalise_file(card, 0x02, file, sizeof(file)) != RC_OK)
 		abort();
 	return card;
@@ -43,7 +48,7 @@ static struct card *new_card(unsigned quirks)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cur c = cur_init(data, size);
-	struct card *card = new_card(cur_u8(&c));
+	struct card *card = new_card(cur_u16(&c));
 	struct card_session *session = NULL;
 
 	if (card_session_new(card, &session) != RC_OK)

@@ -25,12 +25,14 @@ static uint64_t fixture_ms(const struct clock *clock)
 }
 
 static const uint8_t fixture_key[SCP80_KEY_LEN] = { 0x42 };
+static const uint8_t fixture_seal[CARD_SEAL_KEY_LEN] = { 0x53 };
 
 static void fixture_open(struct fixture *f, const char *preset, const char *state_path)
 {
 	struct card_opts opts = { .has_eid = true,
 		.keys = { .kvn = 1, .kic = fixture_key, .kid = fixture_key },
-		.state_path = state_path };
+		.state_path = state_path,
+		.seal_key = fixture_seal };
 	bool blank;
 
 	memset(f, 0, sizeof(*f));

@@ -6,8 +6,8 @@
 static void open_card(struct fixture *f)
 {
 	fixture_open(f, "strict", NULL);
-	assert_rc(RC_OK, card__key_generate(&f->card->state, 0x01));
-	assert_rc(RC_OK, card__key_generate(&f->card->state, 0x0b));
+	assert_rc(RC_OK, card__key_generate(&f->card->state, 0x01, ALG_P256));
+	assert_rc(RC_OK, card__key_generate(&f->card->state, 0x0b, ALG_P256));
 	assert_rc(RC_OK, card_personalise_file(f->card, 0x06, "0123456789", 10));
 	assert_int_equal(apdu(f, SELECT), 0x9000);
 }
@@ -62,7 +62,7 @@ static void status_words(void **state)
 		{ "00CBC3000383012600", 0x6a82 },
 		{ "00CBC30011 730F 7265676973747279 20726F6F742031", 0x9000 },
 		{ "00CBC30011 730F 7265676973747279 20726F6F742032", 0x6a82 },
-		{ "00CBC40003860101", 0x6a86 },
+		{ "00CBC40003860101", 0x6a82 },
 		{ "00CBC30000", 0x6700 },
 		/* READ FILE */
 		{ "00B0000003830106", 0x9000 },
@@ -87,7 +87,7 @@ static void status_words(void **state)
 		{ "0024010000", 0x6985 },
 		/* signatures */
 		{ "002A00000D 840101 A10103 91020002 920104", 0x6a80 },
-		{ "002A00000D 840101 A10102 91020001 920104", 0x6a80 },
+		{ "002A00000D 840101 A10104 91020001 920104", 0x6a80 },
 		{ "002A00000D 840101 A10103 91020001 920101", 0x6a80 },
 		{ "002A00000D 840102 A10103 91020001 920104", 0x6a80 },
 		{ "002A00000D 84010B A10103 91020001 920104", 0x6985 },
@@ -247,7 +247,7 @@ static void keys_are_derived(void **state)
 	assert_int_equal(apdu(&f, "004A000008 D100 D500 91020002"), 0x9000);
 	assert_int_equal(f.len, 48);
 	assert_int_equal(apdu(&f, "004A000008 D100 D500 91020008"), 0x6a80);
-	assert_int_equal(apdu(&f, "004A010008 D100 D500 91020001"), 0x6a86);
+	assert_int_equal(apdu(&f, "004A020008 D100 D500 91020001"), 0x6a86);
 
 	assert_int_equal(apdu(&f, "0048000031 D110 9bbe436ba940f017b17652849a71db35 D21A "
 				  "74657374206c6162656c a0ba9f936cda311827a6f796ffd5198c D30164"),
@@ -330,7 +330,8 @@ static void blocked_keys_do_nothing(void **state)
 	f.card->state.keys[0x0b]->blocked = true;
 	assert_int_equal(apdu(&f, "002B800003 9B0168"), 0x6985);
 	assert_int_equal(apdu(&f, "002A00000D 840101 A10101 91020001 920104"), 0x6985);
-	assert_rc(RC_OK, card__key_from_point(&f.card->state, 0x05, f.card->state.keys[1]->point));
+	assert_rc(RC_OK,
+		card__key_from_point(&f.card->state, 0x05, ALG_P256, f.card->state.keys[1]->point));
 	assert_int_equal(apdu(&f, "004600000684010B850105"), 0x6985);
 	assert_int_equal(apdu(&f, "00CBC1000384010100"), 0x9000);
 	fixture_close(&f);

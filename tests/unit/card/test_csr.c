@@ -53,8 +53,8 @@ static void the_registry_reads_it(void **state)
 	assert_rc(RC_OK, ca_crypt_new(&x, NULL));
 	fixture_open(&f, "strict", NULL);
 	f.card->state.slots = 1u << 2;
-	assert_rc(RC_OK, card__key_generate(&f.card->state, 0x21));
-	assert_rc(RC_OK, card__key_generate(&f.card->state, 0x2b));
+	assert_rc(RC_OK, card__key_generate(&f.card->state, 0x21, ALG_P256));
+	assert_rc(RC_OK, card__key_generate(&f.card->state, 0x2b, ALG_P256));
 	for (int attested = 0; attested < 2; attested++) {
 		uint8_t der[CARD__CSR_MAX];
 		struct put p = put_init(der, sizeof(der));
@@ -62,7 +62,8 @@ static void the_registry_reads_it(void **state)
 		struct diag d = { 0 };
 
 		if (attested)
-			assert_rc(RC_OK, card__key_generate(&f.card->state, CARD_ID_ATTESTATION));
+			assert_rc(RC_OK,
+				card__key_generate(&f.card->state, CARD_ID_ATTESTATION, ALG_P256));
 		assert_rc(
 			RC_OK, card__csr_write(f.card, 2, cur_init(NAME, strlen(NAME)), nonce, &p));
 		assert_rc(RC_OK, ca_csr_parse(der, p.len, &csr, &d));

@@ -97,7 +97,7 @@ static void csr_needs_its_keys_and_a_name(void **state)
 	name[IDENT_OWNER_MAX + 1] = '\0';
 	assert_int_equal(csr(&f, 0x01, name), 0x6a80);
 	name[IDENT_OWNER_MAX] = '\0';
-	assert_rc(RC_OK, card__key_generate(&f.card->state, CARD_ID_ATTESTATION));
+	assert_rc(RC_OK, card__key_generate(&f.card->state, CARD_ID_ATTESTATION, ALG_P256));
 	assert_int_equal(csr(&f, 0x01, name), 0x9000);
 	assert_rc(RC_OK, remote_csr_read(cur_init(f.out, f.len), &got));
 	assert_int_equal(got.len, f.card->state.transfer.len);
@@ -148,7 +148,7 @@ static void slots_are_made_and_wiped(void **state)
 		uint8_t id = card__id(9, (uint8_t)n);
 
 		if (card_personalise_file(f.card, id, "x", 1) != RC_OK)
-			assert_rc(RC_OK, card__key_generate(&f.card->state, id));
+			assert_rc(RC_OK, card__key_generate(&f.card->state, id, ALG_P256));
 	}
 	assert_int_equal(generate(&f, 0x01), 0x9000);
 	assert_rc(RC_OK, card_personalise_file(f.card, 0xf3, "x", 1));
