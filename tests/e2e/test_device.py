@@ -184,7 +184,7 @@ def test_processes_share_the_modem(card):
         assert p.returncode == 0 and out == want, err.decode()
 
 
-@pytest.mark.parametrize("quirks", [{"long-signature": True}, {"chain-61xx": True}, {"auto-open": False}])
+@pytest.mark.parametrize("quirks", [{"sig-length": "2"}, {"case4": "61xx"}, {"channel1": False}])
 def test_other_cards_habits(quirks):
     other = Provisioned(quirks=quirks)
     try:
