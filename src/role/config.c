@@ -49,7 +49,7 @@ static const struct conf_section sections[] = {
 static const struct conf_row rows[] = {
 	/* 41 characters: an owner name must fit the 64 octets of a CN (RFC 5280 appendix A.1). */
 	TEXT("registry", "zone", registry.zone, 1, 41, NULL, "The zone, without trailing dot."),
-	TEXT("registry", "database", registry.database, 1, 1000, "sqlite:db/registry.db",
+	TEXT("registry", "database", registry.database, 1, 178, "sqlite:db/registry.db",
 		"Where objects are kept: sqlite:PATH, or postgresql://USER@HOST/NAME as libpq "
 		"reads it."),
 	TEXT("registry", "operator_pin", registry.operator_pin, 0, 64, "",

@@ -35,6 +35,11 @@ struct st__engine {
 	void (*end)(struct store *s);
 	/* Transaction control and other statements without parameters or rows. */
 	enum rc (*command)(struct store *s, enum st__command c);
+	/* Puts another text into a free slot, ST__FREE_1 or ST__FREE_2. */
+	enum rc (*define)(struct store *s, enum st__sql slot, const char *sql);
+	/* Makes the numbers that the database gives for column %2$s of table %1$s go on after the
+	 * highest there is; NULL where that goes without saying. */
+	const char *identity_sql;
 	int (*wal_pages)(const struct store *s);
 	void (*checkpoint)(struct store *s);
 	void (*close)(struct store *s);

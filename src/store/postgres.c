@@ -480,6 +480,9 @@ static void pg_close(struct store *base)
 }
 
 static const struct st__engine engine = {
+	.define = st__pg_define,
+	.identity_sql = "SELECT setval(pg_get_serial_sequence('%1$s', '%2$s'), "
+			"(SELECT greatest(max(%2$s), 1) FROM %1$s))",
 	.start = pg_start,
 	.bind_int = pg_bind_int,
 	.bind_text = pg_bind_text,

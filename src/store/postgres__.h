@@ -9,7 +9,7 @@
 
 #include <libpq-fe.h>
 
-#define PG_PARAMS_MAX 24
+#define PG_PARAMS_MAX 32
 #define PG_WAIT_MS    5000 /* for one answer of the server; a lock is given up before that */
 
 struct pg_statement {
@@ -43,7 +43,8 @@ struct pg_store {
 	int lengths[PG_PARAMS_MAX];
 	uint8_t ints[PG_PARAMS_MAX][8];
 
-	struct pg_statement statements[ST__SQL_COUNT];
+	unsigned defined; /* texts put into free slots so far */
+	struct pg_statement statements[ST__SLOTS];
 };
 
 /* ---- postgres_conn.c ---- */
@@ -51,6 +52,8 @@ struct pg_store {
 /* Connects, brings the schema up to date (the first time, when writable), prepares. */
 enum rc st__pg_connect(struct pg_store *s, struct diag *d) ATT_MUST_CHECK;
 void st__pg_disconnect(struct pg_store *s);
+/* Prepares and describes one more. */
+enum rc st__pg_define(struct store *base, enum st__sql slot, const char *sql) ATT_MUST_CHECK;
 
 /* ---- postgres_wire.c ---- */
 

@@ -15,6 +15,7 @@ void st__pg_disconnect(struct pg_store *s)
 	s->conn = NULL;
 	s->pending = 0;
 	s->syncs = 0;
+	s->defined = 0;
 }
 
 static void no_notice(void *user ATT_UNUSED, const PGresult *res ATT_UNUSED)
@@ -286,6 +287,52 @@ static enum rc prepare(struct pg_store *s)
 }
 
 /* What type the server wants for each parameter. */
+static bool take_types(struct pg_store *s, struct pg_statement *st)
+{
+	PGresult *res = st__pg_take(s);
+	bool ok = res && PQresultStatus(res) == PGRES_COMMAND_OK && PQnparams(res) <= PG_PARAMS_MAX;
+
+	if (ok) {
+		st->params = PQnparams(res);
+		for (int n = 0; n < st->params; n++)
+			st->types[n] = PQparamtype(res, n);
+	}
+	PQclear(res);
+	return ok;
+}
+
+enum rc st__pg_define(struct store *base, enum st__sql slot, const char *sql)
+{
+	struct pg_store *s = (struct pg_store *)base;
+	struct pg_statement *st = &s->statements[slot];
+	char name[16], drop[32];
+	enum rc rc;
+
+	*st = (struct pg_statement){ .reads = strncmp(sql, "SELECT", 6) == 0 };
+	st->rows = st->reads;
+	snprintf(name, sizeof(name), "s%d", (int)slot);
+	snprintf(drop, sizeof(drop), "DEALLOCATE %s", name);
+	if (!s->conn || s->lost != RC_OK)
+		return RC_UNAVAILABLE;
+	if (s->defined & 1u << (slot - ST__FREE_1)) {
+		if (PQsendQueryParams(s->conn, drop, 0, NULL, NULL, NULL, NULL, 1) != 1)
+			return st__pg_broken(s);
+		s->pending++;
+	}
+	if (PQsendPrepare(s->conn, name, sql, 0, NULL) != 1)
+		return st__pg_broken(s);
+	s->pending++;
+	if (PQsendDescribePrepared(s->conn, name) != 1 || !st__pg_sync(s))
+		return st__pg_broken(s);
+	rc = st__pg_drain(s);
+	if (rc != RC_OK)
+		return rc;
+	s->defined |= 1u << (slot - ST__FREE_1);
+	if (!take_types(s, st) || !st__pg_synced(s))
+		return st__pg_broken(s);
+	return RC_OK;
+}
+
 static enum rc describe(struct pg_store *s)
 {
 	for (int i = 0; i < ST__SQL_COUNT; i++) {
@@ -298,18 +345,8 @@ static enum rc describe(struct pg_store *s)
 	if (!st__pg_sync(s))
 		return st__pg_broken(s);
 	for (int i = 0; i < ST__SQL_COUNT; i++) {
-		struct pg_statement *st = &s->statements[i];
-		PGresult *res = st__pg_take(s);
-
-		if (!res || PQresultStatus(res) != PGRES_COMMAND_OK ||
-			PQnparams(res) > PG_PARAMS_MAX) {
-			PQclear(res);
+		if (!take_types(s, &s->statements[i]))
 			return st__pg_broken(s);
-		}
-		st->params = PQnparams(res);
-		for (int n = 0; n < st->params; n++)
-			st->types[n] = PQparamtype(res, n);
-		PQclear(res);
 	}
 	s->described = true;
 	return RC_OK;

@@ -62,7 +62,7 @@ enum rc st__pg_broken(struct pg_store *s)
 bool st__pg_send(struct pg_store *s, const char *name, int params)
 {
 	static const int formats[PG_PARAMS_MAX] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-		1, 1, 1, 1, 1, 1, 1, 1 };
+		1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
 
 	return s->conn &&
 	       PQsendQueryPrepared(s->conn, name, params, s->values, s->lengths, formats, 1) == 1;

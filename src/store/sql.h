@@ -197,5 +197,11 @@
 /* clang-format on */
 
 #define ST__SQL_ENUM(id, text) ST__##id,
-enum st__sql { ST__SQL_LIST(ST__SQL_ENUM) ST__SQL_COUNT };
+enum st__sql {
+	ST__SQL_LIST(ST__SQL_ENUM) ST__SQL_COUNT,
+	/* Texts made at run time (define), one at a time each. */
+	ST__FREE_1 = ST__SQL_COUNT,
+	ST__FREE_2,
+	ST__SLOTS
+};
 #undef ST__SQL_ENUM

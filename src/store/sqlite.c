@@ -20,7 +20,7 @@ struct sqlite_store {
 	bool writable;
 	int wal_pages;
 	struct statement *current;
-	struct statement statements[ST__SQL_COUNT];
+	struct statement statements[ST__SLOTS];
 	sqlite3_stmt *commands[ST__COMMAND_COUNT];
 };
 
@@ -144,7 +144,7 @@ static void sq_close(struct store *base)
 {
 	struct sqlite_store *s = of(base);
 
-	for (int i = 0; i < ST__SQL_COUNT; i++)
+	for (int i = 0; i < ST__SLOTS; i++)
 		sqlite3_finalize(s->statements[i].stmt);
 	for (int i = 0; i < ST__COMMAND_COUNT; i++)
 		sqlite3_finalize(s->commands[i]);
@@ -153,7 +153,10 @@ static void sq_close(struct store *base)
 	free(s);
 }
 
+static enum rc sq_define(struct store *base, enum st__sql slot, const char *sql);
+
 static const struct st__engine engine = {
+	.define = sq_define,
 	.start = sq_start,
 	.bind_int = sq_bind_int,
 	.bind_text = sq_bind_text,
@@ -238,6 +241,31 @@ static enum rc prepare_one(
 	return diag_set(d, failed(s), "database: %s in: %s", sqlite3_errmsg(s->db), sql);
 }
 
+static enum rc prepare_statement(
+	struct sqlite_store *s, enum st__sql id, const char *sql, struct diag *d)
+{
+	struct statement *st = &s->statements[id];
+	enum rc rc = prepare_one(s, sql, &st->stmt, d);
+
+	for (int n = 1; n <= PARAMS_MAX && rc == RC_OK; n++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "$%d", n);
+		st->index[n] = (int8_t)sqlite3_bind_parameter_index(st->stmt, name);
+	}
+	return rc;
+}
+
+static enum rc sq_define(struct store *base, enum st__sql slot, const char *sql)
+{
+	struct sqlite_store *s = of(base);
+	struct diag d = { "" };
+
+	sqlite3_finalize(s->statements[slot].stmt);
+	s->statements[slot].stmt = NULL;
+	return prepare_statement(s, slot, sql, &d);
+}
+
 static enum rc prepare(struct sqlite_store *s, struct diag *d)
 {
 #define SQL_TEXT(id, text) text,
@@ -254,17 +282,8 @@ static enum rc prepare(struct sqlite_store *s, struct diag *d)
 	};
 	enum rc rc = RC_OK;
 
-	for (int i = 0; i < ST__SQL_COUNT && rc == RC_OK; i++) {
-		struct statement *st = &s->statements[i];
-
-		rc = prepare_one(s, texts[i], &st->stmt, d);
-		for (int n = 1; n <= PARAMS_MAX && rc == RC_OK; n++) {
-			char name[8];
-
-			snprintf(name, sizeof(name), "$%d", n);
-			st->index[n] = (int8_t)sqlite3_bind_parameter_index(st->stmt, name);
-		}
-	}
+	for (int i = 0; i < ST__SQL_COUNT && rc == RC_OK; i++)
+		rc = prepare_statement(s, (enum st__sql)i, texts[i], d);
 	for (int i = 0; i < ST__COMMAND_COUNT && rc == RC_OK; i++)
 		rc = prepare_one(s, commands[i], &s->commands[i], d);
 	return rc;
