@@ -6,7 +6,8 @@
 static int run_up(struct cli *cli)
 {
 	struct diag d = { 0 };
-	enum rc rc = lab_up(cli->args[0], cli_opt(cli, "empty") != NULL, cli->json, &d);
+	enum rc rc = lab_up(cli->args[0], cli_opt(cli, "database"), cli_opt(cli, "empty") != NULL,
+		cli->json, &d);
 
 	if (rc == RC_EXISTS)
 		return cli_error(EXIT_REFUSED, "%s", d.text);
@@ -43,7 +44,8 @@ const struct cmd lab_cmds[] = {
 	{ "lab", "up", "DIR", 1, 1, NULL, CMD_LOCAL, run_up,
 		"start a registry, providers, an operator, SIMs and a device on this machine",
 		"attestry lab up /tmp/lab",
-		{ { "empty", NULL, "stop before any device is registered" } } },
+		{ { "empty", NULL, "stop before any device is registered" },
+			{ "database", "URL", "an empty PostgreSQL database instead of SQLite" } } },
 	{ "lab", "status", "DIR", 1, 1, NULL, CMD_LOCAL, run_status,
 		"show what of a lab runs, and where; exit 1 when a part has ended",
 		"attestry lab status /tmp/lab", { { 0 } } },

@@ -34,6 +34,7 @@ struct lab {
 	char dir[PATH_MAX];	 /* absolute */
 	char programs[PATH_MAX]; /* the folder of this program: where the others lie */
 	const char *zone;
+	const char *database; /* postgresql://...; NULL: SQLite in the folder */
 	int ttl;
 	int dns, dot, https, epp, resolver; /* ports */
 	char resolver_pin[45];		    /* base64 of SHA-256 over its SubjectPublicKeyInfo */
@@ -72,7 +73,9 @@ enum rc lab_free_port(int *port, struct diag *d) ATT_MUST_CHECK;
 enum rc lab_sha256(const void *bytes, size_t len, unsigned char out[32]) ATT_MUST_CHECK;
 
 /* lab_up.c, lab_down.c */
-enum rc lab_up(const char *dir, bool empty, bool quiet, struct diag *d) ATT_MUST_CHECK;
+/* `database`: URL of an empty PostgreSQL database, or NULL. */
+enum rc lab_up(const char *dir, const char *database, bool empty, bool quiet,
+	struct diag *d) ATT_MUST_CHECK;
 /* Ends every process of the lab; one that is gone already is no error. */
 enum rc lab_down(const char *dir, struct diag *d);
 /* Prints what runs and where. */

@@ -158,8 +158,8 @@ static bool others_can_reach(const char *dir)
 
 static enum rc init_registry(struct lab *lab, struct diag *d)
 {
-	char dir[PATH_MAX], settings[11][160];
-	char *argv[32] = { "attestry", "init", dir, "--zone", (char *)(uintptr_t)lab->zone };
+	char dir[PATH_MAX], settings[12][200];
+	char *argv[40] = { "attestry", "init", dir, "--zone", (char *)(uintptr_t)lab->zone };
 	size_t argc = 5, n = 0;
 	enum rc rc = lab_path(lab, dir, "registry");
 	const struct {
@@ -178,6 +178,8 @@ static enum rc init_registry(struct lab *lab, struct diag *d)
 		{ "resolver.pin", "", lab->resolver_pin, 0 },
 		{ "supervisor.user_base", "", NULL,
 			geteuid() == 0 && others_can_reach(lab->dir) ? LAB_USER_BASE : 0 },
+		{ "registry.database", "", lab->database ? lab->database : "sqlite:db/registry.db",
+			0 },
 	};
 
 	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(rows); i++, n++)
@@ -589,9 +591,9 @@ static enum rc build(struct lab *lab, json_t *parties, bool empty, bool quiet, s
 	return rc;
 }
 
-enum rc lab_up(const char *dir, bool empty, bool quiet, struct diag *d)
+enum rc lab_up(const char *dir, const char *database, bool empty, bool quiet, struct diag *d)
 {
-	struct lab lab = { .pids = json_object() };
+	struct lab lab = { .pids = json_object(), .database = database };
 	json_t *parties = json_object();
 	enum rc rc = lab.pids && parties ? RC_OK : RC_NOMEM;
 
