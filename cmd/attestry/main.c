@@ -17,6 +17,7 @@ const struct cmd *const cli_nouns[] = {
 	audit_cmds,
 	payload_cmds,
 	verify_cmds,
+	backup_cmds,
 	lab_cmds,
 	NULL,
 };
