@@ -283,7 +283,7 @@ static enum rc check_stopped(const struct config *config, struct diag *d)
 	char path[PATH_MAX];
 	uint8_t *text = NULL;
 	size_t len = 0;
-	long pid;
+	uint64_t pid = 0;
 	enum rc rc =
 		str_format(path, sizeof(path), "%s/attestryd.pid", config->supervisor.run_folder);
 
@@ -291,10 +291,12 @@ static enum rc check_stopped(const struct config *config, struct diag *d)
 		return rc;
 	if (file_read(path, 64, &text, &len, NULL) != RC_OK)
 		return RC_OK;
-	pid = strtol((const char *)text, NULL, 10);
+	text[strcspn((const char *)text, "\n")] = '\0';
+	rc = u64_read((const char *)text, 1, 1u << 30, &pid);
 	free(text);
-	if (pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
-		return diag_set(d, RC_STATE, "stop attestryd first (process %ld)", pid);
+	if (rc == RC_OK && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
+		return diag_set(d, RC_STATE, "stop attestryd first (process %llu)",
+			(unsigned long long)pid);
 	return RC_OK;
 }
 

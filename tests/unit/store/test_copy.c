@@ -24,7 +24,7 @@ static void fill(struct store *s, int rows)
 		};
 
 		snprintf(p.id, sizeof(p.id), "p%05d", i * 7919 % 100000);
-		snprintf(p.name, sizeof(p.name), i % 2 ? "" : "Café %d", i);
+		snprintf(p.name, sizeof(p.name), "%.*s%d", i % 2 ? 0 : 5, "Café ", i);
 		p.has_spki = i % 3 == 0;
 		memset(p.spki, i, sizeof(p.spki));
 		p.spki[0] = (uint8_t)(i >> 8);
