@@ -42,18 +42,11 @@ static enum rc say_current(struct registry_run *run, const struct store_profile_
 /* Without a CSR the card is asked to make the key: 1001, and the rest follows the job. */
 static enum rc start_keygen(struct registry_run *run, struct store_profile_view *v)
 {
-	struct store_job open;
 	int64_t id = 0;
-	enum rc rc = RC_OK;
+	/* Not by pending_job: a wipe left over from before may stand there. */
+	enum rc rc = reg__job_find(run, v, JOB(KEYGEN), &id);
 
-	if (v->p.pending_job) {
-		rc = store_job_get(run->reg->store, v->p.pending_job, run->arena, &open);
-		if (rc != RC_OK)
-			return rc;
-		if (open.kind == JOB(KEYGEN) && open.state == JOBSTATE(OPEN))
-			id = open.id;
-	}
-	if (!id) {
+	if (rc == RC_OK && !id) {
 		rc = reg__job_open(run, v, JOB(KEYGEN), v->p.attempts + 1, &id);
 		v->p.updated = run->now;
 		if (rc == RC_OK)

@@ -101,6 +101,9 @@ enum rc reg__job_open(struct registry_run *run, struct store_profile_view *v, in
 	uint32_t attempt, int64_t *id) ATT_MUST_CHECK;
 enum rc reg__job_insert(struct registry_run *run, struct store_profile_view *v,
 	struct store_job *job) ATT_MUST_CHECK;
+/* The oldest open job of a kind (Registry__JobKind) of a profile; 0 when there is none. */
+enum rc reg__job_find(struct registry_run *run, const struct store_profile_view *v, int kind,
+	int64_t *id) ATT_MUST_CHECK;
 /* Closes the open jobs of the profile whose kind is in `kinds` (bit 1 << kind), as superseded. */
 enum rc reg__jobs_cancel(struct registry_run *run, struct store_profile_view *v, unsigned kinds,
 	const char *why) ATT_MUST_CHECK;

@@ -70,6 +70,24 @@ static enum rc close_job(struct registry_run *run, struct store_profile_view *v,
 	return rc;
 }
 
+enum rc reg__job_find(
+	struct registry_run *run, const struct store_profile_view *v, int kind, int64_t *id)
+{
+	int64_t ids[JOBS_OF_PROFILE_MAX];
+	size_t n = 0;
+	enum rc rc = store_job_of_profile(run->reg->store, v->p.id, ids, JOBS_OF_PROFILE_MAX, &n);
+
+	*id = 0;
+	for (size_t i = 0; i < n && rc == RC_OK && !*id; i++) {
+		struct store_job job;
+
+		rc = store_job_get(run->reg->store, ids[i], run->arena, &job);
+		if (rc == RC_OK && (int)job.kind == kind)
+			*id = ids[i];
+	}
+	return rc;
+}
+
 enum rc reg__jobs_cancel(
 	struct registry_run *run, struct store_profile_view *v, unsigned kinds, const char *why)
 {
