@@ -13,16 +13,8 @@
 #define LOOKUP_TIMEOUT_MS 5000
 #define WAIT_MS		  200
 #define WAIT_MARGIN_MS	  1000
-
-struct attest {
-	char zone[IDENT_OWNER_TEXT];
-	char service[ATTEST_SERVICE_MAX]; /* "": any */
-	bool use_tlsa;
-	unsigned wait_ms;
-	unsigned lookup_timeout_ms;
-	X509_STORE *store; /* NULL: names only */
-	struct asp_worker *worker;
-};
+#define THREADS		  4
+#define NEWS_HOLD_S	  3600
 
 const char *attest_reason_text(enum attest_reason reason)
 {
@@ -39,28 +31,53 @@ const char *attest_reason_text(enum attest_reason reason)
 }
 
 static enum rc read_resolver(
-	const struct attest_options *o, struct dane_resolver *r, struct diag *d)
+	const struct attest_resolver *from, struct dane_resolver *r, struct diag *d)
 {
-	if (!o->resolver_addr || dane_resolver_addr(r, o->resolver_addr, o->resolver_port) != RC_OK)
+	if (!from->addr || dane_resolver_addr(r, from->addr, from->port) != RC_OK)
 		return diag_set(d, RC_RANGE, "resolver: not an IP address");
-	if (o->resolver_name && str_copy(r->name, sizeof(r->name), o->resolver_name) != RC_OK)
+	if (from->name && str_copy(r->name, sizeof(r->name), from->name) != RC_OK)
 		return diag_set(d, RC_RANGE, "resolver: name too long");
-	for (size_t i = 0; i < o->n_pins; i++)
-		if (dane_resolver_pin(r, o->pins[i]) != RC_OK)
+	for (size_t i = 0; i < from->n_pins; i++)
+		if (dane_resolver_pin(r, from->pins[i]) != RC_OK)
 			return diag_set(d, RC_RANGE,
 				"resolver: pin is not 32 bytes in base64, or over %d pins",
 				DANE_PINS_MAX);
 	return RC_OK;
 }
 
+static enum rc read_resolvers(const struct attest_options *o,
+	struct dane_resolver out[DANE_RESOLVERS_MAX], size_t *n, struct diag *d)
+{
+	const struct attest_resolver first = { .addr = o->resolver_addr,
+		.port = o->resolver_port,
+		.name = o->resolver_name,
+		.pins = o->pins,
+		.n_pins = o->n_pins };
+	enum rc rc = RC_OK;
+
+	*n = 0;
+	if (o->resolver_addr || o->n_resolvers == 0)
+		rc = read_resolver(&first, &out[(*n)++], d);
+	for (size_t i = 0; i < o->n_resolvers && rc == RC_OK; i++) {
+		if (*n == DANE_RESOLVERS_MAX)
+			return diag_set(d, RC_RANGE, "resolver: over %d", DANE_RESOLVERS_MAX);
+		rc = read_resolver(&o->resolvers[i], &out[(*n)++], d);
+	}
+	return rc;
+}
+
 static enum rc start(struct attest *a, const struct attest_options *o, struct diag *d)
 {
 	struct dane_anchor anchors[DANE_ANCHORS_MAX];
-	struct dane_resolver resolver = { 0 };
-	struct dane_options opt = { .anchors = anchors,
-		.resolvers = &resolver,
-		.n_resolvers = 1,
-		.timeout_ms = a->lookup_timeout_ms };
+	struct dane_resolver resolvers[DANE_RESOLVERS_MAX] = { 0 };
+	struct dane_options opt = {
+		.anchors = anchors, .resolvers = resolvers, .timeout_ms = a->lookup_timeout_ms
+	};
+	struct asp_worker_options w = { .dane = &opt,
+		.cache_entries = o->cache_entries ? o->cache_entries : CACHE_ENTRIES,
+		.threads = o->lookup_threads ? o->lookup_threads : THREADS,
+		.max_ttl_s = o->max_ttl_s,
+		.prefetch = o->no_prefetch == 0 };
 	enum rc rc;
 
 	if (!o->zone || o->zone[0] == '\0' || str_copy(a->zone, sizeof(a->zone), o->zone) != RC_OK)
@@ -70,14 +87,17 @@ static enum rc start(struct attest *a, const struct attest_options *o, struct di
 		return diag_set(d, RC_RANGE, "service: handle too long");
 	if (!o->anchor_file)
 		return diag_set(d, RC_RANGE, "trust anchor: no file");
+	if (w.threads > ASP_THREADS_MAX)
+		return diag_set(d, RC_RANGE, "look-up threads: over %d", ASP_THREADS_MAX);
 	rc = dane_anchors_read_file(o->anchor_file, anchors, &opt.n_anchors, d);
 	if (rc == RC_OK)
-		rc = read_resolver(o, &resolver, d);
+		rc = read_resolvers(o, resolvers, &opt.n_resolvers, d);
 	if (rc == RC_OK && o->ca_file)
 		rc = asp__store_new(o->ca_file, &a->store, d);
+	if (rc == RC_OK && asp__ops_new(&a->ops) != RC_OK)
+		rc = diag_set(d, RC_NOMEM, "no event descriptor");
 	if (rc == RC_OK)
-		rc = asp__worker_new(&opt, a->use_tlsa,
-			o->cache_entries ? o->cache_entries : CACHE_ENTRIES, &a->worker, d);
+		rc = asp__worker_new(&w, &a->worker, d);
 	return rc;
 }
 
@@ -112,6 +132,7 @@ void attest_free(struct attest *attest)
 	if (!attest)
 		return;
 	asp__worker_free(attest->worker);
+	asp__ops_free(attest->ops);
 	X509_STORE_free(attest->store);
 	free(attest);
 }
@@ -143,18 +164,27 @@ static enum attest_reason say(
 	return reason;
 }
 
-static void describe(const struct attest *a, const struct asp_answer *ans, struct attest_result *r)
+static const char *type_text(uint16_t type)
 {
-	const char *type = a->use_tlsa ? "TLSA" : "CERT";
+	return type == DANE_TYPE_TLSA ? "TLSA" : "CERT";
+}
+
+uint16_t asp__type(const struct attest *a, const char *client_name)
+{
+	return a->use_tlsa || client_name ? DANE_TYPE_TLSA : DANE_TYPE_CERT;
+}
+
+static void describe(uint16_t type, const struct asp_answer *ans, struct attest_result *r)
+{
 	char digest[B64_LEN(32)];
 
 	if (ans->status == DANE_SECURE && ans->n_digests > 0) {
 		b64_write(ans->digests[0], 32, digest);
-		note(r->answered, sizeof(r->answered), "%u %s, SHA-256 %s%s", ans->n_records, type,
-			digest, ans->n_digests > 1 ? ", ..." : "");
+		note(r->answered, sizeof(r->answered), "%u %s, SHA-256 %s%s", ans->n_records,
+			type_text(type), digest, ans->n_digests > 1 ? ", ..." : "");
 	} else if (ans->status == DANE_SECURE) {
 		note(r->answered, sizeof(r->answered), "%u %s, none of a kind that counts",
-			ans->n_records, type);
+			ans->n_records, type_text(type));
 	} else if (ans->status == DANE_NXDOMAIN) {
 		note(r->answered, sizeof(r->answered), "no such name (NXDOMAIN)");
 	} else if (ans->status == DANE_NODATA) {
@@ -166,57 +196,90 @@ static void describe(const struct attest *a, const struct asp_answer *ans, struc
 	note(r->proved, sizeof(r->proved), "%s", ans->why);
 }
 
-/* Asks; true when there is an answer. Otherwise the result says why not. */
-static bool ask(struct attest *a, unsigned wait_ms, bool fresh, struct asp_answer *ans,
-	struct attest_result *r)
+static uint32_t left_s(const struct asp_answer *ans)
 {
-	bool cached = false;
-	enum rc rc = asp__worker_ask(a->worker, r->name, wait_ms, fresh, ans, &cached);
+	const struct clock *c = clock_system();
+	uint64_t now = c->monotonic_ms(c);
 
-	note(r->asked, sizeof(r->asked), "%s %s", r->name, a->use_tlsa ? "TLSA" : "CERT");
-	r->cached = cached;
-	if (rc == RC_OK) {
-		describe(a, ans, r);
-		if (ans->status <= DANE_NODATA) {
-			const struct clock *c = clock_system();
-			uint64_t now = c->monotonic_ms(c);
-
-			r->ttl_s =
-				ans->until_ms > now ? (uint32_t)((ans->until_ms - now) / 1000) : 0;
-		}
-		return true;
-	}
-	if (rc == RC_BUSY)
-		say(r, ATTEST_CANNOT_TELL, "too many look-ups are waiting");
-	else
-		say(r, ATTEST_CANNOT_TELL, "no answer from the resolver within %u ms", wait_ms);
-	return false;
+	if (ans->status > DANE_NODATA || ans->until_ms <= now)
+		return 0;
+	return (uint32_t)((ans->until_ms - now) / 1000);
 }
 
-static enum attest_reason judge(
-	const struct asp_answer *ans, const struct asp_cert *cert, struct attest_result *r)
+/* The feed only takes trust away. */
+static bool refused_by_news(struct attest *a, const struct asp_cert *cert, struct attest_result *r)
+{
+	struct asp_answer news;
+
+	if (!asp__worker_noted(a->worker, cert->name, &news))
+		return false;
+	note(r->proved, sizeof(r->proved), "the registry's feed");
+	if (news.status == DANE_NXDOMAIN) {
+		say(r, ATTEST_ABSENT, "withdrawn by the registry a moment ago");
+		return true;
+	}
+	if (news.n_digests > 0 && memcmp(news.digests[0], cert->sha256, 32) == 0)
+		return false;
+	say(r, ATTEST_SUPERSEDED, "the registry has just named another certificate");
+	return true;
+}
+
+static enum attest_reason no_proof(const struct asp_answer *ans, struct attest_result *r)
 {
 	switch (ans->status) {
-	case DANE_SECURE: break;
-	case DANE_NXDOMAIN: return say(r, ATTEST_ABSENT, "the registry denies the name");
-	case DANE_NODATA: return say(r, ATTEST_ABSENT, "the registry has no record at the name");
-	case DANE_INSECURE: return say(r, ATTEST_CANNOT_TELL, "answer insecure: %s", ans->why);
-	case DANE_BOGUS: return say(r, ATTEST_CANNOT_TELL, "answer bogus: %s", ans->why);
-	case DANE_UNREACHABLE: return say(r, ATTEST_CANNOT_TELL, "%s", ans->why);
+	case DANE_NXDOMAIN:
+		return say(r, ATTEST_ABSENT,
+			"the registry denies the name: revoked, deactivated or never registered");
+	case DANE_NODATA:
+		return say(r, ATTEST_ABSENT,
+			"the registry has no record at the name: revoked, deactivated or never "
+			"registered");
+	case DANE_INSECURE:
+		return say(r, ATTEST_CANNOT_TELL,
+			"cannot tell: answer insecure (%s): check zone and trust anchor", ans->why);
+	case DANE_BOGUS:
+		return say(r, ATTEST_CANNOT_TELL,
+			"cannot tell: answer bogus (%s): check clock and trust anchor; or somebody "
+			"lies",
+			ans->why);
+	case DANE_SECURE:
+	case DANE_UNREACHABLE: break;
 	}
+	return say(r, ATTEST_CANNOT_TELL,
+		"cannot tell: resolver unreachable (%s): check address, port and pin", ans->why);
+}
+
+enum attest_reason asp__judge(struct attest *a, uint16_t type, const char *asked, enum rc rc,
+	const struct asp_answer *ans, bool cached, const struct asp_cert *cert,
+	struct attest_result *r)
+{
+	note(r->asked, sizeof(r->asked), "%s %s", asked, type_text(type));
+	r->cached = cached;
+	if (rc == RC_BUSY)
+		return say(r, ATTEST_CANNOT_TELL, "cannot tell: too many look-ups are waiting");
+	if (rc != RC_OK)
+		return say(r, ATTEST_CANNOT_TELL,
+			"cannot tell yet: no answer from the resolver in time; it serves the next "
+			"try");
+	describe(type, ans, r);
+	r->ttl_s = left_s(ans);
+	if (cert && refused_by_news(a, cert, r))
+		return r->reason;
+	if (ans->status != DANE_SECURE)
+		return no_proof(ans, r);
 	if (!cert)
 		return say(r, ATTEST_OK, "registered and active");
 	for (size_t i = 0; i < ans->n_digests; i++)
 		if (memcmp(ans->digests[i], cert->sha256, sizeof(cert->sha256)) == 0)
 			return say(r, ATTEST_OK, "the registry names this certificate");
-	return say(r, ATTEST_SUPERSEDED, "the registry names another certificate");
+	return say(r, ATTEST_SUPERSEDED,
+		"the registry names another certificate: the device must use its newest");
 }
 
-static enum attest_reason check(struct attest *a, const unsigned char *der, size_t len,
-	unsigned wait_ms, bool fresh, struct attest_result *r)
+enum attest_reason asp__local(struct attest *a, const unsigned char *der, size_t len,
+	const char *client_name, struct asp_cert *cert, char ask[ASP_NAME_TEXT],
+	struct attest_result *r)
 {
-	struct asp_cert cert;
-	struct asp_answer ans;
 	struct diag d = { 0 };
 
 	memset(r, 0, sizeof(*r));
@@ -225,50 +288,104 @@ static enum attest_reason check(struct attest *a, const unsigned char *der, size
 	if (!a->store)
 		return say(r, ATTEST_CANNOT_TELL, "no issuing CA was configured");
 	if (asp__cert_chain(a->store, der, len, &d) != RC_OK ||
-		asp__cert_read(der, len, a->zone, &cert, &d) != RC_OK)
+		asp__cert_read(der, len, a->zone, cert, &d) != RC_OK)
 		return say(r, ATTEST_UNKNOWN, "%s", d.text);
-	memcpy(r->name, cert.name, sizeof(cert.name));
-	memcpy(r->service, cert.service, sizeof(cert.service));
-	if (a->service[0] && !str_equal_nocase(a->service, cert.service))
-		return say(r, cert.service[0] ? ATTEST_BOUND_ELSEWHERE : ATTEST_UNKNOWN,
-			"the certificate names %s%s", cert.service[0] ? "service " : "no service",
-			cert.service);
-	if (!ask(a, wait_ms, fresh, &ans, r))
-		return r->reason;
-	return judge(&ans, &cert, r);
+	memcpy(r->name, cert->name, sizeof(cert->name));
+	memcpy(r->service, cert->service, sizeof(cert->service));
+	if (a->service[0] && !str_equal_nocase(a->service, cert->service))
+		return say(r, cert->service[0] ? ATTEST_BOUND_ELSEWHERE : ATTEST_UNKNOWN,
+			"the certificate names %s%s", cert->service[0] ? "service " : "no service",
+			cert->service);
+	if (!client_name) {
+		memcpy(ask, cert->name, sizeof(cert->name));
+	} else if (asp__dance_name(client_name, cert, a->zone, ask, &d) != RC_OK) {
+		return say(r, ATTEST_UNKNOWN, "%s", d.text);
+	}
+	(void)refused_by_news(a, cert, r);
+	return r->reason;
+}
+
+static enum attest_reason check(struct attest *a, const unsigned char *der, size_t len,
+	const char *client_name, unsigned wait_ms, bool fresh, struct attest_result *r)
+{
+	char asked[ASP_NAME_TEXT];
+	struct asp_cert cert;
+	struct asp_answer ans;
+	bool cached = false;
+	uint16_t type = asp__type(a, client_name);
+
+	if (asp__local(a, der, len, client_name, &cert, asked, r) == ATTEST_OK) {
+		enum rc rc = asp__worker_ask(a->worker, asked, type, wait_ms, fresh, &ans, &cached);
+
+		(void)asp__judge(a, type, asked, rc, &ans, cached, &cert, r);
+	}
+	asp__worker_count(a->worker, r->reason);
+	return r->reason;
 }
 
 enum attest_reason attest_check(
 	struct attest *attest, const unsigned char *der, size_t len, struct attest_result *result)
 {
-	return check(attest, der, len, attest->wait_ms, false, result);
+	return check(attest, der, len, NULL, attest->wait_ms, false, result);
 }
 
 enum attest_reason attest_check_now(
 	struct attest *attest, const unsigned char *der, size_t len, struct attest_result *result)
 {
-	return check(attest, der, len, 0, false, result);
+	return check(attest, der, len, NULL, 0, false, result);
 }
 
 enum attest_reason attest_check_wait(struct attest *attest, const unsigned char *der, size_t len,
 	int fresh, struct attest_result *result)
 {
+	return check(attest, der, len, NULL, attest->lookup_timeout_ms + WAIT_MARGIN_MS, fresh != 0,
+		result);
+}
+
+enum attest_reason attest_check_local(
+	struct attest *attest, const unsigned char *der, size_t len, struct attest_result *result)
+{
+	char asked[ASP_NAME_TEXT];
+	struct asp_cert cert;
+
+	return asp__local(attest, der, len, NULL, &cert, asked, result);
+}
+
+enum attest_reason attest_check_dance(struct attest *attest, const unsigned char *der, size_t len,
+	const char *client_name, struct attest_result *result)
+{
 	return check(
-		attest, der, len, attest->lookup_timeout_ms + WAIT_MARGIN_MS, fresh != 0, result);
+		attest, der, len, client_name ? client_name : "", attest->wait_ms, false, result);
 }
 
 enum attest_reason attest_verify_name(
 	struct attest *attest, const char *name, struct attest_result *result)
 {
 	struct attest_result *r = result;
+	uint16_t type = asp__type(attest, NULL);
 	struct ident_owner owner;
 	struct asp_answer ans;
+	bool cached = false;
+	enum rc rc;
 
 	memset(r, 0, sizeof(*r));
 	if (ident_owner_parse(name, attest->zone, &owner) != RC_OK ||
 		ident_owner_name(owner.slot, owner.iccid, owner.zone, r->name) != RC_OK)
 		return say(r, ATTEST_UNKNOWN, "not an owner name of %s", attest->zone);
-	if (!ask(attest, attest->lookup_timeout_ms + WAIT_MARGIN_MS, true, &ans, r))
-		return r->reason;
-	return judge(&ans, NULL, r);
+	rc = asp__worker_ask(attest->worker, r->name, type,
+		attest->lookup_timeout_ms + WAIT_MARGIN_MS, true, &ans, &cached);
+	return asp__judge(attest, type, r->name, rc, &ans, cached, NULL, r);
+}
+
+enum attest_error attest_news(struct attest *attest, enum attest_news what, const char *name,
+	const unsigned char *sha256, unsigned hold_s)
+{
+	char canonical[IDENT_OWNER_TEXT];
+	struct ident_owner owner;
+
+	if (ident_owner_parse(name, attest->zone, &owner) != RC_OK ||
+		ident_owner_name(owner.slot, owner.iccid, owner.zone, canonical) != RC_OK)
+		return ATTEST_EINVAL;
+	asp__worker_news(attest->worker, what, canonical, sha256, hold_s ? hold_s : NEWS_HOLD_S);
+	return ATTEST_SUCCESS;
 }

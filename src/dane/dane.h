@@ -50,7 +50,7 @@ struct dane_resolver {
 struct dane_options {
 	const struct dane_anchor *anchors; /* copied */
 	size_t n_anchors;
-	const struct dane_resolver *resolvers; /* copied; asked in this order */
+	const struct dane_resolver *resolvers; /* copied; the first is asked until it fails */
 	size_t n_resolvers;
 	unsigned timeout_ms;	   /* for a whole look-up, all resolvers together; 0: 5,000 */
 	const struct clock *clock; /* NULL: the system's */

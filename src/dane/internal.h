@@ -160,6 +160,7 @@ struct dane {
 	size_t n_anchors;
 	struct dane_resolver resolvers[DANE_RESOLVERS_MAX];
 	size_t n_resolvers;
+	size_t preferred; /* the resolver that answered last: asked first, so a dead one costs once */
 	unsigned timeout_ms;
 	const struct clock *clock;
 	struct dane_dot dot;
@@ -170,7 +171,7 @@ struct dane {
 	void *ask_user;
 };
 
-/* One question to the resolvers in their order, until the deadline; an answer that a resolver
+/* One question to the resolvers, the one that answered last first, until the deadline; an answer that a resolver
  * withholds (SERVFAIL) is asked for once more with checking disabled, so that we judge it
  * ourselves. Free with dane__msg_free. */
 enum rc dane__ask(struct dane *dane, const struct dane_name *name, uint16_t type,

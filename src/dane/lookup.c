@@ -127,16 +127,19 @@ enum rc dane__ask(struct dane *dane, const struct dane_name *name, uint16_t type
 	if (!msg)
 		return diag_set(d, RC_NOMEM, "dane: no memory");
 	for (size_t i = 0; i < dane->n_resolvers && rc != RC_OK; i++) {
+		size_t at = (dane->preferred + i) % dane->n_resolvers;
 		uint64_t now = dane->clock->monotonic_ms(dane->clock);
 		uint64_t left = deadline_ms > now ? deadline_ms - now : 0;
 		uint64_t until = now + left / (dane->n_resolvers - i);
 
-		rc = ask_one(dane, i, until, name, type, false, msg, d);
+		rc = ask_one(dane, at, until, name, type, false, msg, d);
 		if (rc == RC_OK && msg->rcode == DANE_RCODE_SERVFAIL)
-			rc = ask_one(dane, i, until, name, type, true, msg, d);
+			rc = ask_one(dane, at, until, name, type, true, msg, d);
 		if (rc == RC_OK && msg->rcode != DANE_RCODE_NOERROR &&
 			msg->rcode != DANE_RCODE_NXDOMAIN)
 			rc = diag_set(d, RC_UNAVAILABLE, "resolver: answers RCODE %u", msg->rcode);
+		if (rc == RC_OK && i > 0)
+			dane->preferred = at;
 	}
 	if (rc != RC_OK) {
 		dane__msg_free(msg);

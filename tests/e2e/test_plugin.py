@@ -8,69 +8,10 @@ import time
 import pytest
 
 import pki
-from dnslab import ZONE, DnsLab, cert_record
-from lab import Tail, environment, free_port, program
+from asplab import Broker, Devices
+from dnslab import ZONE, DnsLab
+from lab import free_port
 from mqtt import Broken, Client, attempt
-
-ICCID = "8912230200031010008f"
-
-
-class Devices:
-    """An issuing CA and devices with their records."""
-
-    def __init__(self, top):
-        self.top = top
-        self.key, self.cert = pki.self_signed(f"Test CA {top.name}", ca=True)
-        pki.save(top / "ca", self.key, self.cert)
-        self.records = {}
-
-    def make(self, slot, service="own", publish=True, iccid=ICCID, **more):
-        name = f"{slot}.{iccid}.{ZONE}"
-        key, cert = pki.device(self.key, self.cert, name, service, **more)
-        if publish:
-            self.records[name] = cert_record(name, pki.der(cert))
-        files = pki.save(self.top / f"d{slot}-{service}-{len(list(self.top.iterdir()))}", key, cert)
-        return name, files[1], files[0]
-
-    def text(self):
-        return "\n".join(self.records.values())
-
-
-class Broker:
-    def __init__(self, net, **settings):
-        self.port = free_port()
-        top = net.top
-        key, cert = pki.self_signed("localhost")
-        files = pki.save(top / f"broker-{self.port}", key, cert)
-        conf = {"listener": f"{self.port} 127.0.0.1", "cafile": top / "ca.pem", "certfile": files[1], "keyfile": files[0],
-                "user": "root", "require_certificate": "true", "use_identity_as_username": "false",
-                "allow_anonymous": "false", "persistence": "false", "log_type": "all", "log_dest": "stderr",
-                "plugin": program("attest_mosquitto.so"), "plugin_opt_service": "own", "plugin_opt_zone": ZONE,
-                "plugin_opt_ca_file": top / "ca.pem", "plugin_opt_anchor": net.anchor_file,
-                "plugin_opt_resolver_addr": "127.0.0.1", "plugin_opt_resolver_port": net.unbound.port,
-                "plugin_opt_resolver_pin": net.unbound.pin, "plugin_opt_wait_ms": 2000}
-        conf.update(settings)
-        first = conf.pop("first", "")
-        path = top / f"broker-{self.port}.conf"
-        path.write_text(first + "".join(f"{k} {v}\n" for k, v in conf.items() if v is not None))
-        self.log_path = top / f"broker-{self.port}.log"
-        with open(self.log_path, "wb") as out:
-            self.p = subprocess.Popen(["/usr/sbin/mosquitto", "-c", str(path)], stdout=out, stderr=subprocess.STDOUT,
-                                      stdin=subprocess.DEVNULL, env=environment())
-        self.log = Tail(self.log_path)
-
-    def __enter__(self):
-        try:
-            self.log.wait("running")
-        except AssertionError:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.p.terminate()
-        self.p.wait(10)
-        self.log.close()
 
 
 @pytest.fixture(scope="module")

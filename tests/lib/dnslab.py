@@ -124,6 +124,7 @@ class Unbound:
   tls-service-key: "{top}/{name}.key"
   tls-service-pem: "{top}/{name}.pem"
   do-not-query-localhost: no
+  aggressive-nsec: no
   log-queries: yes
   use-syslog: no
   logfile: ""

@@ -50,3 +50,8 @@ def save(path, key, cert):
 
 def der(cert):
     return cert.public_bytes(serialization.Encoding.DER)
+
+
+def load(path):
+    with open(path, "rb") as f:
+        return x509.load_pem_x509_certificate(f.read())

@@ -16,13 +16,13 @@ static void test_until(void **state)
 
 	(void)state;
 	assert_rc(RC_OK, asp__cache_new(100, &c));
-	assert_false(asp__cache_get(c, "a", 0, &got));
-	asp__cache_put(c, "a", 0, &a);
-	assert_true(asp__cache_get(c, "a", 999, &got));
+	assert_false(asp__cache_get(c, "a", 37, 0, &got));
+	asp__cache_put(c, "a", 37, 0, &a);
+	assert_true(asp__cache_get(c, "a", 37, 999, &got));
 	assert_int_equal(7, got.ttl_s);
-	assert_false(asp__cache_get(c, "b", 0, &got));
-	assert_false(asp__cache_get(c, "a", 1000, &got));
-	assert_false(asp__cache_get(c, "a", 0, &got)); /* forgotten */
+	assert_false(asp__cache_get(c, "b", 37, 0, &got));
+	assert_false(asp__cache_get(c, "a", 37, 1000, &got));
+	assert_false(asp__cache_get(c, "a", 37, 0, &got)); /* forgotten */
 	asp__cache_free(c);
 }
 
@@ -33,9 +33,9 @@ static void test_newest_counts(void **state)
 
 	(void)state;
 	assert_rc(RC_OK, asp__cache_new(1, &c));
-	asp__cache_put(c, "a", 0, &a);
-	asp__cache_put(c, "a", 0, &b);
-	assert_true(asp__cache_get(c, "a", 1500, &got));
+	asp__cache_put(c, "a", 37, 0, &a);
+	asp__cache_put(c, "a", 37, 0, &b);
+	assert_true(asp__cache_get(c, "a", 37, 1500, &got));
 	assert_int_equal(2, got.ttl_s);
 	asp__cache_free(c);
 }
@@ -54,12 +54,12 @@ static void test_full(void **state)
 		struct asp_answer a = answer(1000 + i, i);
 
 		(void)snprintf(name, sizeof(name), "n%u", i);
-		asp__cache_put(c, name, 0, &a);
+		asp__cache_put(c, name, 37, 0, &a);
 	}
 	for (unsigned i = 0; i < 20; i++) {
 		(void)snprintf(name, sizeof(name), "n%u", i);
-		kept += asp__cache_get(c, name, 0, &got);
-		assert_int_equal(i >= 12, asp__cache_get(c, name, 0, &got));
+		kept += asp__cache_get(c, name, 37, 0, &got);
+		assert_int_equal(i >= 12, asp__cache_get(c, name, 37, 0, &got));
 	}
 	assert_int_equal(8, kept);
 	asp__cache_free(c);
