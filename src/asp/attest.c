@@ -133,6 +133,7 @@ void attest_free(struct attest *attest)
 		return;
 	asp__worker_free(attest->worker);
 	asp__ops_free(attest->ops);
+	asp__hooks_free(attest->hooks);
 	X509_STORE_free(attest->store);
 	free(attest);
 }

@@ -12,10 +12,11 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-#define ASP_CERT_MAX  8192 /* bytes of a device certificate; ours have under 700 */
-#define ASP_DIGESTS   20   /* certificates of one name at once: a device's alias has nine slots' */
-#define ASP_NAME_TEXT 96   /* an owner name, or the longer alias `<iccid>._device.<zone>`, and NUL \
-			    */
+#define ASP_CERT_MAX 8192 /* bytes of a device certificate; ours have under 700 */
+#define ASP_DIGESTS  20	  /* certificates of one name at once: a device's alias has nine slots' */
+#define ASP_NAME_TEXT                                                              \
+	96 /* an owner name, or the longer alias `<iccid>._device.<zone>`, and NUL \
+	    */
 
 /* What a device certificate says; design section 6. */
 struct asp_cert {
@@ -111,6 +112,7 @@ enum rc asp__ops_new(struct asp_ops **out) ATT_MUST_CHECK;
 void asp__ops_free(struct asp_ops *ops);
 
 /* attest.c */
+struct asp_ssl_hook; /* a TLS server's context that asks us */
 struct attest {
 	char zone[IDENT_OWNER_TEXT];
 	char service[ATTEST_SERVICE_MAX]; /* "": any */
@@ -120,7 +122,12 @@ struct attest {
 	X509_STORE *store; /* NULL: names only */
 	struct asp_worker *worker;
 	struct asp_ops *ops;
+	int ssl_index; /* of a connection's memory in its SSL; 0 before the first use */
+	struct asp_ssl_hook *hooks;
 };
+/* ssl.c */
+void asp__hooks_free(struct asp_ssl_hook *hooks);
+
 /* Who is it, by the certificate alone; *ask is the name to look up. */
 enum attest_reason asp__local(struct attest *a, const unsigned char *der, size_t len,
 	const char *client_name, struct asp_cert *cert, char ask[ASP_NAME_TEXT],

@@ -160,7 +160,8 @@ struct dane {
 	size_t n_anchors;
 	struct dane_resolver resolvers[DANE_RESOLVERS_MAX];
 	size_t n_resolvers;
-	size_t preferred; /* the resolver that answered last: asked first, so a dead one costs once */
+	size_t preferred; /* the resolver that answered last: asked first, so a dead one costs once
+			   */
 	unsigned timeout_ms;
 	const struct clock *clock;
 	struct dane_dot dot;
@@ -171,9 +172,9 @@ struct dane {
 	void *ask_user;
 };
 
-/* One question to the resolvers, the one that answered last first, until the deadline; an answer that a resolver
- * withholds (SERVFAIL) is asked for once more with checking disabled, so that we judge it
- * ourselves. Free with dane__msg_free. */
+/* One question to the resolvers, the one that answered last first, until the deadline; an answer
+ * that a resolver withholds (SERVFAIL) is asked for once more with checking disabled, so that we
+ * judge it ourselves. Free with dane__msg_free. */
 enum rc dane__ask(struct dane *dane, const struct dane_name *name, uint16_t type,
 	uint64_t deadline_ms, struct dane_msg **out, struct diag *d) ATT_MUST_CHECK;
 void dane__msg_free(struct dane_msg *msg);

@@ -231,7 +231,7 @@ def test_renewed_before_it_runs_out(net):
             assert a("check", file)["reason"] == "ok"
             assert time.monotonic() < end
         assert a("check", file)["reason"] == "ok"
-            assert a("metrics")["late"] == 0
+        assert a("metrics")["late"] == 0
 
 
 def test_max_ttl(net):

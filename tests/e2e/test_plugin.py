@@ -8,7 +8,7 @@ import time
 import pytest
 
 import pki
-from asplab import Broker, Devices
+from asplab import ICCID, Broker, Devices
 from dnslab import ZONE, DnsLab
 from lab import free_port
 from mqtt import Broken, Client, attempt
