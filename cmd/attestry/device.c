@@ -15,6 +15,8 @@ static const struct out_col device_cols[] = {
 	{ "broken", "broken", OUT_BOOL },
 	{ "profiles", "profiles", OUT_LIST },
 	{ "consents", "consents", OUT_LIST },
+	{ "attestable", "attestable", OUT_BOOL },
+	{ "move_to", "may move to", OUT_TEXT },
 	{ "id", "id", OUT_TEXT },
 	{ 0 },
 };
@@ -81,6 +83,7 @@ static int run_set(struct cli *cli)
 	set_text(body, "owner", cli_opt(cli, "owner"));
 	set_text(body, "add_consent", cli_opt(cli, "consent"));
 	set_text(body, "rem_consent", cli_opt(cli, "withdraw-consent"));
+	set_text(body, "move_to", cli_opt(cli, "move-to"));
 	if (code == EXIT_DONE)
 		code = set_flag(cli, body, "locked");
 	if (code == EXIT_DONE)
@@ -98,6 +101,57 @@ static int run_set(struct cli *cli)
 	return code;
 }
 
+static int run_auth(struct cli *cli)
+{
+	static const struct out_col cols[] = { { "code", "code", OUT_TEXT },
+		{ "expires", "expires", OUT_TIME }, { 0 } };
+	json_t *answer = NULL;
+	char iccid[32];
+	int code = cli_iccid(cli->args[0], iccid);
+
+	if (code == EXIT_DONE)
+		code = cli_call(cli, "POST", json_object(), &answer, "/v1/devices/%s/auth", iccid);
+	if (code == EXIT_DONE)
+		out_object(cli, answer, NULL, cols);
+	json_decref(answer);
+	return code;
+}
+
+static int run_move(struct cli *cli)
+{
+	json_t *body = json_object(), *answer = NULL;
+	char iccid[32], to[32];
+	int code = cli_iccid(cli->args[0], iccid);
+
+	if (code == EXIT_DONE)
+		code = cli_iccid(cli->args[1], to);
+	set_text(body, "new_iccid", to);
+	set_text(body, "code", cli_opt(cli, "code"));
+	if (code == EXIT_DONE)
+		code = cli_call(
+			cli, "POST", json_incref(body), &answer, "/v1/devices/%s/transfer", iccid);
+	if (code == EXIT_DONE)
+		out_object(cli, answer, "device", device_cols);
+	json_decref(body);
+	json_decref(answer);
+	return code;
+}
+
+static int run_event(struct cli *cli)
+{
+	json_t *answer = NULL;
+	char iccid[32];
+	int code = cli_iccid(cli->args[0], iccid);
+
+	if (code == EXIT_DONE)
+		code = cli_call(cli, "POST", json_pack("{s:s}", "event", cli->args[1]), &answer,
+			"/v1/devices/%s/event", iccid);
+	if (code == EXIT_DONE)
+		out_object(cli, answer, "device", device_cols);
+	json_decref(answer);
+	return code;
+}
+
 const struct cmd device_cmds[] = {
 	{ "device", "show", "ICCID", 1, 1, "mno", 0, run_show, "show a device",
 		"attestry device show 8912230200031010008F --lab /tmp/lab", { { 0 } } },
@@ -111,6 +165,18 @@ const struct cmd device_cmds[] = {
 			{ "stolen", "yes|no", "turned off until it is found" },
 			{ "broken", "yes|no", "out of order" },
 			{ "consent", "ASP", "this provider may register without claim code" },
-			{ "withdraw-consent", "ASP", "and this one no longer" } } },
+			{ "withdraw-consent", "ASP", "and this one no longer" },
+			{ "move-to", "MNO", "this operator may take the device over" } } },
+	{ "device", "auth", "ICCID", 1, 1, "gatineau", 0, run_auth,
+		"make a code with which another operator takes the device over",
+		"attestry device auth 8912230200031010008F --lab /tmp/lab", { { 0 } } },
+	{ "device", "move", "ICCID NEW-ICCID", 2, 2, "mno", 0, run_move,
+		"take a device over with a new SIM: new names, new keys, the same history",
+		"attestry device move 8912230200031010008F 8912230200031010032F --lab /tmp/lab",
+		{ { "code", "CODE",
+			"from the owner; not needed when the present operator agrees" } } },
+	{ "device", "event", "ICCID enabled|disabled|deleted", 2, 2, "mno", 0, run_event,
+		"what the eSIM's manager says; suspends, resumes or ends its profiles",
+		"attestry device event 8912230200031010008F disabled --lab /tmp/lab", { { 0 } } },
 	{ 0 },
 };

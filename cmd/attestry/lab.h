@@ -65,6 +65,9 @@ enum rc lab_write_registry_profile(
  * DIR/<folder>/<name>.{key,pem}; the SHA-256 of its SubjectPublicKeyInfo goes to spki. */
 enum rc lab_self_signed(const struct lab *lab, const char *folder, const char *name,
 	unsigned char spki[32], struct diag *d) ATT_MUST_CHECK;
+/* A card maker whose CA the registry trusts (ca/makers/labcard.pem), and each SIM's attestation key
+ * and certificate: sims/f1-N.key, sims/f2-N.der. After the registry's init, before its start. */
+enum rc lab_card_maker(const struct lab *lab, struct diag *d) ATT_MUST_CHECK;
 /* Random text: `len` characters of the alphabet, with a NUL. */
 enum rc lab_random_text(char *out, size_t len, const char *alphabet) ATT_MUST_CHECK;
 /* A TCP and UDP port that is free on 127.0.0.1 now. */

@@ -151,14 +151,17 @@ enum rc lab_write_sims(const struct lab *lab, struct diag *d)
 	for (size_t i = 0; i < LAB_SIMS; i++) {
 		const struct lab_sim *s = &lab->sims[i];
 		json_array_append_new(sims,
-			json_pack("{s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:{s:o, s:o, s:o, s:o}}",
+			json_pack("{s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, "
+				  "s:o}}",
 				"iccid", s->iccid, "eid", s->eid, "kic", s->kic, "kid", s->kid,
 				"kvn", 1, "modem",
 				json_sprintf("%s/sims/modem%zu", lab->dir, i + 1), "socket",
 				json_sprintf("%s/sims/card%zu.sock", lab->dir, i + 1), "files",
 				"06", join(lab, "sims/root.der"), "07",
 				join(lab, "sims/issuing.der"), "0C", join(lab, "sims/payload.der"),
-				"F3", join(lab, "sims/registry-profile.cbor")));
+				"F3", join(lab, "sims/registry-profile.cbor"), "F1",
+				json_sprintf("%s/sims/f1-%zu.key", lab->dir, i + 1), "F2",
+				json_sprintf("%s/sims/f2-%zu.der", lab->dir, i + 1)));
 	}
 	return dump(lab, "sims/sim.json", 0600,
 		json_pack("{s:o, s:o, s:s, s:o}", "state", join(lab, "sims/state"), "sms",

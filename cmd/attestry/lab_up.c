@@ -370,6 +370,22 @@ static enum rc add_service(struct lab *lab, const struct lab_service *s, struct 
 	return rc;
 }
 
+/* File F2 of a SIM as the inventory takes it. */
+static json_t *attest_cert(const struct lab *lab, size_t i, enum rc *rc, struct diag *d)
+{
+	uint8_t *der = NULL;
+	char path[PATH_MAX], text[B64_LEN(1024)] = "";
+	size_t len = 0;
+
+	*rc = lab_path(lab, path, "sims/f2-%zu.der", i + 1);
+	if (*rc == RC_OK)
+		*rc = file_read(path, 1024, &der, &len, d);
+	if (*rc == RC_OK)
+		b64_write(der, len, text);
+	free(der);
+	return json_string(text);
+}
+
 /* The operator's SIMs, with their claim codes as salted hashes. */
 static enum rc load_inventory(struct lab *lab, struct diag *d)
 {
@@ -381,6 +397,7 @@ static enum rc load_inventory(struct lab *lab, struct diag *d)
 		const struct lab_sim *s = &lab->sims[i];
 		char salt[33], input[16 + 32], salt64[B64_LEN(16)], digest64[B64_LEN(32)];
 		uint8_t digest[32];
+		json_t *row, *f2;
 
 		rc = lab_random_text(salt, 32, HEX_DIGITS);
 		if (rc == RC_OK)
@@ -390,10 +407,11 @@ static enum rc load_inventory(struct lab *lab, struct diag *d)
 			rc = lab_sha256(input, sizeof(input), digest);
 		b64_write(input, 16, salt64);
 		b64_write(digest, sizeof(digest), digest64);
-		json_array_append_new(
-			rows, json_pack("{s:s, s:s, s:s, s:s, s:s}", "iccid", s->iccid, "eid",
-				      s->eid, "owner", "gatineau", "claim_salt", salt64,
-				      "claim_sha256", digest64));
+		row = json_pack("{s:s, s:s, s:s, s:s, s:s}", "iccid", s->iccid, "eid", s->eid,
+			"owner", "gatineau", "claim_salt", salt64, "claim_sha256", digest64);
+		f2 = rc == RC_OK ? attest_cert(lab, i, &rc, d) : NULL;
+		json_object_set_new(row, "attest_cert", f2);
+		json_array_append_new(rows, row);
 	}
 	if (rc == RC_OK) {
 		json_t *answer =
@@ -414,6 +432,9 @@ static enum rc start_registry(struct lab *lab, struct diag *d)
 	char *argv[] = { program, "--config", conf, NULL };
 	pid_t pid;
 	enum rc rc = init_registry(lab, d);
+
+	if (rc == RC_OK)
+		rc = lab_card_maker(lab, d);
 
 	if (rc == RC_OK)
 		rc = str_format(program, sizeof(program), "%s/attestryd", lab->programs);

@@ -28,6 +28,8 @@ static const struct out_col profile_cols[] = {
 	{ "payload_sequence", "payload", OUT_TEXT },
 	{ "card_current", "on the card", OUT_BOOL },
 	{ "wipe_pending", "wipe pending", OUT_BOOL },
+	{ "attested", "key proven", OUT_BOOL },
+	{ "attested_by", "proven by", OUT_TEXT },
 	{ "auth_set", "code set", OUT_BOOL },
 	{ "pending_job", "waits for job", OUT_TEXT },
 	{ "updated", "updated", OUT_TIME },

@@ -108,13 +108,31 @@ static int find_source(struct cli *cli, struct source *s)
 	return code;
 }
 
-static int say(struct cli *cli, const struct attest_result *r)
+/* Who vouches that the key lives on the SIM; the registry knows, the DNS does not say. */
+static int ask_proof(struct cli *cli, const char *name, char *maker, size_t cap)
+{
+	json_t *answer = NULL;
+	const json_t *profile;
+	const char *by;
+	int code = cli_call(cli, "GET", NULL, &answer, "/v1/profiles/%s", name);
+
+	profile = json_object_get(answer, "profile");
+	by = json_string_value(json_object_get(profile, "attested_by"));
+	if (code == EXIT_DONE && by && str_copy(maker, cap, by) != RC_OK)
+		code = cli_error(EXIT_USAGE, "the maker's name is too long");
+	json_decref(answer);
+	return code;
+}
+
+static int say(struct cli *cli, const struct attest_result *r, const char *maker)
 {
 	if (cli->json) {
 		json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "reason",
 			attest_reason_text(r->reason), "name", r->name, "service", r->service,
 			"asked", r->asked, "answered", r->answered, "proved", r->proved, "text",
 			r->text);
+		if (maker)
+			json_object_set_new(json, "key_proven_by", json_string(maker));
 		out_json(json);
 		json_decref(json);
 	} else {
@@ -129,6 +147,11 @@ static int say(struct cli *cli, const struct attest_result *r)
 			printf("answered  %s\n", r->answered);
 		if (*r->proved)
 			printf("proved    %s\n", r->proved);
+		if (maker)
+			printf("key       %s%s\n",
+				*maker ? "lives on the SIM, says maker "
+				       : "not proven to live on the SIM",
+				maker);
 		if (*r->text)
 			printf("%s\n", r->text);
 	}
@@ -167,7 +190,8 @@ static int read_cert(const char *path, uint8_t **der, size_t *len)
 static int ask(struct cli *cli, struct attest *attest, const char *what, const char *zone)
 {
 	struct attest_result result = { 0 };
-	char name[64], owner[ATTEST_NAME_MAX];
+	char name[64], owner[ATTEST_NAME_MAX], maker[64] = "";
+	bool proof = cli_opt(cli, "proof") != NULL;
 	struct stat st;
 	uint8_t *der = NULL;
 	size_t len = 0;
@@ -185,8 +209,10 @@ static int ask(struct cli *cli, struct attest *attest, const char *what, const c
 			code = cli_usage(cli, "the name is too long");
 		if (code == EXIT_DONE)
 			(void)attest_verify_name(attest, owner, &result);
+		if (code == EXIT_DONE && proof)
+			code = ask_proof(cli, name, maker, sizeof(maker));
 	}
-	return code == EXIT_DONE ? say(cli, &result) : code;
+	return code == EXIT_DONE ? say(cli, &result, proof ? maker : NULL) : code;
 }
 
 static int run_verify(struct cli *cli)
@@ -210,7 +236,7 @@ static int run_verify(struct cli *cli)
 }
 
 const struct cmd verify_cmds[] = {
-	{ "verify", NULL, "NAME|CERT", 1, 1, "", CMD_LOCAL, run_verify,
+	{ "verify", NULL, "NAME|CERT", 1, 1, "operator", 0, run_verify,
 		"ask the DNS: exit 0 attested, 1 refused, 2 cannot tell",
 		"attestry verify 1.8912230200031010008F --lab /tmp/lab",
 		{ { "service", "HANDLE", "the certificate must name this service" },
@@ -219,6 +245,9 @@ const struct cmd verify_cmds[] = {
 			{ "resolver", "ADDRESS@PORT", "a resolver that speaks DNS over TLS" },
 			{ "resolver-pin", "BASE64", "SHA-256 of its public key" },
 			{ "resolver-name", "NAME", "sent as SNI" },
-			{ "chain", "FILE", "issuing CAs and root, PEM" } } },
+			{ "chain", "FILE", "issuing CAs and root, PEM" },
+			{ "proof", NULL,
+				"ask the registry too whether the key is proven to live on the "
+				"SIM" } } },
 	{ 0 },
 };

@@ -112,6 +112,33 @@ static enum rc take_b_key(struct ca_crypt *x, const struct ca_authority *ca, con
 	return rc;
 }
 
+/* Whether the key lives on the SIM. What is only recorded refuses nothing. */
+static enum rc check_attestation(struct ca_crypt *x, const struct ca_authority *ca,
+	const struct ca_device_order *order, const struct ca_csr *csr, int64_t now,
+	struct ca_issued_cert *out, struct diag *d)
+{
+	static const struct ca_makers nobody;
+	struct ca_attest_order wanted = { .owner_name = order->owner_name,
+		.zone = ca->zone,
+		.eid = order->eid,
+		.nonce = order->nonce,
+		.cert = order->attest_cert,
+		.cert_len = order->attest_cert_len };
+	struct diag why = { 0 };
+	enum rc rc;
+
+	out->maker = NULL;
+	out->attest_why[0] = '\0';
+	if (!order->nonce && !order->attest_require)
+		return RC_OK;
+	rc = ca_attest_verify(
+		x, ca->makers ? ca->makers : &nobody, csr, &wanted, now, &out->maker, &why);
+	if (rc == RC_OK)
+		return RC_OK;
+	memcpy(out->attest_why, why.text, sizeof(out->attest_why));
+	return order->attest_require ? diag_set(d, RC_DENIED, "%s", why.text) : RC_OK;
+}
+
 enum rc ca_issue_device(struct ca_crypt *x, const struct ca_authority *ca,
 	const struct ca_device_order *order, int64_t now, struct ca_issued_cert *out,
 	struct diag *d)
@@ -121,6 +148,8 @@ enum rc ca_issue_device(struct ca_crypt *x, const struct ca_authority *ca,
 
 	if (rc == RC_OK)
 		rc = check_csr(x, order->csr, order->csr_len, order->owner_name, &csr, d);
+	if (rc == RC_OK)
+		rc = check_attestation(x, ca, order, &csr, now, out, d);
 	if (rc != RC_OK)
 		return rc;
 	struct ca_cert_spec spec = {

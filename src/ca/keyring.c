@@ -118,6 +118,7 @@ static enum rc load_certs(
 enum rc ca_keyring_load(struct ca_keyring *out, struct ca_crypt *x, const char *keys_folder,
 	const char *ca_folder, const char *zone, struct diag *d)
 {
+	char makers[PATH_MAX];
 	enum rc rc;
 
 	*out = (struct ca_keyring){ 0 };
@@ -130,6 +131,11 @@ enum rc ca_keyring_load(struct ca_keyring *out, struct ca_crypt *x, const char *
 		rc = ca_zone_init(&out->zone, zone, &out->ksk, &out->zsk, d);
 	if (rc == RC_OK)
 		rc = load_certs(out, x, ca_folder, d);
+	if (rc == RC_OK)
+		rc = str_format(makers, sizeof(makers), "%s/makers", ca_folder);
+	if (rc == RC_OK)
+		rc = ca_makers_load(&out->makers, makers, d);
+	out->authority.makers = &out->makers;
 	if (rc != RC_OK)
 		ca_keyring_free(out);
 	return rc;
@@ -146,4 +152,5 @@ void ca_keyring_free(struct ca_keyring *ring)
 	ca_key_free(&ring->seal);
 	ca_key_free(&ring->ksk);
 	ca_key_free(&ring->zsk);
+	ca_makers_free(&ring->makers);
 }

@@ -12,6 +12,7 @@ struct ca_keyring {
 	struct ca_key issuing, devkit, party, payload, seal, ksk, zsk;
 	struct ca_authority authority;
 	struct ca_zone zone;
+	struct ca_makers makers; /* ca/makers/NAME.pem: whose cards' attestations count */
 	uint8_t root[CA_CERT_READ];
 	size_t root_len;
 	uint8_t payload_cert[CA_CERT_MAX], payload_devkit_cert[CA_CERT_MAX]; /* container C */

@@ -25,7 +25,13 @@ const struct api_route api_routes[] = {
 	{ "GET", "/v1/devices", "device_list", NULL, "after,limit", NULL, 200, 0, "list devices" },
 	{ "GET", "/v1/devices/{iccid}", "device_info", NULL, NULL, NULL, 200, 0, "one device" },
 	{ "PATCH", "/v1/devices/{iccid}", "device_update", "", NULL, NULL, 200, 0,
-		"owner, locks, flags, consents" },
+		"owner, locks, flags, consents, the next operator" },
+	{ "POST", "/v1/devices/{iccid}/auth", "device_set_auth", "", NULL, NULL, 200, 0,
+		"make a code with which another operator takes the device over; shown once" },
+	{ "POST", "/v1/devices/{iccid}/transfer", "device_transfer", "", NULL, NULL, 200, 0,
+		"take a device over with a new SIM" },
+	{ "POST", "/v1/devices/{iccid}/event", "device_event", "", NULL, NULL, 200, 0,
+		"what the eSIM's manager says: enabled, disabled, deleted" },
 
 	{ "POST", "/v1/profiles", "profile_register", "", NULL, NULL, 201, 0,
 		"register a profile" },
@@ -47,7 +53,8 @@ const struct api_route api_routes[] = {
 	{ "POST", "/v1/profiles/{name}/rebind", "profile_rebind", "", NULL, NULL, 200, 0,
 		"to another service of the same sponsor" },
 	{ "POST", "/v1/profiles/{name}/move", "transfer_move", "", NULL, NULL, 200, 0,
-		"a transfer that the losing side answers: request, query, cancel, approve, reject" },
+		"a transfer that the losing side answers: request, query, cancel, approve, "
+		"reject" },
 	{ "POST", "/v1/check", "check", "", NULL, NULL, 200, 0, "which names are free" },
 
 	{ "GET", "/v1/jobs", "job_wait", NULL, "wait,limit", NULL, 200, 0,

@@ -205,6 +205,12 @@ enum rc reg__profile_activate(struct registry_run *run)
 	if (v->stolen)
 		return reg__no(
 			run, CODE(STATUS_PROHIBITS), "name", "the device is reported stolen");
+	rc = store_esim_marked(run->reg->store, v->p.id);
+	if (rc == RC_OK)
+		return reg__no(run, CODE(STATUS_PROHIBITS), "name",
+			"its operator has disabled the eSIM; it comes back with that");
+	if (rc != RC_NOT_FOUND)
+		return rc;
 	switch (v->p.state) {
 	case STATE(REGISTERED): return activate_registered(run, v, &m->csr);
 	case STATE(ACTIVATED): return activate_activated(run, v, &m->csr);

@@ -53,7 +53,7 @@ enum rc reg__profile_deactivate(struct registry_run *run)
 }
 
 /* The key's end: it is revoked for ever, and the card is told to destroy it. */
-static enum rc end_key(struct registry_run *run, struct store_profile_view *v)
+enum rc reg__key_end(struct registry_run *run, struct store_profile_view *v)
 {
 	enum rc rc = RC_OK;
 
@@ -89,7 +89,7 @@ enum rc reg__profile_delete(struct registry_run *run)
 	if (rc == RC_OK && v->p.state == STATE(ACTIVATED))
 		rc = reg__withdraw(run, v);
 	if (rc == RC_OK)
-		rc = end_key(run, v);
+		rc = reg__key_end(run, v);
 	if (rc == RC_OK)
 		rc = reg__jobs_cancel(run, v, REG__ALL_JOBS, "deleted");
 	v->p.state = STATE(DELETED);

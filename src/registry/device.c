@@ -32,6 +32,8 @@ static const char *row_fault(
 		return "eid: 32 digits whose number is 1 modulo 97 (SGP.29)";
 	if (*row->imei && !imei_ok(row->imei))
 		return "imei: 14 to 16 digits";
+	if (row->attest_cert.len > REGISTRY_ATTEST_MAX)
+		return "attest_cert: at most 2048 bytes";
 	if (row->claim_salt.len == 0 && row->claim_sha256.len == 0)
 		return NULL;
 	if (row->claim_salt.len != CLAIM_SALT_LEN || row->claim_sha256.len != STORE_SHA256)
@@ -76,6 +78,9 @@ static enum rc load_row(struct registry_run *run, const Registry__InventoryRow *
 		*fault = "iccid or eid: the registry knows it already";
 		return RC_OK;
 	}
+	if (rc == RC_OK && row->attest_cert.len)
+		rc = store_attest_set(run->reg->store, d.id,
+			(struct store_blob){ row->attest_cert.data, row->attest_cert.len });
 	return rc;
 }
 
@@ -180,7 +185,9 @@ static enum rc message(
 	m->stolen = d->stolen;
 	m->broken = d->broken;
 	m->created = d->created;
-	rc = fill_history(run, d, m);
+	rc = reg__device_extras(run, d, m);
+	if (rc == RC_OK)
+		rc = fill_history(run, d, m);
 	if (rc == RC_OK)
 		rc = store_consent_list(
 			run->reg->store, d->id, run->arena, &m->consents, &m->n_consents);
@@ -198,7 +205,7 @@ static enum rc message(
 	return RC_OK;
 }
 
-static enum rc answer(struct registry_run *run, const struct store_device *d)
+enum rc reg__device_answer(struct registry_run *run, const struct store_device *d)
 {
 	Registry__DeviceData *out = arena_alloc(run->arena, sizeof(*out));
 	enum rc rc;
@@ -214,8 +221,7 @@ static enum rc answer(struct registry_run *run, const struct store_device *d)
 }
 
 /* Reads a device that the caller may see; false: refused, or failed with *rc set. */
-static bool get_device(
-	struct registry_run *run, const char *text, struct store_device *d, enum rc *rc)
+bool reg__device(struct registry_run *run, const char *text, struct store_device *d, enum rc *rc)
 {
 	char iccid[STORE_ICCID_MAX];
 
@@ -244,7 +250,9 @@ enum rc reg__device_info(struct registry_run *run)
 	struct store_device d;
 	enum rc rc;
 
-	return get_device(run, run->request->device_info->iccid, &d, &rc) ? answer(run, &d) : rc;
+	return reg__device(run, run->request->device_info->iccid, &d, &rc)
+		       ? reg__device_answer(run, &d)
+		       : rc;
 }
 
 static enum store_side side_of(const struct registry_run *run)
@@ -367,7 +375,7 @@ enum rc reg__device_update(struct registry_run *run)
 	bool owner;
 	enum rc rc;
 
-	if (!get_device(run, m->iccid, &d, &rc))
+	if (!reg__device(run, m->iccid, &d, &rc))
 		return rc;
 	owner = is_operator || reg__is_caller(run, d.owner);
 	if (*m->imei && !imei_ok(m->imei))
@@ -377,12 +385,14 @@ enum rc reg__device_update(struct registry_run *run)
 	if (*m->imei)
 		snprintf(d.imei, sizeof(d.imei), "%s", m->imei);
 	if (!*m->owner && !*m->imei && !m->locked && !m->stolen && !m->broken && !*m->add_consent &&
-		!*m->rem_consent)
+		!*m->rem_consent && !m->attest_cert.len && !*m->move_to)
 		return reg__no(run, CODE(MISSING), "", "nothing to change");
 	if ((*m->add_consent || *m->rem_consent) && !owner)
 		return reg__no(run, CODE(AUTHORIZATION),
 			*m->add_consent ? "add_consent" : "rem_consent", "the owner consents");
 	rc = set_flags(run, m, &d, owner, reg__is_caller(run, d.mno));
+	if (rc == RC_OK && !reg__refused(run))
+		rc = reg__device_set_extras(run, m, &d);
 	if (rc == RC_OK && !reg__refused(run))
 		rc = set_consent(run, m, &d);
 	if (rc == RC_OK && !reg__refused(run) && *m->owner)
@@ -395,5 +405,5 @@ enum rc reg__device_update(struct registry_run *run)
 			"owner=%s locked=%d stolen=%d broken=%d add_consent=%.16s "
 			"rem_consent=%.16s",
 			d.owner, d.locked, d.stolen, d.broken, m->add_consent, m->rem_consent);
-	return rc == RC_OK ? answer(run, &d) : rc;
+	return rc == RC_OK ? reg__device_answer(run, &d) : rc;
 }

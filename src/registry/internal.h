@@ -63,7 +63,8 @@ bool reg__may_see(const struct registry_run *run, const struct store_profile_vie
 
 struct reg__csr {
 	struct store_blob bytes;
-	bool stored; /* of the profile's key, already checked and bound */
+	bool stored;	      /* of the profile's key, already checked and bound */
+	const uint8_t *nonce; /* STORE_NONCE, of the job that asked for it; NULL: none did */
 };
 
 /* ---- transfer.c, transfer_move.c ---------------------------------------------------------- */
@@ -84,6 +85,28 @@ enum rc reg__transfer_expire(struct registry_run *run, int64_t profile) ATT_MUST
 enum rc reg__stored_csr(struct registry_run *run, const struct store_profile_view *v,
 	struct reg__csr *out) ATT_MUST_CHECK;
 
+/* ---- device.c, deactivate.c, transfer.c: what devices that move share ----------------------- */
+/* Reads a device that the caller may see; false: refused, or failed with *rc set. */
+bool reg__device(struct registry_run *run, const char *text, struct store_device *d, enum rc *rc);
+enum rc reg__device_answer(struct registry_run *run, const struct store_device *d) ATT_MUST_CHECK;
+/* The key's end: it is revoked for ever, its certificate with it. */
+enum rc reg__key_end(struct registry_run *run, struct store_profile_view *v) ATT_MUST_CHECK;
+#define REG__CODE_LEN	    28
+#define REG__CODE_TTL_MAX_S (30 * 86400)
+/* A code of RFC 9154's strength, and what is kept of it. */
+enum rc reg__code_make(struct registry_run *run, char code[REG__CODE_LEN + 1],
+	uint8_t salt[STORE_SALT], uint8_t sha256[STORE_SHA256]) ATT_MUST_CHECK;
+enum rc reg__code_answer(
+	struct registry_run *run, const char *code, int64_t expires) ATT_MUST_CHECK;
+
+/* ---- move.c: devices that change their operator -------------------------------------------- */
+/* What operators see beside the rest: move_to, attestable. */
+enum rc reg__device_extras(
+	struct registry_run *run, const struct store_device *d, Registry__Device *m) ATT_MUST_CHECK;
+/* The MNO's part of an update: F2, and who may take the device over. */
+enum rc reg__device_set_extras(struct registry_run *run, const Registry__DeviceUpdate *m,
+	const struct store_device *d) ATT_MUST_CHECK;
+
 /* ---- service.c ---------------------------------------------------------------------------- */
 /* The caller's own service, for a profile of `kind`; false: refused, or failed with *rc set. */
 bool reg__own_service(struct registry_run *run, const char *handle, int kind, enum rc *rc);
@@ -95,6 +118,17 @@ bool reg__own_service(struct registry_run *run, const char *handle, int kind, en
 enum rc reg__issue(struct registry_run *run, struct store_profile_view *v,
 	const struct reg__csr *csr, struct store_blob *der, bool *done) ATT_MUST_CHECK;
 
+/* ---- attest.c: proofs that keys live on SIMs ----------------------------------------------- */
+bool reg__attest_required(const struct registry_run *run, const struct store_profile_view *v);
+/* What the order says of the proof. */
+enum rc reg__attest_order(struct registry_run *run, const struct store_profile_view *v,
+	const struct reg__csr *csr, Keys__CertOrder *o) ATT_MUST_CHECK;
+/* Keeps what keys found, for the key now bound to `v`. */
+enum rc reg__attest_keep(struct registry_run *run, const struct store_profile_view *v,
+	const Keys__CertResult *r) ATT_MUST_CHECK;
+enum rc reg__attest_show(struct registry_run *run, const struct store_profile_view *v,
+	Registry__Profile *m) ATT_MUST_CHECK;
+
 /* ---- job.c -------------------------------------------------------------------------------- */
 /* Opens a job; sets v->p.pending_job. */
 enum rc reg__job_open(struct registry_run *run, struct store_profile_view *v, int kind,
@@ -104,16 +138,20 @@ enum rc reg__job_insert(struct registry_run *run, struct store_profile_view *v,
 /* The oldest open job of a kind (Registry__JobKind) of a profile; 0 when there is none. */
 enum rc reg__job_find(struct registry_run *run, const struct store_profile_view *v, int kind,
 	int64_t *id) ATT_MUST_CHECK;
-/* Closes the open jobs of the profile whose kind is in `kinds` (bit 1 << kind), as superseded. */
+/* Closes the open jobs of the profile whose kind is in `kinds` (bit 1 << kind), as superseded.
+ * Those for a SIM that the device has left stay: nothing else ends the key there. */
 enum rc reg__jobs_cancel(struct registry_run *run, struct store_profile_view *v, unsigned kinds,
 	const char *why) ATT_MUST_CHECK;
 #define REG__ALL_JOBS 0xffu
+/* Whether a job is for the SIM that the device has now. */
+bool reg__job_here(const struct store_profile_view *v, const struct store_job *job);
 
 /* ---- operations --------------------------------------------------------------------------- */
 typedef enum rc reg__handler(struct registry_run *run);
 reg__handler reg__party_create, reg__party_info, reg__party_list;
 reg__handler reg__service_create, reg__service_update, reg__service_info, reg__service_list;
 reg__handler reg__inventory_load, reg__device_info, reg__device_list, reg__device_update;
+reg__handler reg__device_set_auth, reg__device_transfer, reg__device_event;
 reg__handler reg__profile_register, reg__profile_info, reg__profile_list;
 reg__handler reg__profile_activate, reg__profile_deactivate, reg__profile_delete;
 reg__handler reg__profile_set_auth, reg__profile_transfer;

@@ -26,7 +26,14 @@ static enum rc order(struct registry_run *run, const struct store_profile_view *
 	o->not_before = run->now - BACKDATE_S;
 	o->not_after = run->now + run->reg->settings.cert_s;
 	*out = o;
-	return run->arena->failed ? RC_NOMEM : RC_OK;
+	if (run->arena->failed)
+		return RC_NOMEM;
+	return reg__attest_order(run, v, csr, o);
+}
+
+static bool same(const ProtobufCBinaryData *a, const ProtobufCBinaryData *b)
+{
+	return a->len == b->len && (!a->len || memcmp(a->data, b->data, a->len) == 0);
 }
 
 /* What was made must be what is wanted now: a plan is older than the state it meets. */
@@ -35,13 +42,24 @@ static bool fits(const Keys__CertOrder *made, const Keys__CertOrder *now)
 	return made && made->kind == now->kind && made->csr.len == now->csr.len &&
 	       memcmp(made->csr.data, now->csr.data, now->csr.len) == 0 &&
 	       strcmp(made->owner_name, now->owner_name) == 0 && strcmp(made->asp, now->asp) == 0 &&
-	       strcmp(made->service, now->service) == 0 && strcmp(made->eid, now->eid) == 0;
+	       strcmp(made->service, now->service) == 0 && strcmp(made->eid, now->eid) == 0 &&
+	       made->attest_require == now->attest_require && same(&made->nonce, &now->nonce) &&
+	       same(&made->attest_cert, &now->attest_cert);
 }
 
-static enum rc refuse_csr(struct registry_run *run, const Keys__CertResult *r)
+static enum rc refuse_csr(
+	struct registry_run *run, const struct store_profile_view *v, const Keys__CertResult *r)
 {
-	enum rc why = (enum rc)r->rc;
+	enum rc why = (enum rc)r->rc, rc;
 
+	/* Somebody may be trying to pass a key off as a SIM's: that stays in the audit. */
+	if (why == RC_DENIED) {
+		rc = reg__audit(run, reg__profile_name(run, v), "refused: %.200s", r->why);
+		run->keep = true;
+		if (rc == RC_OK)
+			reg__no(run, CODE(POLICY), "csr", "%s", r->why);
+		return rc;
+	}
 	if (why == RC_UNAVAILABLE || why == RC_INTERNAL || why == RC_IO || why == RC_NOMEM ||
 		why == RC_CRYPTO || why == RC_BUSY || why == RC_TIMEOUT)
 		return reg__no(run, CODE(FAILED), "", "the certificate could not be made");
@@ -125,13 +143,15 @@ enum rc reg__issue(struct registry_run *run, struct store_profile_view *v,
 		return RC_OK;
 	}
 	if (r->rc != RC_OK)
-		return refuse_csr(run, r);
+		return refuse_csr(run, v, r);
 	if (r->sha256.len != STORE_SHA256 || r->spki_sha256.len != STORE_SHA256 || !r->der.len)
 		return reg__no(run, CODE(FAILED), "", "the certificate could not be made");
 	rc = bind_key(run, v, csr, r);
 	if (rc != RC_OK || reg__refused(run))
 		return rc;
 	rc = add_cert(run, v, r, der);
+	if (rc == RC_OK)
+		rc = reg__attest_keep(run, v, r);
 	if (rc == RC_OK)
 		rc = reg__publish(run, v);
 	if (rc != RC_OK)

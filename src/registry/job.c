@@ -13,6 +13,11 @@ enum card_file { CARD_CERT = 0x02, CARD_PAYLOAD = 0x0D };
 
 /* ---- opening and closing ---------------------------------------------------------------- */
 
+bool reg__job_here(const struct store_profile_view *v, const struct store_job *job)
+{
+	return strcmp(job->iccid, v->iccid) == 0;
+}
+
 enum rc reg__job_insert(
 	struct registry_run *run, struct store_profile_view *v, struct store_job *job)
 {
@@ -23,13 +28,16 @@ enum rc reg__job_insert(
 	job->slot = v->p.slot;
 	job->created = run->now;
 	job->not_after = run->now + run->reg->settings.job_ttl_s;
-	memcpy(job->iccid, v->iccid, sizeof(job->iccid));
-	memcpy(job->mno, v->mno, sizeof(job->mno));
+	if (!*job->iccid) {
+		memcpy(job->iccid, v->iccid, sizeof(job->iccid));
+		memcpy(job->mno, v->mno, sizeof(job->mno));
+	}
 	rc = store_job_add(run->reg->store, job);
 	if (rc != RC_OK)
 		return rc;
-	v->p.pending_job = job->id;
-	return reg__news_job(run, v->mno, job->id);
+	if (reg__job_here(v, job))
+		v->p.pending_job = job->id;
+	return reg__news_job(run, job->mno, job->id);
 }
 
 enum rc reg__job_open(struct registry_run *run, struct store_profile_view *v, int kind,
@@ -99,7 +107,7 @@ enum rc reg__jobs_cancel(
 		struct store_job job;
 
 		rc = store_job_get(run->reg->store, ids[i], run->arena, &job);
-		if (rc == RC_OK && (kinds & (1u << job.kind))) {
+		if (rc == RC_OK && (kinds & (1u << job.kind)) && reg__job_here(v, &job)) {
 			char reason[64];
 
 			snprintf(reason, sizeof(reason), "superseded: %s", why);
@@ -109,13 +117,24 @@ enum rc reg__jobs_cancel(
 	return rc;
 }
 
+/* The same once more, for the SIM that it was for. */
+static enum rc open_again(
+	struct registry_run *run, struct store_profile_view *v, const struct store_job *job)
+{
+	struct store_job next = { .kind = job->kind, .attempt = job->attempt + 1 };
+
+	memcpy(next.iccid, job->iccid, sizeof(next.iccid));
+	memcpy(next.mno, job->mno, sizeof(next.mno));
+	return reg__job_insert(run, v, &next);
+}
+
 enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,
 	struct store_job *job, int state, const char *reason)
 {
-	int64_t again;
 	enum rc rc = close_job(run, v, job, state, reason);
 
-	v->p.attempts++;
+	if (reg__job_here(v, job))
+		v->p.attempts++;
 	v->p.updated = run->now;
 	if (rc == RC_OK && job->kind == JOB(KEYGEN))
 		rc = reg__ended(run, v->p.id);
@@ -128,7 +147,7 @@ enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,
 	if (rc == RC_OK &&
 		(job->kind == JOB(BLOCK) || job->kind == JOB(UNBLOCK) || job->kind == JOB(WIPE)) &&
 		(state == JOBSTATE(EXPIRED) || job->attempt < REGISTRY_ATTEMPTS_MAX))
-		rc = reg__job_open(run, v, job->kind, job->attempt + 1, &again);
+		rc = open_again(run, v, job);
 	/* A live payload is sent again when its sponsor activates again; a withdrawal has nobody
 	 * who would ask. */
 	if (job->kind == JOB(INSTALL) && v->p.state == STATE(DEACTIVATED) &&
@@ -204,6 +223,28 @@ static enum rc add_files(struct registry_run *run, const struct store_job *job, 
 	return rc;
 }
 
+static enum rc add_receipts(struct registry_run *run, const struct store_job *job, Registry__Job *m)
+{
+	struct store_receipt *list = NULL;
+	size_t n = 0;
+	enum rc rc = store_receipt_list(run->reg->store, job->id, run->arena, &list, &n);
+
+	m->receipts = arena_array(run->arena, n, sizeof(*m->receipts));
+	for (size_t i = 0; rc == RC_OK && m->receipts && i < n; i++) {
+		Registry__Receipt *r = arena_alloc(run->arena, sizeof(*r));
+
+		if (!r)
+			return RC_NOMEM;
+		registry__receipt__init(r);
+		r->id = list[i].file;
+		r->por = (ProtobufCBinaryData){ list[i].por.len,
+			(uint8_t *)(uintptr_t)list[i].por.bytes };
+		r->received = list[i].received;
+		m->receipts[m->n_receipts++] = r;
+	}
+	return rc;
+}
+
 enum rc registry_job_message(
 	struct registry_run *run, const struct store_job *job, Registry__Job **out)
 {
@@ -231,6 +272,8 @@ enum rc registry_job_message(
 	}
 	if (job->kind == JOB(INSTALL) && job->state == JOBSTATE(OPEN))
 		rc = add_files(run, job, m);
+	else if (job->state == JOBSTATE(DONE))
+		rc = add_receipts(run, job, m);
 	if (run->arena->failed)
 		rc = RC_NOMEM;
 	if (rc == RC_OK)
@@ -240,11 +283,18 @@ enum rc registry_job_message(
 
 enum rc registry_job_blocked(struct registry_run *run, const struct store_job *job, bool *blocked)
 {
-	int64_t first = 0;
+	int64_t ids[JOBS_OF_PROFILE_MAX];
+	struct store_job older;
 	size_t n = 0;
-	enum rc rc = store_job_of_profile(run->reg->store, job->profile, &first, 1, &n);
+	enum rc rc =
+		store_job_of_profile(run->reg->store, job->profile, ids, JOBS_OF_PROFILE_MAX, &n);
 
-	*blocked = n && first != job->id;
+	/* One for another SIM (which the device has left) holds up nothing here. */
+	*blocked = false;
+	for (size_t i = 0; i < n && rc == RC_OK && ids[i] < job->id && !*blocked; i++) {
+		rc = store_job_get(run->reg->store, ids[i], run->arena, &older);
+		*blocked = rc == RC_OK && strcmp(older.iccid, job->iccid) == 0;
+	}
 	return rc;
 }
 
@@ -378,7 +428,7 @@ static enum rc answer_closed(
 static enum rc keygen_done(struct registry_run *run, struct store_profile_view *v,
 	struct store_job *job, const Registry__JobResult *m)
 {
-	struct reg__csr csr = { .bytes = { m->csr.data, m->csr.len } };
+	struct reg__csr csr = { .bytes = { m->csr.data, m->csr.len }, .nonce = job->nonce };
 	struct store_blob der;
 	bool done;
 	enum rc rc;
@@ -423,7 +473,8 @@ static enum rc card_done(struct registry_run *run, struct store_profile_view *v,
 	}
 	if (job->kind == JOB(WIPE) || (job->kind == JOB(BLOCK) && v->p.state == STATE(DEACTIVATED)))
 		v->p.wipe_pending = false;
-	v->p.attempts = 0;
+	if (reg__job_here(v, job))
+		v->p.attempts = 0;
 	v->p.updated = run->now;
 	if (rc == RC_OK)
 		rc = store_profile_save(run->reg->store, &v->p);

@@ -57,14 +57,14 @@ static Registry__Certificate *cert_message(
 	return c;
 }
 
-static Registry__Profile *message(
-	struct registry_run *run, const struct store_profile_view *v, const struct store_blob *der)
+static enum rc message(struct registry_run *run, const struct store_profile_view *v,
+	const struct store_blob *der, Registry__Profile **out)
 {
 	Registry__Profile *m = arena_alloc(run->arena, sizeof(*m));
 	struct arena *a = run->arena;
 
 	if (!m)
-		return NULL;
+		return RC_NOMEM;
 	registry__profile__init(m);
 	m->name = arena_printf(a, "%u.%s", v->p.slot, v->iccid);
 	m->owner_name = arena_printf(a, "%u.%s.%s", v->p.slot, v->iccid, run->reg->settings.zone);
@@ -84,25 +84,27 @@ static Registry__Profile *message(
 		m->pending_job = arena_printf(a, "%lld", (long long)v->p.pending_job);
 	m->card_current = v->p.cert && v->p.card_cert == v->p.cert && !v->p.install_due &&
 			  v->p.card_sequence == v->p.sequence;
-	return a->failed ? NULL : m;
+	*out = m;
+	return a->failed ? RC_NOMEM : reg__attest_show(run, v, m);
 }
 
 enum rc reg__profile_reply(struct registry_run *run, const struct store_profile_view *v,
 	const struct store_blob *der, int64_t job)
 {
 	Registry__ProfileData *out = arena_alloc(run->arena, sizeof(*out));
+	enum rc rc;
 
 	if (!out)
 		return RC_NOMEM;
 	registry__profile_data__init(out);
-	out->profile = message(run, v, der);
+	rc = message(run, v, der, &out->profile);
 	if (job)
 		out->job = arena_printf(run->arena, "%lld", (long long)job);
 	if (!run->reply.code)
 		run->reply.code = CODE(OK);
 	run->reply.result_case = REGISTRY__REPLY__RESULT_PROFILE;
 	run->reply.profile = out;
-	return out->profile ? RC_OK : RC_NOMEM;
+	return rc;
 }
 
 enum rc reg__profile_info(struct registry_run *run)
@@ -175,8 +177,8 @@ enum rc reg__profile_list(struct registry_run *run)
 		limit, run->arena, &list, &n);
 	registry__profile_list_data__init(out);
 	out->profiles = arena_array(run->arena, n, sizeof(*out->profiles));
-	for (size_t i = 0; out->profiles && i < n; i++)
-		out->profiles[out->n_profiles++] = message(run, &list[i], NULL);
+	for (size_t i = 0; rc == RC_OK && out->profiles && i < n; i++)
+		rc = message(run, &list[i], NULL, &out->profiles[out->n_profiles++]);
 	if (n == limit)
 		out->next = arena_printf(
 			run->arena, "%lld.%u", (long long)list[n - 1].p.device, list[n - 1].p.slot);

@@ -28,6 +28,7 @@
 #define REGISTRY_WIFI_MAX     512
 #define REGISTRY_RECEIPTS_MAX 16
 #define REGISTRY_POR_MAX      1024
+#define REGISTRY_ATTEST_MAX   2048 /* a card's file F2 */
 
 /* Wrong codes before a code is withdrawn (authInfo) or refused for a while (claim). */
 #define REGISTRY_TRIES_MAX    10
@@ -52,6 +53,9 @@ struct registry_settings {
 	int64_t job_ttl_s;
 	int64_t idem_ttl_s;
 	int64_t transfer_wait_s; /* how long a transfer waits for the losing side */
+	/* Whose SIMs must prove their keys: "mno" or "mno/ICCID prefix". */
+	const char *const *attest_require;
+	size_t attest_require_count;
 };
 
 /* What devices shall trust, from the keys role and the configuration. */

@@ -134,6 +134,12 @@ static const struct op_row ops[] = {
 		reg__profile_rebind },
 	{ OP(TRANSFER_MOVE), { "profile.transfer", REGISTRY_WRITE, true }, ANY, PARTY,
 		reg__transfer_move },
+	{ OP(DEVICE_SET_AUTH), { "device.auth", REGISTRY_WRITE, false }, ANY,
+		ROLE_BIT(MNO) | ROLE_BIT(OWNER), reg__device_set_auth },
+	{ OP(DEVICE_TRANSFER), { "device.transfer", REGISTRY_WRITE, false }, ANY, ROLE_BIT(MNO),
+		reg__device_transfer },
+	{ OP(DEVICE_EVENT), { "device.event", REGISTRY_WRITE, false }, ANY, ROLE_BIT(MNO),
+		reg__device_event },
 };
 
 static const struct op_row *row_of(const Registry__Request *request)
@@ -234,7 +240,8 @@ static enum rc repeat(struct registry_run *run, const uint8_t hash[STORE_SHA256]
 	if (memcmp(first.request_sha256, hash, STORE_SHA256) != 0)
 		return reg__no(run, CODE(POLICY), "Idempotency-Key",
 			"this key was used for another request");
-	if (run->request->op_case == OP(PROFILE_SET_AUTH))
+	if (run->request->op_case == OP(PROFILE_SET_AUTH) ||
+		run->request->op_case == OP(DEVICE_SET_AUTH))
 		return reg__no(run, CODE(POLICY), "Idempotency-Key",
 			"the code was shown once; ask for a new one");
 	reply = registry__reply__unpack(&alloc, first.reply.len, first.reply.bytes);

@@ -16,7 +16,7 @@
 
 static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
 
-static enum rc make_code(struct registry_run *run, char out[CODE_MAX + 1])
+static enum rc make_code(struct registry_run *run, char out[CODE_LEN + 1])
 {
 	uint8_t bits[CODE_LEN];
 	enum rc rc = run->reg->rng->fill(run->reg->rng, bits, sizeof(bits));
@@ -293,4 +293,24 @@ enum rc reg__profile_rebind(struct registry_run *run)
 		return rc;
 	rc = reg__audit(run, reg__profile_name(run, v), "service=%s", m->service);
 	return rc == RC_OK ? reg__profile_reply(run, v, &der, 0) : rc;
+}
+
+/* ---- the same codes, for whole devices ---------------------------------------------------- */
+
+enum rc reg__code_make(struct registry_run *run, char code[REG__CODE_LEN + 1],
+	uint8_t salt[STORE_SALT], uint8_t sha256[STORE_SHA256])
+{
+	enum rc rc = make_code(run, code);
+
+	_Static_assert(REG__CODE_LEN == CODE_LEN && REG__CODE_TTL_MAX_S == TTL_MAX_S, "one kind");
+	if (rc == RC_OK)
+		rc = run->reg->rng->fill(run->reg->rng, salt, STORE_SALT);
+	if (rc == RC_OK)
+		reg__sha256(salt, STORE_SALT, code, REG__CODE_LEN, sha256);
+	return rc;
+}
+
+enum rc reg__code_answer(struct registry_run *run, const char *code, int64_t expires)
+{
+	return answer_code(run, code, expires);
 }

@@ -70,6 +70,8 @@ static const struct conf_row rows[] = {
 		"How long the answer to an Idempotency-Key is kept."),
 	TIME("registry", "transfer_wait", registry.transfer_wait_s, 5, 60 * DAY, "5d", "s",
 		"How long a transfer waits for the losing side before it is cancelled."),
+	LIST("registry", "attest_require", registry.attest_require, "",
+		"Operators whose SIMs must prove their keys: mno, or mno/ICCID prefix."),
 
 	PATH("keys", "folder", keys.folder, "keys",
 		"Private keys and the log of issued certificates; only role keys enters it."),

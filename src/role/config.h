@@ -25,7 +25,8 @@ struct config {
 		int64_t job_ttl_s;	/* life of a job for an operator's gateway */
 		int64_t job_retry_s;	/* until a job that was handed out is handed out again */
 		int64_t idempotency_ttl_s;
-		int64_t transfer_wait_s; /* for the losing side's answer */
+		int64_t transfer_wait_s;	 /* for the losing side's answer */
+		struct conf_list attest_require; /* MNOs (or ranges) whose keys need a proof */
 	} registry;
 	struct {
 		char *folder;	 /* private keys and issued.log; only role keys enters it */

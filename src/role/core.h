@@ -31,6 +31,8 @@ struct core_options {
 	const struct rng *rng;
 	const struct log *log;
 	int64_t cert_days;
+	const char *const *attest_require; /* as struct registry_settings */
+	size_t attest_require_count;
 	int64_t batch_max;
 	int64_t answer_wait_ms;
 	int64_t auth_ttl_s;

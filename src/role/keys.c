@@ -264,9 +264,10 @@ static void say_serving(const struct keys *k)
 	long long days = (long long)(k->ring.authority.issuing.not_after - now) / 86400;
 
 	log_write(k->role->log, days < RENEW_CA_DAYS ? LOG_WARNING : LOG_INFO,
-		"serving zone=%s ksk=%u zsk=%u issued=%llu issuing_ca_days_left=%lld",
+		"serving zone=%s ksk=%u zsk=%u issued=%llu issuing_ca_days_left=%lld "
+		"card_makers=%zu",
 		k->ring.authority.zone, k->ring.zone.ksk_tag, k->ring.zone.zsk_tag,
-		(unsigned long long)ca_issued_count(k->issued), days);
+		(unsigned long long)ca_issued_count(k->issued), days, k->ring.makers.count);
 }
 
 static enum rc serve(struct keys *k, struct diag *d)

@@ -88,6 +88,10 @@ static void run_issue_device(struct keys_job *job, size_t item, struct ca_crypt 
 		.eid = o->eid,
 		.not_before = o->not_before,
 		.not_after = o->not_after,
+		.nonce = o->nonce.len == CA_NONCE_LEN ? o->nonce.data : NULL,
+		.attest_cert = o->attest_cert.data,
+		.attest_cert_len = o->attest_cert.len,
+		.attest_require = o->attest_require,
 	};
 
 	if (o->kind != KEYS__CERT_KIND__KIND_UTA_IOT && !order.devkit)
@@ -122,6 +126,9 @@ static void fill_cert_result(Keys__CertResult *r, struct issued *in)
 	r->sha256 = bytes_of(e->cert_sha256, CA_SHA256_LEN);
 	r->spki_sha256 = bytes_of(e->spki_sha256, CA_SHA256_LEN);
 	r->serial = bytes_of(e->serial, CA_SERIAL_LEN);
+	if (in->cert.maker)
+		r->maker = (char *)(uintptr_t)in->cert.maker;
+	r->attest_why = in->cert.attest_why;
 	if (in->cert.has_b)
 		r->b_point = bytes_of(in->cert.b_point, CA_POINT_LEN);
 }

@@ -138,6 +138,30 @@
 		"ORDER BY id LIMIT $2") \
 	X(JOB_EXPIRED, "SELECT id FROM job WHERE state = 1 AND not_after <= $1 ORDER BY id LIMIT $2") \
 	X(RECEIPT_ADD, "INSERT INTO receipt (job, file, por, received) VALUES ($1, $2, $3, $4)") \
+	X(RECEIPT_LIST, "SELECT file, por, received FROM receipt WHERE job = $1 ORDER BY file") \
+	X(ATTEST_SET, "INSERT INTO device_attest (device, cert) VALUES ($1, $2) " \
+		"ON CONFLICT (device) DO UPDATE SET cert = excluded.cert") \
+	X(ATTEST_GET, "SELECT cert FROM device_attest WHERE device = $1") \
+	X(ATTEST_DROP, "DELETE FROM device_attest WHERE device = $1") \
+	X(KEY_PROVEN_ADD, "INSERT INTO key_attest (spki, maker, proven) VALUES ($1, $2, $3) " \
+		"ON CONFLICT (spki) DO UPDATE SET maker = excluded.maker, proven = excluded.proven") \
+	X(KEY_PROVEN_GET, "SELECT maker FROM key_attest WHERE spki = $1") \
+	X(MOVE_GET, "SELECT move_to, auth_salt, auth_sha256, auth_expires, auth_tries " \
+		"FROM device_move WHERE device = $1") \
+	X(MOVE_SET, "INSERT INTO device_move (device, move_to, auth_salt, auth_sha256, " \
+		"auth_expires, auth_tries) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (device) " \
+		"DO UPDATE SET move_to = excluded.move_to, auth_salt = excluded.auth_salt, " \
+		"auth_sha256 = excluded.auth_sha256, auth_expires = excluded.auth_expires, " \
+		"auth_tries = excluded.auth_tries") \
+	X(MOVE_DROP, "DELETE FROM device_move WHERE device = $1") \
+	X(DEVICE_RENAME, "UPDATE device SET iccid = $2, mno = $3, claim_salt = $4, " \
+		"claim_sha256 = $5, claim_tries = 0, claim_tried = 0 WHERE id = $1") \
+	X(HISTORY_CLOSE, "UPDATE iccid_history SET until = $2 WHERE device = $1 AND until = 0") \
+	X(PROFILE_OF_DEVICE, "SELECT id FROM profile WHERE device = $1 AND state <> 4 " \
+		"ORDER BY slot") \
+	X(ESIM_ADD, "INSERT INTO esim_suspended (profile) VALUES ($1) ON CONFLICT (profile) DO NOTHING") \
+	X(ESIM_GET, "SELECT profile FROM esim_suspended WHERE profile = $1") \
+	X(ESIM_TAKE, "DELETE FROM esim_suspended WHERE profile = $1 RETURNING profile") \
 	X(CHANGE_ADD, "INSERT INTO zone_change (seq, name, withdrawn, cert_sha256, spki_sha256, " \
 		"not_after, records) VALUES ($1, $2, $3, $4, $5, $6, $7)") \
 	X(CHANGE_FIRST, "SELECT min(seq) FROM zone_change") \

@@ -24,6 +24,8 @@
 #define STORE_PASSWORD_MAX 129 /* Argon2id in its encoded form */
 #define STORE_SHA256	   32
 #define STORE_SALT	   16
+#define STORE_NONCE	   16 /* formats section 3 */
+#define STORE_MAKER_MAX	   64 /* a card maker's name */
 
 struct store;
 
@@ -165,7 +167,7 @@ struct store_job {
 	char mno[STORE_ID_MAX];
 	uint32_t attempt;
 	bool has_nonce;
-	uint8_t nonce[16];
+	uint8_t nonce[STORE_NONCE];
 	int64_t cert;	   /* install: the certificate; keygen: the one that resulted */
 	uint64_t sequence; /* install: of the payload */
 	bool with_cert;	   /* install: file 02 goes along */
@@ -390,6 +392,53 @@ enum rc store_key_get(
 enum rc store_key_by_spki(
 	struct store *s, const uint8_t spki[STORE_SHA256], struct store_key *out) ATT_MUST_CHECK;
 enum rc store_key_revoke(struct store *s, int64_t id) ATT_MUST_CHECK;
+
+/* ---- the operator's side (operator.c) --------------------------------------------------- */
+
+/* The maker's certificate of a card's attestation key. RC_NOT_FOUND. */
+enum rc store_attest_set(struct store *s, int64_t device, struct store_blob cert) ATT_MUST_CHECK;
+enum rc store_attest_get(
+	struct store *s, int64_t device, struct arena *a, struct store_blob *out) ATT_MUST_CHECK;
+enum rc store_attest_drop(struct store *s, int64_t device) ATT_MUST_CHECK;
+/* Who vouches that a key lives on its SIM. RC_NOT_FOUND: nobody. */
+enum rc store_key_prove(struct store *s, const uint8_t spki[STORE_SHA256], const char *maker,
+	int64_t now) ATT_MUST_CHECK;
+enum rc store_key_proven(struct store *s, const uint8_t spki[STORE_SHA256],
+	char maker[STORE_MAKER_MAX]) ATT_MUST_CHECK;
+
+/* The right to take a device over. */
+struct store_move {
+	char move_to[STORE_ID_MAX]; /* "": nobody by name */
+	bool has_auth;
+	uint8_t auth_salt[STORE_SALT];
+	uint8_t auth_sha256[STORE_SHA256];
+	int64_t auth_expires;
+	uint32_t auth_tries;
+};
+/* RC_NOT_FOUND: nobody has any. */
+enum rc store_move_get(struct store *s, int64_t device, struct store_move *out) ATT_MUST_CHECK;
+enum rc store_move_set(
+	struct store *s, int64_t device, const struct store_move *move) ATT_MUST_CHECK;
+enum rc store_move_drop(struct store *s, int64_t device) ATT_MUST_CHECK;
+/* Gives `d` its new ICCID, which nobody has, MNO and claim (already in *d); the history goes on. */
+enum rc store_device_rename(
+	struct store *s, const struct store_device *d, int64_t now) ATT_MUST_CHECK;
+/* Ids of the profiles of a device that are not deleted, by slot; *n at most `limit`. */
+enum rc store_device_profiles(
+	struct store *s, int64_t device, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+/* Marks a profile as suspended by an eSIM event; takes the mark away (RC_NOT_FOUND: none). */
+enum rc store_esim_mark(struct store *s, int64_t profile) ATT_MUST_CHECK;
+/* RC_OK when it has the mark, RC_NOT_FOUND when not. */
+enum rc store_esim_marked(struct store *s, int64_t profile) ATT_MUST_CHECK;
+enum rc store_esim_take(struct store *s, int64_t profile) ATT_MUST_CHECK;
+
+struct store_receipt {
+	char file[9];
+	struct store_blob por;
+	int64_t received;
+};
+enum rc store_receipt_list(struct store *s, int64_t job, struct arena *a,
+	struct store_receipt **out, size_t *n) ATT_MUST_CHECK;
 
 /* ---- jobs ------------------------------------------------------------------------------- */
 

@@ -350,8 +350,8 @@ static void test_answers(void **state)
 	check_answer(&reply, "POST", "/v1/profiles/1.x/activate", 202,
 		"{\"profile\":{\"name\":\"1.x\",\"state\":\"activated\",\"kind\":\"uta_iot\","
 		"\"wipe_pending\":false,\"payload_sequence\":0,\"created\":0,\"updated\":0,"
-		"\"auth_set\":false,\"card_current\":false,\"transfer_pending\":false},\"job\":"
-		"\"j\"}");
+		"\"auth_set\":false,\"card_current\":false,\"transfer_pending\":false,"
+		"\"attested\":false},\"job\":\"j\"}");
 	reply.code = REGISTRY__CODE__CODE_OK;
 	reply.result_case = REGISTRY__REPLY__RESULT__NOT_SET;
 	check_answer(&reply, "DELETE", "/v1/poll/1", 200, "{}");
