@@ -18,6 +18,7 @@
 
 #define CONNECTIONS_MAX 4096
 #define IDLE_S		60
+#define LINGER_S	2
 #define ANSWER_MAX	1024
 #define METRICS_MAX	16384
 
@@ -28,6 +29,8 @@ struct conn {
 	struct bufferevent *bev;
 	struct attest_op *op; /* the look-up of the request at hand */
 	bool keep_alive;
+	bool closing; /* what still comes is thrown away: closing on unread bytes loses the answer
+		       */
 };
 
 struct gate {
@@ -59,8 +62,11 @@ static void on_written(struct bufferevent *bev, void *user)
 {
 	struct conn *c = user;
 
-	(void)bev;
-	if (!c->keep_alive && !c->op)
+	if (c->keep_alive || c->op)
+		return;
+	if (c->closing)
+		(void)shutdown(bufferevent_getfd(bev), SHUT_WR);
+	else
 		conn_free(c);
 }
 
@@ -98,8 +104,13 @@ static void on_verdict(struct attest_op *op, const struct attest_result *r, void
 
 static void refuse(struct conn *c, const char *status)
 {
+	const struct timeval linger = { .tv_sec = LINGER_S };
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+
 	c->keep_alive = false;
-	bufferevent_disable(c->bev, EV_READ);
+	c->closing = true;
+	evbuffer_drain(in, evbuffer_get_length(in));
+	bufferevent_set_timeouts(c->bev, &linger, &linger);
 	reply(c, status, "", "");
 }
 
@@ -152,8 +163,13 @@ static void next_request(struct conn *c)
 
 static void on_read(struct bufferevent *bev, void *user)
 {
-	(void)bev;
-	next_request(user);
+	struct conn *c = user;
+
+	if (c->closing)
+		evbuffer_drain(bufferevent_get_input(bev),
+			evbuffer_get_length(bufferevent_get_input(bev)));
+	else
+		next_request(c);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *user)

@@ -157,7 +157,7 @@ def test_answers(net):
     for bad in (b"\r\n\r\n", b"GET /check HTTP/1.1\r\nX-Client-Cert: junk\r\n\r\n", b"POST /check HTTP/1.1\r\n\r\n",
                 f"{good}X-Client-Cert: x\r\n\r\n".encode()):
         assert say(bad).startswith("HTTP/1.1 400 ")
-    assert say(b"GET /check HTTP/1.1\r\nA: " + b"x" * 16400).startswith("HTTP/1.1 431 ")
+    assert say(b"GET /check HTTP/1.1\r\nA: " + b"x" * 40000).startswith("HTTP/1.1 431 ")
 
 
 def test_refused_while_nobody_can_tell(net):
