@@ -104,7 +104,8 @@ struct epp_client;
 struct epp_session {
 	struct epp_server *server;
 	struct epp_session *next, **link;
-	struct tls_stream *stream;
+	struct tls_stream *stream; /* NULL: a test's session, which writes to `sink` */
+	struct out *sink;
 	enum session_state state;
 	bool logged_in;
 	bool over_limit; /* its login is answered with 2502 */

@@ -156,6 +156,8 @@ static void set_deadline(struct epp_session *s)
 static void linger(struct epp_session *s)
 {
 	s->state = SESSION_LINGER;
+	if (!s->stream)
+		return;
 	tls_finish(s->stream);
 	tls_pause(s->stream, false);
 	tls_deadline(s->stream, LINGER_MS);
@@ -168,7 +170,7 @@ void epp__end(struct epp_session *s)
 		linger(s);
 }
 
-void epp__send(struct epp_session *s, struct out *take)
+static void send_frame(struct epp_session *s, struct out *take)
 {
 	uint8_t head[EPP_FRAME_HEADER];
 	struct out frame = { 0 };
@@ -183,6 +185,17 @@ void epp__send(struct epp_session *s, struct out *take)
 	s->send_by_ms = now_ms(s->server) + s->server->o.limits.send_ms;
 	out_free(&frame);
 	out_free(take);
+}
+
+void epp__send(struct epp_session *s, struct out *take)
+{
+	if (!s->stream) {
+		s->sink->bad = take->bad;
+		out_bytes(s->sink, take->bytes, take->len);
+		out_free(take);
+		return;
+	}
+	send_frame(s, take);
 }
 
 /* ---- what the stream tells ---- */
@@ -330,7 +343,7 @@ void epp_reply(struct epp_session *s, const Registry__Reply *reply)
 	s->last_ms = now_ms(s->server);
 	if (s->state == SESSION_BUSY)
 		return; /* asks once more */
-	if (s->state != SESSION_LINGER)
+	if (s->stream && s->state != SESSION_LINGER)
 		work(s);
 }
 
