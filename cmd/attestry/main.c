@@ -11,6 +11,7 @@ const struct cmd *const cli_nouns[] = {
 	profile_cmds,
 	job_cmds,
 	poll_cmds,
+	epp_cmds,
 	registry_cmds,
 	keys_cmds,
 	zone_cmds,
