@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Load on the JSON API: devices are put into the inventory, their profiles
+/* Load on the JSON API, or on EPP: devices are put into the inventory, their profiles
  * registered, then activated with CSRs made beforehand, over kept mutual-TLS
  * connections. Prints a line when a phase is over and waits for a line on
  * standard input before the next, so that the caller can read the server's CPU
  * time in between.
  *
  *   bench_activation HOST PORT CA MNO.pem MNO.key ASP.pem ASP.key SERVICE ZONE FIRST COUNT
- * CONNECTIONS
+ * CONNECTIONS [EPP-PORT CLID PASSWORD]
+ *
+ * With the last three the phases go over EPP, and checks and infos are among them.
  */
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -45,8 +47,13 @@ struct bench {
 	size_t count;
 	atomic_size_t next;
 	atomic_size_t refused;
-	bool activate;
+	const char *phase;
+	pthread_barrier_t logged_in;
+	const char *epp_port, *id, *password; /* NULL: JSON */
 };
+
+#define EPP_NS	   "urn:ietf:params:xml:ns:epp-1.0"
+#define PROFILE_NS "urn:attestry:params:xml:ns:profile-1.0"
 
 static void die(const char *what)
 {
@@ -152,6 +159,80 @@ static int post(SSL *ssl, const char *path, const char *body, char *answer, char
 	return read_answer(ssl, answer, ANSWER_MAX);
 }
 
+/* One EPP frame each way (RFC 5734); its result code as an HTTP status. */
+static int epp_read(SSL *ssl, char *answer)
+{
+	size_t len = 0, need = 4;
+	const char *code;
+
+	while (len < need) {
+		int n = SSL_read(ssl, answer + len, (int)(ANSWER_MAX - 1 - len));
+		if (n <= 0)
+			die("connection closed");
+		len += (size_t)n;
+		if (need == 4 && len >= 4)
+			need = (size_t)(uint8_t)answer[0] << 24 | (size_t)(uint8_t)answer[1] << 16 |
+			       (size_t)(uint8_t)answer[2] << 8 | (size_t)(uint8_t)answer[3];
+		if (need >= ANSWER_MAX)
+			die("answer too long");
+	}
+	answer[len] = '\0';
+	memset(answer, ' ', 4);
+	code = strstr(answer, "code=\"");
+	return code && code[6] == '1' ? 200 : 500;
+}
+
+static int epp(SSL *ssl, const char *inner, char *answer, char *request)
+{
+	int n = snprintf(request + 4, BODY_MAX - 4,
+		"<epp xmlns=\"" EPP_NS "\"><command>%s<clTRID>BENCH</clTRID></command></epp>",
+		inner);
+
+	if (n < 0 || (size_t)n >= BODY_MAX - 4)
+		die("request too long");
+	n += 4;
+	request[0] = (char)(n >> 24);
+	request[1] = (char)(n >> 16);
+	request[2] = (char)(n >> 8);
+	request[3] = (char)n;
+	write_all(ssl, request, (size_t)n);
+	return epp_read(ssl, answer);
+}
+
+static int epp_one(struct bench *b, SSL *ssl, struct device *d, char *request, char *answer)
+{
+	const char *verb = strcmp(b->phase, "register") == 0   ? "create"
+			   : strcmp(b->phase, "activate") == 0 ? "update"
+							       : b->phase;
+	char more[1200] = "", inner[2000];
+
+	if (strcmp(b->phase, "register") == 0)
+		snprintf(more, sizeof(more), "<service>%s</service><claim>%s</claim>", b->service,
+			d->claim);
+	if (strcmp(b->phase, "activate") == 0)
+		snprintf(more, sizeof(more), "<chg><state>activated</state><csr>%s</csr></chg>",
+			d->csr);
+	snprintf(inner, sizeof(inner),
+		"<%s><%s xmlns=\"" PROFILE_NS "\"><name>1.%s</name>%s</%s></%s>", verb, verb,
+		d->iccid, more, verb, verb);
+	return epp(ssl, inner, answer, request);
+}
+
+static void epp_login(struct bench *b, SSL *ssl, char *request, char *answer)
+{
+	char inner[800];
+
+	(void)epp_read(ssl, answer); /* the greeting */
+	snprintf(inner, sizeof(inner),
+		"<login><clID>%s</clID><pw>%s</pw><options><version>1.0</version><lang>en</lang>"
+		"</options><svcs><objURI>" PROFILE_NS "</objURI></svcs></login>",
+		b->id, b->password);
+	if (epp(ssl, inner, answer, request) != 200) {
+		fprintf(stderr, "%s\n", answer);
+		die("login refused");
+	}
+}
+
 static char luhn(const char *digits)
 {
 	unsigned sum = 0;
@@ -246,7 +327,9 @@ static int one(struct bench *b, SSL *ssl, struct device *d, char *request, char 
 {
 	char path[96], body[1200];
 
-	if (!b->activate) {
+	if (b->epp_port)
+		return epp_one(b, ssl, d, request, answer);
+	if (strcmp(b->phase, "register") == 0) {
 		snprintf(body, sizeof(body),
 			"{\"iccid\":\"%s\",\"slot\":1,\"claim\":\"%s\",\"service\":\"%s\"}",
 			d->iccid, d->claim, b->service);
@@ -265,6 +348,9 @@ static void *work(void *user)
 
 	if (!request || !answer)
 		die("out of memory");
+	if (b->epp_port)
+		epp_login(b, ssl, request, answer);
+	pthread_barrier_wait(&b->logged_in);
 	for (size_t i; (i = atomic_fetch_add(&b->next, 1)) < b->count;) {
 		double start = now_ms();
 		int status = one(b, ssl, &b->devices[i], request, answer);
@@ -301,13 +387,18 @@ static void phase(struct bench *b, const char *name, size_t connections)
 		die("no word to go on");
 	atomic_store(&b->next, 0);
 	atomic_store(&b->refused, 0);
-	start = now_ms();
+	b->phase = name;
+	if (pthread_barrier_init(&b->logged_in, NULL, (unsigned)connections + 1) != 0)
+		die("no barrier");
 	for (size_t i = 0; i < connections; i++)
 		if (pthread_create(&threads[i], NULL, work, b) != 0)
 			die("cannot start a thread");
+	pthread_barrier_wait(&b->logged_in);
+	start = now_ms();
 	for (size_t i = 0; i < connections; i++)
 		pthread_join(threads[i], NULL);
 	took = now_ms() - start;
+	pthread_barrier_destroy(&b->logged_in);
 	struct device *sorted = malloc(b->count * sizeof(*sorted));
 	if (!sorted)
 		die("out of memory");
@@ -326,11 +417,11 @@ int main(int argc, char **argv)
 	struct bench b = { 0 };
 	uint64_t first = 0, count = 0, connections = 0;
 
-	if (argc != 13 || u64_read(argv[10], 0, 99999999999ULL, &first) != RC_OK ||
+	if ((argc != 13 && argc != 16) || u64_read(argv[10], 0, 99999999999ULL, &first) != RC_OK ||
 		u64_read(argv[11], 1, 1000000, &count) != RC_OK ||
 		u64_read(argv[12], 1, CONNECTIONS, &connections) != RC_OK)
 		die("HOST PORT CA MNO.pem MNO.key ASP.pem ASP.key SERVICE ZONE FIRST COUNT "
-		    "CONNECTIONS");
+		    "CONNECTIONS [EPP-PORT CLID PASSWORD]");
 	b.host = argv[1];
 	b.port = argv[2];
 	b.mno = context(argv[3], argv[4], argv[5]);
@@ -344,8 +435,17 @@ int main(int argc, char **argv)
 		die("out of memory");
 	make_devices(&b, first);
 	load_inventory(&b, request, answer);
+	if (argc == 16) {
+		b.epp_port = argv[13];
+		b.port = b.epp_port;
+		b.id = argv[14];
+		b.password = argv[15];
+	}
 	phase(&b, "register", connections);
-	b.activate = true;
+	if (b.epp_port) {
+		phase(&b, "check", connections);
+		phase(&b, "info", connections);
+	}
 	phase(&b, "activate", connections);
 	free(request);
 	free(answer);

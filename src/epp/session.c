@@ -75,10 +75,12 @@ bool epp__may(struct epp_session *s, bool transform)
 {
 	struct epp_server *server = s->server;
 	const unsigned rates[2] = { server->o.limits.query_rate, server->o.limits.transform_rate };
-	uint64_t now = now_ms(server), passed = now - s->client->filled_ms;
+	uint64_t now, passed;
 
 	if (!rates[transform])
 		return true;
+	now = now_ms(server);
+	passed = now - s->client->filled_ms;
 	if (passed > MILLI)
 		passed = MILLI;
 	for (int i = 0; passed && i < 2; i++) {

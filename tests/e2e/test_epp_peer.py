@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """EPP spoken by others: Debian's Net::EPP, and our own command."""
+import re
 import shutil
 import subprocess
 
@@ -61,3 +62,13 @@ def test_openssl_sees_nothing_old(empty_lab):
     for option, good in (("-tls1_3", True), ("-tls1_2", True), ("-tls1_1", False)):
         r = subprocess.run([*base, option], input=b"", capture_output=True, timeout=20)
         assert (b"Verify return code: 0" in r.stdout and b"no peer certificate" not in r.stdout) == good, option
+
+
+def test_examples_of_the_documents_are_valid():
+    frames = [("client", block.encode(), True) for path in sorted((ROOT / "doc" / "epp").glob("*.md"))
+              for block in re.findall(r"```xml\n(.*?)```", path.read_text(), re.S)]
+    assert len(frames) >= 10
+    bad = epp.invalid(frames)
+    if bad is None:
+        pytest.skip("the IETF's EPP schemas are not on this machine")
+    assert not bad, bad

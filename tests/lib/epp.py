@@ -10,8 +10,6 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
 
-import pytest
-
 from lab import PATIENCE, ROOT
 
 EPP = "urn:ietf:params:xml:ns:epp-1.0"
@@ -260,6 +258,8 @@ def invalid(frames):
 
 def check_frames():
     """Every frame kept so far, both ways; skips the rest of the caller where the schemas are absent."""
+    import pytest
+
     frames = [f for f in FRAMES if f[2]]
     bad = invalid(frames)
     if bad is None:
