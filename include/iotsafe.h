@@ -124,9 +124,14 @@ size_t iotsafe_discover(struct iotsafe_found *out, size_t cap, unsigned timeout_
 /* The key in container `id` as an EVP_PKEY whose private part stays on the card. */
 enum iotsafe_error iotsafe_evp_pkey(struct iotsafe *card, unsigned char id, EVP_PKEY **out);
 /* A client context: TLS 1.2 or later, certificate 2 and issuing CA 7 of the slot, key 1 on the
- * card, peer verification on with an empty trust store: the caller says whom to trust. */
+ * card, peer verification on with an empty trust store: the caller says whom to trust. A TLS 1.3
+ * server that asks for the name of the client's TLSA records (dane_clientid) is told it. */
 enum iotsafe_error iotsafe_ssl_ctx(struct iotsafe *card, unsigned slot, SSL_CTX **out);
-/* The same certificate and key for one connection that somebody else made. */
+/* The same certificate and key for a context that somebody else made (libcurl's
+ * CURLOPT_SSL_CTX_FUNCTION); what it says of versions and trust stays. */
+enum iotsafe_error iotsafe_ssl_ctx_use(struct iotsafe *card, unsigned slot, SSL_CTX *ctx);
+/* The same for one connection, DTLS 1.2 too (libcoap: of coap_session_get_tls, at once after the
+ * session was made). */
 enum iotsafe_error iotsafe_ssl(struct iotsafe *card, unsigned slot, SSL *ssl);
 
 #ifdef __cplusplus

@@ -168,32 +168,41 @@ static enum iotsafe_error identity_read(struct iotsafe *card, unsigned slot, str
 	return e;
 }
 
-enum iotsafe_error iotsafe_ssl_ctx(struct iotsafe *card, unsigned slot, SSL_CTX **out)
+enum iotsafe_error iotsafe_ssl_ctx_use(struct iotsafe *card, unsigned slot, SSL_CTX *ctx)
 {
 	struct identity i = { 0 };
-	SSL_CTX *ctx = NULL;
 	enum iotsafe_error e = identity_read(card, slot, &i);
 
-	if (e != IOTSAFE_OK)
-		goto out;
-	ctx = SSL_CTX_new_ex(card->libctx, NULL, TLS_client_method());
-	if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-		SSL_CTX_use_certificate(ctx, i.cert) != 1 ||
-		(i.issuing && SSL_CTX_add1_chain_cert(ctx, i.issuing) != 1)) {
-		e = crypto(card, "SSL_CTX");
-		goto out;
-	}
-	if (SSL_CTX_use_PrivateKey(ctx, i.key) != 1) {
+	if (e == IOTSAFE_OK && (SSL_CTX_use_certificate(ctx, i.cert) != 1 ||
+				       (i.issuing && SSL_CTX_add1_chain_cert(ctx, i.issuing) != 1)))
+		e = crypto(card, "certificate of the card");
+	if (e == IOTSAFE_OK && SSL_CTX_use_PrivateKey(ctx, i.key) != 1)
 		e = crypto(card, "certificate and key on the card do not belong together");
-		goto out;
+	identity_free(&i);
+	return e;
+}
+
+enum iotsafe_error iotsafe_ssl_ctx(struct iotsafe *card, unsigned slot, SSL_CTX **out)
+{
+	enum iotsafe_error e = need_libctx(card);
+	SSL_CTX *ctx = NULL;
+
+	if (e != IOTSAFE_OK)
+		return e;
+	ctx = SSL_CTX_new_ex(card->libctx, NULL, TLS_client_method());
+	if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1)
+		e = crypto(card, "SSL_CTX");
+	else
+		e = iotsafe_ssl_ctx_use(card, slot, ctx);
+	if (e == IOTSAFE_OK && !dev__clientid(ctx))
+		e = crypto(card, "dane_clientid");
+	if (e != IOTSAFE_OK) {
+		SSL_CTX_free(ctx);
+		return e;
 	}
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	*out = ctx;
-	ctx = NULL;
-out:
-	SSL_CTX_free(ctx);
-	identity_free(&i);
-	return e;
+	return IOTSAFE_OK;
 }
 
 enum iotsafe_error iotsafe_ssl(struct iotsafe *card, unsigned slot, SSL *ssl)

@@ -58,6 +58,10 @@ def provider_env(card):
                                   OPENSSL_MODULES=os.path.dirname(str(lab_module.program("iotsafe"))))
 
 
+def in_order(providers):
+    return [word for name in providers.split() for word in ("-provider", name)]
+
+
 @pytest.mark.plain
 def test_openssl_uses_the_key_through_the_provider(card):
     p = subprocess.run(["openssl", "req", "-new", "-provider", "default", "-provider", "iotsafe", "-key", "iotsafe:01",
@@ -67,9 +71,11 @@ def test_openssl_uses_the_key_through_the_provider(card):
 
 
 @pytest.mark.plain
-@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_mutual_tls_with_the_key_on_the_card(card, version, tmp_path):
-    key = ec.generate_private_key(ec.SECP256R1())
+@pytest.mark.parametrize("providers", ["default iotsafe", "iotsafe default"])
+@pytest.mark.parametrize("version,curve", [("-tls1_2", ec.SECP256R1), ("-tls1_3", ec.SECP384R1), ("-dtls1_2", ec.SECP256R1)])
+def test_mutual_tls_with_the_key_on_the_card(card, version, curve, providers, tmp_path):
+    """Whichever provider is first: it then serves the server's keys too, of any curve."""
+    key = ec.generate_private_key(curve())
     (tmp_path / "server.key").write_bytes(key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     (tmp_path / "server.pem").write_bytes(pem(cert("localhost", key.public_key(), "issuing", card.issuing)))
@@ -83,8 +89,7 @@ def test_mutual_tls_with_the_key_on_the_card(card, version, tmp_path):
     try:
         while b"ACCEPT" not in server.stdout.readline():
             assert server.poll() is None
-        p = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-provider", "default", "-provider",
-                            "iotsafe", "-key", "iotsafe:01", "-cert", tmp_path / "device.pem", "-CAfile",
+        p = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *in_order(providers), "-key", "iotsafe:01", "-cert", tmp_path / "device.pem", "-CAfile",
                             tmp_path / "ca.pem", "-verify_return_error", version], input=b"Q\n", capture_output=True,
                            timeout=60, env=provider_env(card))
         assert p.returncode == 0, p.stderr.decode()
@@ -94,6 +99,32 @@ def test_mutual_tls_with_the_key_on_the_card(card, version, tmp_path):
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("providers", ["default iotsafe", "iotsafe default"])
+def test_openssl_agrees_verifies_and_makes_keys(card, providers, tmp_path):
+    def openssl(*args):
+        return subprocess.run(["openssl", args[0], *in_order(providers), *args[1:]], capture_output=True, timeout=60,
+                              check=True, env=provider_env(card), cwd=tmp_path).stdout
+
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "peer.pem")
+    openssl("pkey", "-in", "peer.pem", "-pubout", "-out", "peer.pub")
+    openssl("pkeyutl", "-derive", "-inkey", "iotsafe:0B", "-peerkey", "peer.pub", "-out", "ours")
+    openssl("pkey", "-in", "iotsafe:0B", "-pubout", "-out", "card.pub")
+    openssl("pkeyutl", "-derive", "-inkey", "peer.pem", "-peerkey", "card.pub", "-out", "theirs")
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes() != b""
+    (tmp_path / "text").write_bytes(b"hello")
+    for digest in ("sha256", "sha384"):
+        openssl("dgst", "-" + digest, "-sign", "iotsafe:01", "-out", "sig", "text")
+        openssl("pkey", "-in", "iotsafe:01", "-pubout", "-out", "sign.pub")
+        assert b"Verified OK" in openssl("dgst", "-" + digest, "-verify", "sign.pub", "-signature", "sig", "text")
+        openssl("dgst", "-" + digest, "-sign", "peer.pem", "-out", "sig", "text")
+        assert b"Verified OK" in openssl("dgst", "-" + digest, "-verify", "peer.pub", "-signature", "sig", "text")
+    (tmp_path / "root.pem").write_bytes(pem(card.root_cert))
+    (tmp_path / "issuing.pem").write_bytes(pem(card.issuing_cert))
+    (tmp_path / "device.pem").write_bytes(pem(card.device_cert))
+    assert b"OK" in openssl("verify", "-CAfile", "root.pem", "-untrusted", "issuing.pem", "device.pem")
 
 
 REFUSALS = [

@@ -157,30 +157,51 @@ def test_stunnel(env, files, tmp_path):
             p.communicate()
 
 
-def test_coap_over_dtls(env, files):
-    port = lab_module.free_port()
-    served = subprocess.Popen(["coap-server-openssl", "-A", "127.0.0.1", "-p", str(port - 1), "-c", files / "server.pem",
-                               "-j", files / "server.key", "-C", files / "ca.pem", "-R", files / "ca.pem", "-v", "7"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+@contextlib.contextmanager
+def coap_server(files):
+    port = lab_module.free_port()  # DTLS stands one above the plain port
+    p = subprocess.Popen(["coap-server-openssl", "-A", "127.0.0.1", "-p", str(port - 1), "-c", files / "server.pem",
+                          "-j", files / "server.key", "-C", files / "ca.pem", "-R", files / "ca.pem", "-v", "7"],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         while True:
-            line = served.stdout.readline()
+            line = p.stdout.readline()
             assert line, "coap-server ended"
             if b"created DTLS endpoint" in line:
                 break
-        ca = files / "ca.der"
-        ca.write_bytes(x509.load_pem_x509_certificate((files / "ca.pem").read_bytes()).public_bytes(
-            serialization.Encoding.DER))
+        yield port, p
+    finally:
+        p.kill()
+        p.wait()
+
+
+def test_coap_over_dtls(env, files):
+    ca = files / "ca.der"
+    ca.write_bytes(x509.load_pem_x509_certificate((files / "ca.pem").read_bytes()).public_bytes(
+        serialization.Encoding.DER))
+    with coap_server(files) as (port, served):
         out = run("coap-client-openssl", "-c", files / "device.der", "-j", KEY, "-C", ca, "-R", files / "root.pem",
-                  "-m", "get", "-B", "10",
-                  f"coaps://localhost:{port}/", env=env)
+                  "-m", "get", "-B", "10", f"coaps://localhost:{port}/", env=env)
         assert b"libcoap" in out
         served.kill()
         out = served.stdout.read().decode(errors="replace")
         assert NAME in out, out
-    finally:
+
+
+def test_libcurl_and_libcoap_through_libiotsafe(card, files):
+    """The same two protocols by the C library, without PKCS#11."""
+    env = lab_module.environment(IOTSAFE_CARD=card.card)
+    with server(files, "-www") as (port, _):
+        out = run(lab_module.program("tests/lib/device_curl"), f"https://localhost:{port}/", files / "root.pem", env=env)
+        assert NAME.encode() in out
+        p = subprocess.run([lab_module.program("tests/lib/device_curl"), f"https://localhost:{port}/",
+                            files / "device.pem"], capture_output=True, timeout=30, env=env)
+        assert p.returncode == 1  # a server that is not trusted
+    with coap_server(files) as (port, served):
+        out = run(lab_module.program("tests/lib/device_coap"), str(port), files / "root.pem", env=env)
+        assert b"libcoap" in out
         served.kill()
-        served.wait()
+        assert NAME in served.stdout.read().decode(errors="replace")
 
 
 def test_nss(env, files, tmp_path):

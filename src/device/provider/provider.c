@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/str.h"
 #include "device/provider/provider__.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/params.h>
+#include <openssl/prov_ssl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +19,10 @@ static const OSSL_ALGORITHM KEYMGMT[] = {
 };
 static const OSSL_ALGORITHM SIGNATURE[] = {
 	{ "ECDSA", PROPERTIES, prov__signature, "ECDSA by an IoT SAFE card" },
+	{ NULL, NULL, NULL, NULL },
+};
+static const OSSL_ALGORITHM EXCHANGE[] = {
+	{ "ECDH", PROPERTIES, prov__exchange, "ECDH with a key on an IoT SAFE card" },
 	{ NULL, NULL, NULL, NULL },
 };
 static const OSSL_ALGORITHM STORE[] = {
@@ -95,9 +101,64 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 	switch (operation) {
 	case OSSL_OP_KEYMGMT: return KEYMGMT;
 	case OSSL_OP_SIGNATURE: return SIGNATURE;
+	case OSSL_OP_KEYEXCH: return EXCHANGE;
 	case OSSL_OP_STORE: return STORE;
 	default: return NULL;
 	}
+}
+
+/* A program whose "EC" is ours gets TLS groups of "EC" from us or from nobody (OpenSSL takes a
+ * group only from the provider that also serves its keys). IANA's numbers, RFC 8422 section 5.1.1.
+ */
+struct group {
+	const char *name, *internal;
+	unsigned id, security_bits;
+};
+
+static int group_say(const struct group *g, OSSL_CALLBACK *cb, void *arg)
+{
+	unsigned id = g->id, bits = g->security_bits, is_kem = 0;
+	int min_tls = TLS1_VERSION, max_tls = 0, min_dtls = DTLS1_VERSION, max_dtls = 0;
+	char name[16], internal[16], algorithm[] = "EC";
+
+	if (str_copy(name, sizeof(name), g->name) != RC_OK ||
+		str_copy(internal, sizeof(internal), g->internal) != RC_OK)
+		return 0;
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_NAME, name, 0),
+		OSSL_PARAM_construct_utf8_string(
+			OSSL_CAPABILITY_TLS_GROUP_NAME_INTERNAL, internal, 0),
+		OSSL_PARAM_construct_utf8_string(OSSL_CAPABILITY_TLS_GROUP_ALG, algorithm, 0),
+		OSSL_PARAM_construct_uint(OSSL_CAPABILITY_TLS_GROUP_ID, &id),
+		OSSL_PARAM_construct_uint(OSSL_CAPABILITY_TLS_GROUP_SECURITY_BITS, &bits),
+		OSSL_PARAM_construct_uint(OSSL_CAPABILITY_TLS_GROUP_IS_KEM, &is_kem),
+		OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MIN_TLS, &min_tls),
+		OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MAX_TLS, &max_tls),
+		OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MIN_DTLS, &min_dtls),
+		OSSL_PARAM_construct_int(OSSL_CAPABILITY_TLS_GROUP_MAX_DTLS, &max_dtls),
+		OSSL_PARAM_construct_end(),
+	};
+	return cb(params, arg);
+}
+
+static int capabilities(void *provctx, const char *capability, OSSL_CALLBACK *cb, void *arg)
+{
+	static const struct group groups[] = {
+		{ "secp256r1", "prime256v1", 23, 128 },
+		{ "P-256", "prime256v1", 23, 128 },
+		{ "secp384r1", "secp384r1", 24, 192 },
+		{ "P-384", "secp384r1", 24, 192 },
+		{ "secp521r1", "secp521r1", 25, 256 },
+		{ "P-521", "secp521r1", 25, 256 },
+	};
+
+	(void)provctx;
+	if (!str_equal_nocase(capability, "TLS-GROUP"))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+		if (!group_say(&groups[i], cb, arg))
+			return 0;
+	return 1;
 }
 
 /* OSSL_DISPATCH keeps functions of all shapes as one type: the API's own cast. */
@@ -108,6 +169,7 @@ static const OSSL_DISPATCH DISPATCH[] = {
 	{ OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, FN(gettable) },
 	{ OSSL_FUNC_PROVIDER_GET_PARAMS, FN(get_params) },
 	{ OSSL_FUNC_PROVIDER_QUERY_OPERATION, FN(query) },
+	{ OSSL_FUNC_PROVIDER_GET_CAPABILITIES, FN(capabilities) },
 	{ 0, NULL },
 };
 

@@ -74,19 +74,21 @@ static void *store_open(void *provctx, const char *uri)
 static int load_key(struct store *s, OSSL_CALLBACK *cb, void *arg)
 {
 	struct prov_key *key = prov__key_new(s->prov);
+	uint8_t point[IOTSAFE_POINT_LEN];
 	int type = OSSL_OBJECT_PKEY, ok;
 	char data_type[] = "EC";
 
 	if (!key)
 		return 0;
-	key->card = s->card;
-	key->id = s->id;
-	if (iotsafe_public_key(s->card, s->id, key->point) != IOTSAFE_OK) {
+	if (iotsafe_public_key(s->card, s->id, point) != IOTSAFE_OK) {
 		prov__raise("public key", iotsafe_last_error(s->card));
 		prov__key_free(key);
 		return 0;
 	}
-	key->has_point = true;
+	if (!prov__key_on_card(key, s->card, s->id, point)) {
+		prov__key_free(key);
+		return 0;
+	}
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_construct_int(OSSL_OBJECT_PARAM_TYPE, &type),
 		OSSL_PARAM_construct_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, data_type, 0),

@@ -123,6 +123,55 @@ static bool handshake(const struct world *w, SSL *client, SSL *server)
 	return true;
 }
 
+/* The server's side of dane_clientid, as a DANCE server has it. */
+static int ask_name(SSL *ssl, unsigned type, unsigned context, const unsigned char **out,
+	size_t *len, X509 *cert, size_t at, int *alert, void *arg)
+{
+	static const unsigned char empty[] = { 0 };
+
+	(void)ssl, (void)type, (void)cert, (void)at, (void)alert, (void)arg;
+	if (context != SSL_EXT_TLS1_3_CERTIFICATE_REQUEST)
+		return 0;
+	*out = empty;
+	*len = sizeof(empty);
+	return 1;
+}
+
+static int hear_name(SSL *ssl, unsigned type, unsigned context, const unsigned char *in, size_t len,
+	X509 *cert, size_t at, int *alert, void *arg)
+{
+	(void)ssl, (void)type, (void)context, (void)cert, (void)at, (void)alert;
+	if (len < 2 || in[0] != len - 1 || len > 200)
+		return 0;
+	memcpy(arg, in + 1, len - 1);
+	return 1;
+}
+
+static void a_server_that_asks_hears_the_owner_name(void **state)
+{
+	struct world *w = world_new(false);
+	struct iotsafe *card = open_card(w);
+	SSL_CTX *ctx = NULL, *sctx = server_ctx(w, TLS1_3_VERSION);
+	char name[200] = "";
+
+	(void)state;
+	assert_int_equal(SSL_CTX_add_custom_ext(sctx, 0xff7a,
+				 SSL_EXT_TLS1_3_CERTIFICATE_REQUEST | SSL_EXT_TLS1_3_CERTIFICATE,
+				 ask_name, NULL, NULL, hear_name, name),
+		1);
+	assert_int_equal(iotsafe_ssl_ctx(card, 1, &ctx), IOTSAFE_OK);
+	X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), w->ca);
+	SSL *c = SSL_new(ctx), *s = SSL_new(sctx);
+	assert_true(handshake(w, c, s));
+	assert_string_equal(name, "1.8912230200031010008f.iotregistry.example");
+	SSL_free(c);
+	SSL_free(s);
+	SSL_CTX_free(ctx);
+	SSL_CTX_free(sctx);
+	iotsafe_close(card);
+	world_free(w);
+}
+
 static const int VERSIONS[] = { TLS1_2_VERSION, TLS1_3_VERSION };
 
 static void the_key_on_the_card_authenticates(void **state)
@@ -307,6 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_key_on_the_card_authenticates),
 		cmocka_unit_test(an_unknown_server_is_refused),
+		cmocka_unit_test(a_server_that_asks_hears_the_owner_name),
 		cmocka_unit_test(a_card_pulled_in_mid_handshake_fails_it),
 		cmocka_unit_test(one_connection_takes_the_key),
 		cmocka_unit_test(a_certificate_of_another_key_is_refused),
