@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* zone_tool: makes, changes, serves and prints zones without the daemon.
  *
- *   zone_tool make DIR ZONE DEVICES      sorted, signed by all cores
- *   zone_tool sample DIR ZONE SEED       a small zone with every shape a zone can have
- *   zone_tool random DIR ZONE DEVICES N  random order, N changes afterwards, signatures left zero
- *   zone_tool publish DIR ZONE COUNT     publish and withdraw one by one, asking for each
- *   zone_tool serve DIR [CERT KEY]       UDP, TCP (and TLS) on free ports, until stdin ends
- *   zone_tool export DIR
+ *   zone_tool make DIR ZONE DEVICES [SEQ] sorted, signed by all cores with DIR/{ksk,zsk}.pem; SEQ
+ * is the change sequence that the zone says it has (default DEVICES) zone_tool sample DIR ZONE SEED
+ * a small zone with every shape a zone can have zone_tool random DIR ZONE DEVICES N  random order,
+ * N changes afterwards, signatures left zero zone_tool publish DIR ZONE COUNT     publish and
+ * withdraw one by one, asking for each zone_tool serve DIR [CERT KEY]       UDP, TCP (and TLS) on
+ * free ports, until stdin ends zone_tool export DIR
  */
 #include "zone_tool.h"
 
@@ -107,7 +107,7 @@ static int64_t now_s(void)
 
 /* ---- make */
 
-static enum rc make(struct tool *t, uint64_t n, struct diag *d)
+static enum rc make(struct tool *t, uint64_t n, uint64_t seq, struct diag *d)
 {
 	struct zone_db *db = NULL;
 	struct rebuild *r = NULL;
@@ -130,7 +130,7 @@ static enum rc make(struct tool *t, uint64_t n, struct diag *d)
 			rc = rebuild_flush(r, d);
 	}
 	if (rc == RC_OK)
-		rc = bulk_finish(&t->bulk, r, n, d);
+		rc = bulk_finish(&t->bulk, r, seq, d);
 	rebuild_free(r);
 	if (db && mdb_env_sync(db->env, 1) != 0)
 		rc = RC_IO;
@@ -230,7 +230,7 @@ static enum rc with_zone(int argc, char **argv, struct diag *d)
 	if (rc == RC_OK && argc > 5)
 		rc = u64_read(argv[5], 0, 100000000, &churn);
 	if (rc == RC_OK && strcmp(argv[1], "make") == 0)
-		rc = make(&t, n, d);
+		rc = make(&t, n, argc > 5 ? churn : n, d);
 	else if (rc == RC_OK && strcmp(argv[1], "sample") == 0)
 		rc = sample(&t, (unsigned)n, d);
 	else if (rc == RC_OK && strcmp(argv[1], "publish") == 0)
