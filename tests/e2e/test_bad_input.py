@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random, truncated and oversized bytes on every socket: an error or a closed connection, never a
 crash, never growing memory. Seeded; the seed is in each message."""
+import base64
 import pathlib
 import random
 import socket
@@ -10,7 +11,9 @@ import struct
 import dns.exception
 import dns.message
 import pytest
+from cryptography import x509
 
+from device import make_csr, new_key
 from lab import PATIENCE
 
 SEED = 20261123
@@ -200,3 +203,14 @@ def test_sms_link(empty_lab):
                 s.sendall(struct.pack(">H", len(data) & 0xffff) + data)
             except BrokenPipeError:
                 pass
+
+
+def test_what_is_no_certificate_is_refused_by_name(empty_lab):
+    """Signing an uploaded TBSCertificate as "ASP certificate" would forge a certificate."""
+    ca = x509.load_pem_x509_certificate(pathlib.Path(empty_lab.json["ca"]["issuing"]).read_bytes())
+    uploads = {"TBSCertificate": ca.tbs_certificate_bytes, "CSR": make_csr(new_key(), "x.example"),
+               "certificate": b"\x30\x03\x02\x01\x01"}
+    for what, der in uploads.items():
+        status, no = empty_lab.api("parkoserv", "PATCH", "/v1/services/parkoserv",
+                                   {"asp_cert": base64.b64encode(der).decode()})
+        assert status == 400 and no["field"] == "asp_cert" and what in no["reason"], no
