@@ -13,6 +13,7 @@ enum cme {
 	CME_OK = -1,
 	CME_NOT_ALLOWED = 3,
 	CME_NOT_SUPPORTED = 4,
+	CME_NO_SIM = 10,
 	CME_NOT_FOUND = 22,
 	CME_PARAMETERS = 50
 };
@@ -265,11 +266,13 @@ static enum cme do_cchc(struct at_modem *m, const struct at_command *c)
 
 static enum cme do_iccid(struct at_modem *m, const struct at_command *c)
 {
+	const struct card *card = card_session_card(m->session);
 	char line[64], iccid[IDENT_ICCID_TEXT];
 
 	if (c->form == AT_SET)
 		return CME_NOT_SUPPORTED;
-	memcpy(iccid, m->iccid, sizeof(iccid));
+	if (card_is_bare(card) || ident_iccid_write(card_iccid(card), iccid) != RC_OK)
+		return CME_NO_SIM;
 	for (char *p = iccid; *p; p++)
 		*p = upper(*p);
 	if (c->form != AT_TEST &&
@@ -280,9 +283,13 @@ static enum cme do_iccid(struct at_modem *m, const struct at_command *c)
 
 static enum cme do_imsi(struct at_modem *m, const struct at_command *c)
 {
+	const struct card *card = card_session_card(m->session);
 	char line[32];
 
-	if (c->form == AT_EXECUTE && str_format(line, sizeof(line), "\r\n%s\r\n", m->imsi) == RC_OK)
+	if (card_is_bare(card))
+		return CME_NO_SIM;
+	if (c->form == AT_EXECUTE &&
+		str_format(line, sizeof(line), "\r\n%s\r\n", card_imsi(card)) == RC_OK)
 		say(m, line);
 	return c->form == AT_EXECUTE || c->form == AT_TEST ? CME_OK : CME_NOT_SUPPORTED;
 }
@@ -411,21 +418,12 @@ static void end_line(struct at_modem *m)
 	mem_wipe(m->line, sizeof(m->line));
 }
 
-enum rc at_init(struct at_modem *modem, const struct card *card, struct card_session *session,
-	const char *imsi, at_output_fn *output, void *user)
+void at_init(struct at_modem *modem, struct card_session *session, at_output_fn *output, void *user)
 {
-	enum rc rc;
-
 	memset(modem, 0, sizeof(*modem));
 	modem->session = session;
 	modem->output = output;
 	modem->user = user;
-	rc = ident_iccid_write(card_iccid(card), modem->iccid);
-	if (rc != RC_OK)
-		return rc;
-	if (imsi)
-		return str_copy(modem->imsi, sizeof(modem->imsi), imsi);
-	return str_format(modem->imsi, sizeof(modem->imsi), "00101%.10s", modem->iccid + 9);
 }
 
 void at_input(struct at_modem *modem, const uint8_t *bytes, size_t len)

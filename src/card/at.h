@@ -26,8 +26,6 @@ typedef void at_output_fn(void *user, const char *text, size_t len);
 
 struct at_modem {
 	struct card_session *session; /* borrowed */
-	char iccid[IDENT_ICCID_TEXT];
-	char imsi[16];
 	at_output_fn *output;
 	void *user;
 	bool echo;
@@ -37,7 +35,6 @@ struct at_modem {
 	char line[AT_LINE_MAX + 1];
 };
 
-/* `imsi` NULL: made up from the test network 001-01 and the ICCID. */
-enum rc at_init(struct at_modem *modem, const struct card *card, struct card_session *session,
-	const char *imsi, at_output_fn *output, void *user) ATT_MUST_CHECK;
+void at_init(
+	struct at_modem *modem, struct card_session *session, at_output_fn *output, void *user);
 void at_input(struct at_modem *modem, const uint8_t *bytes, size_t len);

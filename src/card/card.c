@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define JOIN_TIMEOUT_MS (5 * 60 * 1000) /* parts older than this are of a lost packet */
 
@@ -69,7 +70,10 @@ enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, s
 	card->log = opts->log;
 	card->state.slots = 1u << 1;
 	set_aids(card, opts);
-	rc = set_keys(card, opts);
+	rc = opts->imsi ? str_copy(card->imsi, sizeof(card->imsi), opts->imsi)
+			: str_format(card->imsi, sizeof(card->imsi), "00101%.10s", card->name + 9);
+	if (rc == RC_OK)
+		rc = set_keys(card, opts);
 	if (rc != RC_OK)
 		goto out;
 	rc = RC_NOMEM;
@@ -86,6 +90,38 @@ enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, s
 out:
 	card_free(card);
 	return rc;
+}
+
+enum rc card__bare(const struct card_quirks *quirks, const struct clock *clock, struct card **out)
+{
+	struct card *card = calloc(1, sizeof(*card));
+
+	if (!card)
+		return RC_NOMEM;
+	memset(card->iccid, 0xff, sizeof(card->iccid));
+	card->name[0] = '-';
+	card->bare = true;
+	card->quirks = *quirks;
+	card->clock = clock;
+	*out = card;
+	return RC_OK;
+}
+
+void card_erase(struct card *card)
+{
+	card__state_wipe(&card->state);
+	if (card->state_path)
+		(void)unlink(card->state_path);
+}
+
+bool card_is_bare(const struct card *card)
+{
+	return card->bare;
+}
+
+const char *card_imsi(const struct card *card)
+{
+	return card->imsi;
 }
 
 void card_free(struct card *card)

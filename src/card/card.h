@@ -50,6 +50,7 @@ struct card_opts {
 	const char *state_path;	   /* NULL: in memory only, for tests */
 	const uint8_t *seal_key;   /* CARD_SEAL_KEY_LEN bytes; needed with state_path */
 	struct card_quirks quirks; /* copied */
+	const char *imsi; /* 15 digits; NULL: made up from the test network 001-01 and the ICCID */
 	struct card_aid aids[CARD_AIDS_MAX];
 	size_t aid_count; /* 0: the known ones */
 	const struct clock *clock;
@@ -65,6 +66,11 @@ enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank,
 	struct diag *d) ATT_MUST_CHECK;
 void card_free(struct card *card);
 
+/* Destroys keys and files, and the state on disk. */
+void card_erase(struct card *card);
+
+bool card_is_bare(const struct card *card); /* what an eUICC without an enabled profile shows */
+const char *card_imsi(const struct card *card);
 const uint8_t *card_iccid(const struct card *card); /* IDENT_ICCID_LEN bytes */
 
 /* Personalisation of a blank card, before its first use; durable after card_save. RC_RANGE: the id
@@ -97,6 +103,9 @@ enum rc card_session_new(struct card *card, struct card_session **out) ATT_MUST_
 void card_session_free(struct card_session *session);
 /* As if the power had been cut and come back, for this reader. */
 void card_session_reset(struct card_session *session);
+
+/* The card that the reader sees now; of an eUICC without an enabled profile, a bare one. */
+const struct card *card_session_card(struct card_session *session);
 
 /* Carries out one command. `response` (room for CARD_RESPONSE_MAX) receives data and status word.
  */

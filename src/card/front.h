@@ -6,7 +6,7 @@
  * an error or a closed connection, and holds a bounded number of bytes for a peer that does not
  * read. */
 
-#include "card/card.h"
+#include "card/euicc.h"
 
 #include <event2/event.h>
 
@@ -14,25 +14,37 @@
 struct front_modem;
 struct front_socket;
 struct front_sms;
+struct front_euicc;
 
 /* A pty whose slave is reached by the symbolic link `path` (replaced when it is one already;
  * RC_EXISTS when it is something else). */
-enum rc front_modem_new(struct event_base *base, struct card *card, const char *path,
-	const char *imsi, const struct log *log, struct front_modem **out,
-	struct diag *d) ATT_MUST_CHECK;
+enum rc front_modem_new(struct event_base *base, struct euicc *euicc, const char *path,
+	const struct log *log, struct front_modem **out, struct diag *d) ATT_MUST_CHECK;
 void front_modem_free(struct front_modem *modem);
 
 /* A unix stream socket: u16 length | APDU in, u16 length | response out; every connection has its
  * own logical channels. */
-enum rc front_socket_new(struct event_base *base, struct card *card, const char *path,
+enum rc front_socket_new(struct event_base *base, struct euicc *euicc, const char *path,
 	const struct log *log, struct front_socket **out, struct diag *d) ATT_MUST_CHECK;
 void front_socket_free(struct front_socket *s);
 
-/* The operator's side: frames of ota/smslink.h, for all cards. `cards` is borrowed. */
-enum rc front_sms_new(struct event_base *base, struct card *const *cards, size_t count,
+/* The operator's side: frames of ota/smslink.h, for all cards that are enabled. `euiccs` is
+ * borrowed.
+ */
+enum rc front_sms_new(struct event_base *base, struct euicc *const *euiccs, size_t count,
 	const char *path, const struct log *log, struct front_sms **out,
 	struct diag *d) ATT_MUST_CHECK;
 void front_sms_free(struct front_sms *s);
+
+/* Orders to the eUICCs and events from them: u16 length | a JSON object, both ways (doc/card.md).
+ */
+enum rc front_euicc_new(struct event_base *base, struct euicc *const *euiccs, size_t count,
+	const char *path, const struct log *log, struct front_euicc **out,
+	struct diag *d) ATT_MUST_CHECK;
+void front_euicc_free(struct front_euicc *f);
+/* Tells everyone who is connected. */
+void front_euicc_event(
+	struct front_euicc *f, const struct euicc *euicc, const struct euicc_event *event);
 
 /* A listening unix socket at `path`, 0600, in place of a stale one. RC_EXISTS: something else is
  * there. The descriptor is non-blocking. */

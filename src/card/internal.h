@@ -125,6 +125,8 @@ struct card__state {
 struct card {
 	uint8_t iccid[IDENT_ICCID_LEN];
 	char name[IDENT_ICCID_TEXT]; /* the ICCID's text, for the log */
+	char imsi[16];
+	bool bare;
 	bool has_eid;
 	uint8_t eid[IDENT_EID_LEN];
 	struct secret secrets; /* the three keys below, on one page */
@@ -142,6 +144,10 @@ struct card {
 	struct concat_join join;
 	uint64_t join_ms; /* of the last part */
 };
+
+/* A card with no applet, no ICCID and no keys. */
+enum rc card__bare(const struct card_quirks *quirks, const struct clock *clock,
+	struct card **out) ATT_MUST_CHECK;
 
 /* objects.c: containers */
 /* The kind of the container with this id, when its slot exists (or it is of the card). */

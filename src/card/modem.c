@@ -111,8 +111,8 @@ static enum rc place_link(const char *path, const char *target, struct diag *d)
 	return RC_OK;
 }
 
-enum rc front_modem_new(struct event_base *base, struct card *card, const char *path,
-	const char *imsi, const struct log *log, struct front_modem **out, struct diag *d)
+enum rc front_modem_new(struct event_base *base, struct euicc *euicc, const char *path,
+	const struct log *log, struct front_modem **out, struct diag *d)
 {
 	struct front_modem *m = calloc(1, sizeof(*m));
 	char name[PATH_MAX];
@@ -129,11 +129,10 @@ enum rc front_modem_new(struct event_base *base, struct card *card, const char *
 		rc = diag_errno(d, rc, "%s: no pseudo-terminal", path);
 		goto out;
 	}
-	rc = card_session_new(card, &m->session);
-	if (rc == RC_OK)
-		rc = at_init(&m->at, card, m->session, imsi, on_output, m);
+	rc = euicc_session_new(euicc, &m->session);
 	if (rc != RC_OK)
 		goto out;
+	at_init(&m->at, m->session, on_output, m);
 	m->readable = event_new(base, m->master, EV_READ | EV_PERSIST, on_readable, m);
 	m->writable = event_new(base, m->master, EV_WRITE, on_writable, m);
 	rc = RC_NOMEM;

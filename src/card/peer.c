@@ -245,3 +245,10 @@ void peer_send(struct peer *peer, const void *bytes, size_t len)
 {
 	bufferevent_write(peer->bev, bytes, len);
 }
+
+void peers_tell(struct peers *peers, const void *bytes, size_t len)
+{
+	for (struct peer *p = peers->first; p; p = p->next)
+		if (!p->closing && !p->refused && queued(p) <= QUEUE_HIGH)
+			peer_send(p, bytes, len);
+}

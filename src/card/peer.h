@@ -32,3 +32,5 @@ void peers_free(struct peers *peers);
 void *peer_state(struct peer *peer);
 /* Queues bytes (with their length already in front). */
 void peer_send(struct peer *peer, const void *bytes, size_t len);
+/* The same to all; one that does not read misses it. */
+void peers_tell(struct peers *peers, const void *bytes, size_t len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SELECT by AID, and the one file of the UICC itself that device software reads: EF_ICCID (TS 102
  * 221 sections 11.1.1, 13.2). */
+#include "card/euicc.h"
 #include "card/session.h"
 
 #include <string.h>
@@ -21,6 +22,18 @@ static bool is_ours(const struct card *card, struct cur aid)
 	return false;
 }
 
+/* SGP.22 section 5.7.1. */
+static bool is_isdr(const struct command *cmd)
+{
+	static const uint8_t aid[] = { 0xa0, 0x00, 0x00, 0x05, 0x59, 0x10, 0x10, 0xff, 0xff, 0xff,
+		0xff, 0x89, 0x00, 0x00, 0x01, 0x00 };
+	const struct euicc *e = cmd->session->euicc;
+	struct cur data = cmd->apdu->data;
+
+	return e && euicc_eid(e) && data.left == sizeof(aid) &&
+	       memcmp(data.at, aid, sizeof(aid)) == 0;
+}
+
 static uint16_t select_file(struct command *cmd, enum selected *out)
 {
 	struct cur data = cmd->apdu->data;
@@ -34,6 +47,8 @@ static uint16_t select_file(struct command *cmd, enum selected *out)
 		return SW_LENGTH;
 	while (data.left > 0) { /* P1 = 08: a path from the MF */
 		fid = cur_u16(&data);
+		if (fid == FID_ICCID && cmd->card->bare)
+			return SW_NOT_FOUND;
 		if (fid != FID_MF && (fid != FID_ICCID || data.left > 0))
 			return SW_NOT_FOUND;
 	}
@@ -64,6 +79,10 @@ uint16_t cmd_select(struct command *cmd)
 		/* First or only occurrence; the answer is bare: two clients take nothing else. */
 		if ((a->p2 & 0xf3) != 0)
 			return (a->p2 & 0x03) == 0x02 ? SW_NOT_FOUND : SW_P1P2;
+		if (is_isdr(cmd)) {
+			cmd->channel->selected = SELECTED_ISDR;
+			return SW_OK;
+		}
 		if (!is_ours(cmd->card, a->data))
 			return SW_NOT_FOUND;
 		/* Selecting what is selected keeps what is under way: clients do it before use. */

@@ -28,6 +28,7 @@ static const struct instruction {
 	{ 0xb9, SELECTED_APPLET, DATA_NEEDED, cmd_generate_key },
 	{ 0xcb, SELECTED_APPLET, DATA_ANY, cmd_get_data },
 	{ 0xcd, SELECTED_APPLET, DATA_NEEDED, cmd_read_public_key },
+	{ 0xe2, SELECTED_ISDR, DATA_NEEDED, cmd_es10 },
 };
 
 enum rc card_session_new(struct card *card, struct card_session **out)
@@ -59,6 +60,12 @@ void card_session_free(struct card_session *session)
 	for (size_t i = 0; i < SESSION_CHANNELS; i++)
 		channel__close(session, i);
 	free(session);
+}
+
+const struct card *card_session_card(struct card_session *session)
+{
+	euicc__follow(session);
+	return session->card;
 }
 
 static uint16_t run_instruction(struct command *cmd)
@@ -177,8 +184,10 @@ void card_session_apdu(
 {
 	uint8_t bytes[SESSION_ANSWER_MAX];
 	struct put data = put_init(bytes, sizeof(bytes));
-	uint16_t sw = process(session, apdu, len, &data);
+	uint16_t sw;
 
+	euicc__follow(session);
+	sw = process(session, apdu, len, &data);
 	put_bytes(response, bytes, data.bad ? 0 : data.len);
 	put_u16(response, sw);
 	mem_wipe(bytes, sizeof(bytes));

@@ -5,6 +5,7 @@
  * each. For files of card/ only. */
 
 #include "card/apdu.h"
+#include "card/euicc.h"
 #include "card/internal.h"
 #include "card/sw.h"
 
@@ -15,7 +16,7 @@
 #define SESSION_TAIL_MAX   320 /* bytes kept over blocks: an RSA signature or public key */
 #define SESSION_LIST_MAX   16384
 
-enum selected { SELECTED_MF, SELECTED_ICCID, SELECTED_APPLET };
+enum selected { SELECTED_MF, SELECTED_ICCID, SELECTED_APPLET, SELECTED_ISDR };
 
 enum operation_state {
 	OP_CLOSED,
@@ -57,6 +58,8 @@ struct channel {
 
 struct card_session {
 	struct card *card;
+	struct euicc *euicc;			    /* NULL: of one card for ever */
+	uint64_t generation;			    /* of the eUICC when `card` was enabled */
 	struct channel *channels[SESSION_CHANNELS]; /* NULL: closed; 0 is always open */
 };
 
@@ -88,6 +91,13 @@ command_fn cmd_put_public_key_init;
 command_fn cmd_put_public_key_update;
 command_fn cmd_compute_dh;
 command_fn cmd_get_random;
+command_fn cmd_es10;
+
+/* Turns to the profile that is enabled now, before each command. */
+void euicc__follow(struct card_session *s);
+/* The eUICC's own state as on disk. */
+enum rc euicc__state_parse(struct euicc *e, const uint8_t *bytes, size_t len) ATT_MUST_CHECK;
+void euicc__state_write(const struct euicc *e, struct put *p);
 
 /* Closes a channel, if it is open. */
 void channel__close(struct card_session *s, size_t n);

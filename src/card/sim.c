@@ -30,11 +30,15 @@ struct sim {
 	const struct log *log;
 	struct secret seal;
 	int lock; /* on the folder of states: two simulators would overwrite each other's cards */
+	const char *state_dir; /* borrowed while the configuration is read */
 	size_t count;
-	struct card **cards;
+	size_t profiles; /* in all of them */
+	struct euicc **euiccs;
 	struct front_modem **modems;
 	struct front_socket **sockets;
 	struct front_sms *sms;
+	struct front_euicc *orders;
+	struct event *tick;
 };
 
 static const char *text_of(json_t *object, const char *name)
@@ -120,21 +124,14 @@ static enum rc read_aids(json_t *object, struct card_opts *opts, struct diag *d)
 static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP80_KEY_MAX],
 	uint8_t kid[SCP80_KEY_MAX], struct diag *d)
 {
-	static const char *const names[] = { "iccid", "eid", "kic", "kid", "kvn", "modem", "socket",
-		"imsi", "preset", "quirks", "aids", "files", "containers" };
-	const char *iccid = text_of(object, "iccid"), *eid = text_of(object, "eid");
+	const char *iccid = text_of(object, "iccid");
 	const char *kic_hex = text_of(object, "kic"), *kid_hex = text_of(object, "kid");
 	json_int_t kvn = json_integer_value(json_object_get(object, "kvn"));
 	size_t kic_len = 0, kid_len = 0;
-	enum rc rc = known_only(object, names, ARRAY_LEN(names), d);
+	enum rc rc;
 
-	if (rc != RC_OK)
-		return rc;
 	if (!iccid || ident_iccid_read(iccid, opts->iccid) != RC_OK)
 		return wants(d, "iccid", "19 digits and f, or 20 digits");
-	if (eid && ident_eid_read(eid, opts->eid) != RC_OK)
-		return wants(d, "eid", "32 digits with their check digits");
-	opts->has_eid = eid != NULL;
 	if (!kic_hex || !kid_hex || hex_read_upto(kic_hex, kic, SCP80_KEY_MAX, &kic_len) != RC_OK ||
 		hex_read_upto(kid_hex, kid, SCP80_KEY_MAX, &kid_len) != RC_OK ||
 		kic_len != kid_len || !scp80_key_len_ok(kic_len))
@@ -143,6 +140,7 @@ static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP
 		return wants(d, "kvn", "1 to 15");
 	opts->keys =
 		(struct scp80_keys){ .kvn = (unsigned)kvn, .kic = kic, .kid = kid, .len = kic_len };
+	opts->imsi = text_of(object, "imsi");
 	rc = read_quirks(object, &opts->quirks, d);
 	return rc == RC_OK ? read_aids(object, opts, d) : rc;
 }
@@ -212,49 +210,151 @@ static enum rc personalise(struct card *card, json_t *object, struct diag *d)
 static enum rc open_fronts(struct sim *sim, size_t i, json_t *object, struct diag *d)
 {
 	const char *modem = text_of(object, "modem"), *socket = text_of(object, "socket");
-	const char *imsi = text_of(object, "imsi");
 	enum rc rc = RC_OK;
 
 	if (modem)
 		rc = front_modem_new(
-			sim->base, sim->cards[i], modem, imsi, sim->log, &sim->modems[i], d);
+			sim->base, sim->euiccs[i], modem, sim->log, &sim->modems[i], d);
 	if (rc == RC_OK && socket)
 		rc = front_socket_new(
-			sim->base, sim->cards[i], socket, sim->log, &sim->sockets[i], d);
+			sim->base, sim->euiccs[i], socket, sim->log, &sim->sockets[i], d);
 	return rc;
 }
 
-static enum rc add_card(struct sim *sim, json_t *object, const char *state_dir,
+static bool is_known(const struct sim *sim, const uint8_t iccid[IDENT_ICCID_LEN])
+{
+	struct card *card;
+
+	for (size_t k = 0; k < sim->count; k++)
+		for (size_t i = 0; (card = euicc_profile(sim->euiccs[k], i)) != NULL; i++)
+			if (memcmp(card_iccid(card), iccid, IDENT_ICCID_LEN) == 0)
+				return true;
+	return false;
+}
+
+static enum rc open_card(struct sim *sim, struct euicc *euicc, json_t *object,
+	struct card_opts *opts, struct diag *d)
+{
+	char path[PATH_MAX], iccid[IDENT_ICCID_TEXT];
+	struct card *card = NULL;
+	bool blank = false;
+	enum rc rc = ident_iccid_write(opts->iccid, iccid);
+
+	if (rc == RC_OK)
+		rc = str_format(path, sizeof(path), "%s/%s.card", sim->state_dir, iccid);
+	if (rc == RC_OK && euicc_was_deleted(euicc, opts->iccid)) {
+		(void)unlink(path);
+		return RC_OK;
+	}
+	opts->state_path = path;
+	if (rc == RC_OK)
+		rc = card_new(opts, &card, &blank, d);
+	if (rc == RC_OK && blank)
+		rc = personalise(card, object, d);
+	if (rc == RC_OK)
+		rc = euicc_add(euicc, &card);
+	if (rc == RC_OK) {
+		log_write(sim->log, LOG_INFO, "card iccid=%s state=%s", iccid,
+			blank ? "new" : "kept");
+		sim->profiles++;
+	}
+	card_free(card);
+	return rc;
+}
+
+static enum rc add_profile(struct sim *sim, struct euicc *euicc, json_t *object,
 	const struct card_quirks *quirks, struct diag *d)
 {
 	struct card_opts opts = {
 		.quirks = *quirks, .seal_key = sim->seal.bytes, .clock = sim->clock, .log = sim->log
 	};
 	uint8_t kic[SCP80_KEY_MAX] = { 0 }, kid[SCP80_KEY_MAX] = { 0 };
-	char path[PATH_MAX], iccid[IDENT_ICCID_TEXT];
-	size_t i = sim->count;
-	bool blank = false;
+	const uint8_t *eid = euicc_eid(euicc);
 	enum rc rc = read_card(object, &opts, kic, kid, d);
 
-	for (size_t k = 0; rc == RC_OK && k < i; k++)
-		if (memcmp(card_iccid(sim->cards[k]), opts.iccid, IDENT_ICCID_LEN) == 0)
-			rc = diag_set(d, RC_EXISTS, "iccid: the same card twice");
+	opts.has_eid = eid != NULL;
+	if (eid)
+		memcpy(opts.eid, eid, IDENT_EID_LEN);
+	if (rc == RC_OK && is_known(sim, opts.iccid))
+		rc = diag_set(d, RC_EXISTS, "iccid: the same card twice");
 	if (rc == RC_OK)
-		rc = ident_iccid_write(opts.iccid, iccid);
-	if (rc == RC_OK)
-		rc = str_format(path, sizeof(path), "%s/%s.card", state_dir, iccid);
-	opts.state_path = path;
-	if (rc == RC_OK)
-		rc = card_new(&opts, &sim->cards[i], &blank, d);
+		rc = open_card(sim, euicc, object, &opts, d);
 	mem_wipe(kic, sizeof(kic));
 	mem_wipe(kid, sizeof(kid));
+	return rc;
+}
+
+static void on_event(struct euicc *euicc, const struct euicc_event *event, void *user)
+{
+	struct sim *sim = user;
+
+	if (sim->orders)
+		front_euicc_event(sim->orders, euicc, event);
+}
+
+static enum rc open_euicc(struct sim *sim, json_t *object, struct card_quirks *quirks,
+	struct euicc **out, struct diag *d)
+{
+	struct euicc_opts opts = {
+		.clock = sim->clock, .log = sim->log, .on_event = on_event, .user = sim
+	};
+	const char *eid = text_of(object, "eid");
+	char path[PATH_MAX], text[IDENT_EID_TEXT];
+	enum rc rc = read_quirks(object, quirks, d);
+
+	if (rc != RC_OK)
+		return rc;
+	if (eid && ident_eid_read(eid, opts.eid) != RC_OK)
+		return wants(d, "eid", "32 digits with their check digits");
+	opts.has_eid = eid != NULL;
+	opts.quirks = *quirks;
+	for (size_t i = 0; eid && i < sim->count; i++) {
+		const uint8_t *other = euicc_eid(sim->euiccs[i]);
+
+		if (other && memcmp(other, opts.eid, IDENT_EID_LEN) == 0)
+			return diag_set(d, RC_EXISTS, "eid: the same eUICC twice");
+	}
+	if (eid) {
+		rc = ident_eid_write(opts.eid, text);
+		if (rc == RC_OK)
+			rc = str_format(path, sizeof(path), "%s/%s.euicc", sim->state_dir, text);
+		opts.state_path = path;
+	}
+	return rc == RC_OK ? euicc_new(&opts, out, d) : rc;
+}
+
+/* One of "sims": a card by itself, or an eUICC with "profiles". */
+static enum rc add_sim(
+	struct sim *sim, json_t *object, const struct card_quirks *quirks, struct diag *d)
+{
+	static const char *const names[] = { "eid", "modem", "socket", "preset", "quirks",
+		"profiles", "iccid", "kic", "kid", "kvn", "imsi", "aids", "files", "containers" };
+	static const char *const own[] = { "iccid", "kic", "kid", "kvn", "imsi", "aids", "files",
+		"containers", "preset", "quirks" };
+	json_t *profiles = json_object_get(object, "profiles"), *one;
+	struct card_quirks manners = *quirks;
+	size_t i, before = sim->profiles;
+	enum rc rc = known_only(object, names, profiles ? 6 : ARRAY_LEN(names), d);
+
+	if (rc == RC_OK && profiles && json_array_size(profiles) == 0)
+		rc = wants(d, "profiles", "a list with at least one");
+	if (rc == RC_OK)
+		rc = open_euicc(sim, object, &manners, &sim->euiccs[sim->count], d);
 	if (rc != RC_OK)
 		return rc;
 	sim->count++;
-	log_write(sim->log, LOG_INFO, "card iccid=%s state=%s", iccid, blank ? "new" : "kept");
-	if (blank)
-		rc = personalise(sim->cards[i], object, d);
-	return rc == RC_OK ? open_fronts(sim, i, object, d) : rc;
+	if (!profiles)
+		rc = add_profile(sim, sim->euiccs[sim->count - 1], object, &manners, d);
+	json_array_foreach(profiles, i, one)
+	{
+		if (rc == RC_OK)
+			rc = known_only(one, own, ARRAY_LEN(own), d);
+		if (rc == RC_OK)
+			rc = add_profile(sim, sim->euiccs[sim->count - 1], one, &manners, d);
+	}
+	if (rc == RC_OK && before == sim->profiles)
+		log_write(sim->log, LOG_INFO, "an eUICC whose profiles are all deleted");
+	return rc == RC_OK ? open_fronts(sim, sim->count - 1, object, d) : rc;
 }
 
 static enum rc load_config(const char *path, json_t **out, struct diag *d)
@@ -289,7 +389,8 @@ static enum rc sweep(const char *dir, struct diag *d)
 	while ((e = readdir(at)) != NULL) {
 		const char *dot = strrchr(e->d_name, '.');
 
-		if (!dot || strlen(dot) != 7 || !strstr(e->d_name, ".card."))
+		if (!dot || strlen(dot) != 7 ||
+			!(strstr(e->d_name, ".card.") || strstr(e->d_name, ".euicc.")))
 			continue;
 		if (str_format(path, sizeof(path), "%s/%s", dir, e->d_name) == RC_OK)
 			(void)unlink(path);
@@ -324,14 +425,68 @@ static enum rc secure_memory(size_t cards)
 	return CRYPTO_secure_malloc_init(size, 64) != 0 ? RC_OK : RC_NOMEM;
 }
 
+static enum rc add_sims(
+	struct sim *sim, json_t *sims, const struct card_quirks *quirks, struct diag *d)
+{
+	size_t n = json_array_size(sims), i;
+	json_t *object;
+	enum rc rc;
+
+	sim->euiccs = calloc(n, sizeof(struct euicc *));
+	sim->modems = calloc(n, sizeof(struct front_modem *));
+	sim->sockets = calloc(n, sizeof(struct front_socket *));
+	if (!sim->euiccs || !sim->modems || !sim->sockets)
+		return RC_NOMEM;
+	json_array_foreach(sims, i, object)
+	{
+		rc = add_sim(sim, object, quirks, d);
+		if (rc != RC_OK) {
+			char where[32];
+
+			if (str_format(where, sizeof(where), "sims[%zu]", i) == RC_OK)
+				diag_prefix(d, where);
+			return rc;
+		}
+	}
+	return RC_OK;
+}
+
+/* Temporary networks end even when nobody asks. */
+static void on_tick(evutil_socket_t fd, short what, void *user)
+{
+	struct sim *sim = user;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < sim->count; i++)
+		euicc_tick(sim->euiccs[i]);
+}
+
+static enum rc open_shared(struct sim *sim, json_t *root, struct diag *d)
+{
+	static const struct timeval second = { .tv_sec = 1 };
+	const char *sms = text_of(root, "sms"), *orders = text_of(root, "euicc");
+	enum rc rc = RC_OK;
+
+	if (sms)
+		rc = front_sms_new(sim->base, sim->euiccs, sim->count, sms, sim->log, &sim->sms, d);
+	if (rc == RC_OK && orders)
+		rc = front_euicc_new(
+			sim->base, sim->euiccs, sim->count, orders, sim->log, &sim->orders, d);
+	if (rc != RC_OK)
+		return rc;
+	sim->tick = event_new(sim->base, -1, EV_PERSIST, on_tick, sim);
+	return sim->tick && event_add(sim->tick, &second) == 0 ? RC_OK : RC_NOMEM;
+}
+
 static enum rc set_up(struct sim *sim, json_t *root, const char *seal_key, struct diag *d)
 {
-	static const char *const names[] = { "state", "seal_key", "sms", "preset", "quirks",
-		"sims" };
-	json_t *sims = json_object_get(root, "sims"), *object;
-	const char *state = text_of(root, "state"), *sms = text_of(root, "sms");
+	static const char *const names[] = { "state", "seal_key", "sms", "euicc", "preset",
+		"quirks", "sims" };
+	json_t *sims = json_object_get(root, "sims");
+	const char *state = text_of(root, "state");
 	struct card_quirks quirks;
-	size_t n = json_array_size(sims), i;
+	size_t n = json_array_size(sims);
 	enum rc rc = known_only(root, names, ARRAY_LEN(names), d);
 
 	if (rc == RC_OK)
@@ -342,32 +497,18 @@ static enum rc set_up(struct sim *sim, json_t *root, const char *seal_key, struc
 		return rc;
 	if (!state || n == 0 || n > SIMS_MAX)
 		return wants(d, "state, sims", "a folder, and at least one card");
+	sim->state_dir = state;
 	rc = secure_memory(n);
 	if (rc == RC_OK)
 		rc = take_state(sim, state, d);
 	if (rc == RC_OK)
 		rc = sealkey_open(
 			seal_key ? seal_key : text_of(root, "seal_key"), state, &sim->seal, d);
-	if (rc != RC_OK)
-		return rc;
-	sim->cards = calloc(n, sizeof(struct card *));
-	sim->modems = calloc(n, sizeof(struct front_modem *));
-	sim->sockets = calloc(n, sizeof(struct front_socket *));
-	if (!sim->cards || !sim->modems || !sim->sockets)
-		return RC_NOMEM;
-	json_array_foreach(sims, i, object)
-	{
-		rc = add_card(sim, object, state, &quirks, d);
-		if (rc != RC_OK) {
-			char where[32];
-
-			if (str_format(where, sizeof(where), "sims[%zu]", i) == RC_OK)
-				diag_prefix(d, where);
-			return rc;
-		}
-	}
-	if (sms)
-		rc = front_sms_new(sim->base, sim->cards, sim->count, sms, sim->log, &sim->sms, d);
+	if (rc == RC_OK)
+		rc = add_sims(sim, sims, &quirks, d);
+	if (rc == RC_OK)
+		rc = open_shared(sim, root, d);
+	sim->state_dir = NULL;
 	return rc;
 }
 
@@ -400,13 +541,17 @@ void sim_free(struct sim *sim)
 {
 	if (!sim)
 		return;
+	if (sim->tick)
+		event_free(sim->tick);
 	front_sms_free(sim->sms);
+	front_euicc_free(sim->orders);
+	sim->orders = NULL;
 	for (size_t i = 0; i < sim->count; i++) {
 		front_modem_free(sim->modems[i]);
 		front_socket_free(sim->sockets[i]);
-		card_free(sim->cards[i]);
+		euicc_free(sim->euiccs[i]);
 	}
-	free(sim->cards);
+	free(sim->euiccs);
 	free(sim->modems);
 	free(sim->sockets);
 	secret_free(&sim->seal);

@@ -3,13 +3,16 @@
 
 /* The simulator: the cards and front ends that a configuration names, in one process.
  *
- *	{ "state": DIR, "seal_key": PATH|"keyring:NAME", "sms": PATH,
+ *	{ "state": DIR, "seal_key": PATH|"keyring:NAME", "sms": PATH, "euicc": PATH,
  *	  "preset": NAME, "quirks": {NAME: VALUE},
  *	  "sims": [ { "iccid": TEXT, "eid": TEXT, "kic": HEX, "kid": HEX, "kvn": 1..15,
  *	              "modem": PATH, "socket": PATH, "imsi": DIGITS,
  *	              "preset": NAME, "quirks": {NAME: VALUE}, "aids": [HEX],
  *	              "containers": { "A0": KIND, ... },
  *	              "files": { "06": PATH, ..., "F1": PATH of a PEM private key } } ] }
+ *
+ * In place of a card's own members a sim may have "profiles": [ {...} ], the eSIM profiles of one
+ *eUICC, the first of which is enabled at first.
  *
  * The configuration holds keys: it must not be accessible to others. `containers` and `files` are
  * for a card that has no state yet. */

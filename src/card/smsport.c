@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct front_sms {
-	struct card *const *cards;
+	struct euicc *const *euiccs;
 	size_t count;
 	const struct log *log;
 	struct peers *peers;
@@ -15,9 +15,13 @@ struct front_sms {
 
 static struct card *find(const struct front_sms *s, const uint8_t iccid[IDENT_ICCID_LEN])
 {
-	for (size_t i = 0; i < s->count; i++)
-		if (memcmp(card_iccid(s->cards[i]), iccid, IDENT_ICCID_LEN) == 0)
-			return s->cards[i];
+	/* A profile that is not enabled has no network to reach it by. */
+	for (size_t i = 0; i < s->count; i++) {
+		struct card *card = euicc_enabled(s->euiccs[i]);
+
+		if (card && memcmp(card_iccid(card), iccid, IDENT_ICCID_LEN) == 0)
+			return card;
+	}
 	return NULL;
 }
 
@@ -47,7 +51,7 @@ static enum rc on_frame(struct peer *peer, struct cur message, void *user)
 	return RC_OK;
 }
 
-enum rc front_sms_new(struct event_base *base, struct card *const *cards, size_t count,
+enum rc front_sms_new(struct event_base *base, struct euicc *const *euiccs, size_t count,
 	const char *path, const struct log *log, struct front_sms **out, struct diag *d)
 {
 	struct front_sms *s = calloc(1, sizeof(*s));
@@ -55,7 +59,7 @@ enum rc front_sms_new(struct event_base *base, struct card *const *cards, size_t
 
 	if (!s)
 		return RC_NOMEM;
-	s->cards = cards;
+	s->euiccs = euiccs;
 	s->count = count;
 	s->log = log;
 	rc = peers_new(base, path,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 struct front_socket {
-	struct card *card;
+	struct euicc *euicc;
 	struct peers *peers;
 };
 
@@ -12,7 +12,7 @@ static enum rc on_open(void **state, void *user)
 {
 	struct front_socket *s = user;
 	struct card_session *session = NULL;
-	enum rc rc = card_session_new(s->card, &session);
+	enum rc rc = euicc_session_new(s->euicc, &session);
 
 	*state = session;
 	return rc;
@@ -37,7 +37,7 @@ static enum rc on_apdu(struct peer *peer, struct cur message, void *user)
 	return RC_OK;
 }
 
-enum rc front_socket_new(struct event_base *base, struct card *card, const char *path,
+enum rc front_socket_new(struct event_base *base, struct euicc *euicc, const char *path,
 	const struct log *log, struct front_socket **out, struct diag *d)
 {
 	struct front_socket *s = calloc(1, sizeof(*s));
@@ -45,7 +45,7 @@ enum rc front_socket_new(struct event_base *base, struct card *card, const char 
 
 	if (!s)
 		return RC_NOMEM;
-	s->card = card;
+	s->euicc = euicc;
 	rc = peers_new(base, path,
 		&(struct peers_opts){ .message_max = CARD_APDU_MAX,
 			.on_message = on_apdu,

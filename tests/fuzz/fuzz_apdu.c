@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands to a card in memory: the first two bytes choose the quirks, then APDUs follow, each
  * behind its length (two bytes, as on the socket). */
-#include "card/internal.h"
+#include "card/session.h"
 #include "fuzz.h"
 
 #include <stdlib.h>
@@ -13,7 +13,13 @@ static uint64_t no_time(const struct clock *clock)
 	return 0;
 }
 
-static const struct clock still = { .monotonic_ms = no_time };
+static int64_t no_date(const struct clock *clock)
+{
+	(void)clock;
+	return 0;
+}
+
+static const struct clock still = { .monotonic_ms = no_time, .unix_s = no_date };
 
 static struct card *new_card(unsigned quirks)
 {
@@ -49,9 +55,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cur c = cur_init(data, size);
 	struct card *card = new_card(cur_u16(&c));
+	struct euicc_opts opts = { .has_eid = true, .clock = &still };
 	struct card_session *session = NULL;
+	struct euicc *euicc = NULL;
 
-	if (card_session_new(card, &session) != RC_OK)
+	if (euicc_new(&opts, &euicc, NULL) != RC_OK || euicc_add(euicc, &card) != RC_OK ||
+		euicc_session_new(euicc, &session) != RC_OK)
 		abort();
 	while (c.left > 0) {
 		uint8_t out[CARD_RESPONSE_MAX];
@@ -65,6 +74,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	}
 	card_session_free(session);
-	card_free(card);
+	euicc_free(euicc);
 	return 0;
 }

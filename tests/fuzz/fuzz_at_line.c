@@ -38,9 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (card_quirks_preset(&opts.quirks, "devkit") != RC_OK ||
 		card_new(&opts, &card, &blank, NULL) != RC_OK ||
-		card_session_new(card, &session) != RC_OK ||
-		at_init(&modem, card, session, NULL, on_output, &total) != RC_OK)
+		card_session_new(card, &session) != RC_OK)
 		abort();
+	at_init(&modem, session, on_output, &total);
 	at_input(&modem, data, size);
 	total = 0;
 	at_input(&modem, (const uint8_t *)"\rAT\r", 4);

@@ -71,7 +71,7 @@ static void answers_have_their_form(void **state)
 		{ "AT+CCHC=2\r", "\r\nOK\r\n" },
 		{ "AT+CCHC=2\r", "\r\nERROR\r\n" },
 		{ "AT+CCID\r", "\r\n+CCID: 8912230200031010008F\r\n\r\nOK\r\n" },
-		{ "AT+CIMI\r", "\r\n001010310100080\r\n\r\nOK\r\n" },
+		{ "AT+CIMI\r", "\r\n001010031010008\r\n\r\nOK\r\n" },
 		{ "AT+CPIN?\r", "\r\n+CPIN: READY\r\n\r\nOK\r\n" },
 		{ "AT+NO\r", "\r\nERROR\r\n" },
 		{ "AT+CMEE=1\rAT+NO\r", "\r\nOK\r\n\r\n+CME ERROR: 4\r\n" },
@@ -83,7 +83,7 @@ static void answers_have_their_form(void **state)
 
 	(void)state;
 	fixture_open(&f, "devkit", NULL);
-	assert_rc(RC_OK, at_init(&m, f.card, f.session, "001010310100080", listen_to, NULL));
+	at_init(&m, f.session, listen_to, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		said[0] = '\0';
 		at_input(&m, (const uint8_t *)rows[i].line, strlen(rows[i].line));
@@ -102,7 +102,7 @@ static void lines_are_bounded(void **state)
 
 	(void)state;
 	fixture_open(&f, "devkit", NULL);
-	assert_rc(RC_OK, at_init(&m, f.card, f.session, NULL, listen_to, NULL));
+	at_init(&m, f.session, listen_to, NULL);
 	said[0] = '\0';
 	for (size_t i = 0; i < 100000; i++)
 		at_input(&m, (const uint8_t *)(i == 1 ? "T" : "A"), 1);
