@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FRAME_KEPT_MAX = 16 * 1024 };
+
 /* ---- the envelope (RFC 5730 section 4) ---- */
 
 static const struct gram_type trid = { .kind = GRAM_TOKEN, .min = 3, .max = 64 };
@@ -133,6 +135,52 @@ static void finish_fault(struct epp_command *cmd)
 
 /* ---- asking core ---- */
 
+/* The command for the audit: every element and its text, but for what the grammar calls secret. */
+static void write_masked(struct out *o, const struct xml_node *node, const char *ns)
+{
+	out_raw(o, "<");
+	out_raw(o, node->name);
+	if (strcmp(node->ns, ns) != 0) {
+		out_raw(o, " xmlns=\"");
+		out_text(o, node->ns);
+		out_raw(o, "\"");
+	}
+	for (const struct xml_attr *a = node->attrs; a; a = a->next) {
+		if (*a->ns)
+			continue;
+		out_raw(o, " ");
+		out_raw(o, a->name);
+		out_raw(o, "=\"");
+		out_text(o, a->value);
+		out_raw(o, "\"");
+	}
+	out_raw(o, ">");
+	if (node->secret)
+		out_raw(o, node->text_len ? "***" : "");
+	else if (!node->first)
+		out_text(o, node->text);
+	for (const struct xml_node *c = node->first; c; c = c->next)
+		write_masked(o, c, node->ns);
+	out_close(o, node->name);
+}
+
+/* Kept with what it did: transforms and logins. */
+static void keep_frame(struct epp_command *cmd)
+{
+	struct out o = { 0 };
+
+	write_masked(&o, cmd->command, "");
+	if (!o.bad && o.len <= FRAME_KEPT_MAX) {
+		char *copy = xml_alloc(cmd->xml, o.len + 1);
+
+		if (copy) {
+			memcpy(copy, o.bytes, o.len);
+			cmd->request.frame = copy;
+		}
+	}
+	out_free(&o);
+}
+
 static bool send_request(struct epp_command *cmd)
 {
 	struct epp_session *s = cmd->session;
@@ -231,7 +279,11 @@ static bool object(struct epp_command *cmd, enum epp_verb verb, struct xml_node 
 	if (!may(cmd, verb != VERB_CHECK && verb != VERB_INFO))
 		return false;
 	cmd->answer = cmd->row->answer;
-	return cmd->row->ask(cmd);
+	if (!cmd->row->ask(cmd))
+		return false;
+	if (verb != VERB_CHECK && verb != VERB_INFO)
+		keep_frame(cmd);
+	return true;
 }
 
 /* clTRID is echoed whenever it can be read, so it is looked for before anything is judged. */
@@ -274,6 +326,15 @@ static bool envelope(struct epp_command *cmd, struct xml_node *command, size_t *
 	return true;
 }
 
+static bool login_command(
+	struct epp_command *cmd, const struct xml_node *node, struct xml_node *ext)
+{
+	if (!epp__login(cmd, xml_child(node, "login"), ext))
+		return false;
+	keep_frame(cmd);
+	return true;
+}
+
 /* What became of a frame: a fault to be said, a question for core, or an answer that has left. */
 enum step { STEP_FAULT, STEP_ASK, STEP_DONE };
 
@@ -293,7 +354,7 @@ static enum step command(struct epp_command *cmd, struct xml_node *node)
 	else if (w != WORD_LOGIN && !s->logged_in)
 		ok = epp__no(cmd, 2002, cmd->verb, "log in first");
 	else if (w == WORD_LOGIN)
-		ok = epp__login(cmd, xml_child(node, "login"), ext);
+		ok = login_command(cmd, node, ext);
 	else if (w < VERBS)
 		ok = object(cmd, (enum epp_verb)w, ext);
 	else

@@ -297,6 +297,18 @@ static enum rc admit(struct registry_run *run, const struct op_row *row)
 	return RC_OK;
 }
 
+/* EPP: the command as it came, beside what it did. */
+static enum rc keep_frame(struct registry_run *run)
+{
+	struct store_audit row = { .time = run->now,
+		.party = run->caller ? run->caller->id : "",
+		.operation = "epp.frame",
+		.object = run->request->sv_trid,
+		.detail = run->request->frame };
+
+	return *run->request->frame ? store_audit_add(run->reg->store, &row) : RC_OK;
+}
+
 enum rc registry_execute(struct registry_run *run)
 {
 	const struct op_row *row = row_of(run->request);
@@ -319,7 +331,9 @@ enum rc registry_execute(struct registry_run *run)
 		rc = RC_NOMEM;
 	if (rc != RC_OK)
 		return reg__fail(run, rc);
-	if (keyed && !run->planning && !run->again && !reg__refused(run))
+	if (!run->planning && !run->again && (!reg__refused(run) || run->keep))
+		rc = keep_frame(run);
+	if (rc == RC_OK && keyed && !run->planning && !run->again && !reg__refused(run))
 		rc = remember(run, hash);
 	return reg__fail(run, rc);
 }

@@ -123,6 +123,28 @@ def test_a_profile_s_whole_life(empty_lab):
         end(s, empty_lab)
 
 
+def test_the_audit_keeps_commands_without_their_secrets(empty_lab):
+    name = empty_lab.name(1, 4)
+    with session(empty_lab, "parkoserv") as s:
+        assert create(s, empty_lab, 1, 4).code == 1000
+        assert s.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>").code == 1000
+        asked, answered = s.trid, s.info(name).sv_trid
+        end(s, empty_lab, 1, 4)
+    rows, after = [], 0
+    while True:
+        page = empty_lab.cli("audit", "list", "--after", str(after), party="operator")["rows"]
+        rows += page
+        if not page:
+            break
+        after = page[-1]["seq"]
+    kept = [r for r in rows if r["operation"] == "epp.frame"]
+    assert any(asked in r["detail"] and "***" in r["detail"] and name in r["detail"] for r in kept)
+    assert any("<login" in r["detail"] for r in kept)
+    text = repr(kept)
+    assert CODE not in text and empty_lab.json["sims"][1]["claim"] not in text and answered not in text
+    assert not any(p["password"] and p["password"] in text for p in empty_lab.json["parties"].values())
+
+
 def test_activation_with_a_request_of_one_s_own(empty_lab, tmp_path):
     key, csr = tmp_path / "k.pem", tmp_path / "r.der"
     name = empty_lab.name(1, 2)
