@@ -42,8 +42,18 @@ static const struct gram_type status = { .kind = GRAM_EMPTY, .attrs = status_att
 static const struct gram_part addrem_parts[] = { { "status", &status, 0, 3 },
 	{ "consent", &epp__t_clid, 0, 1 }, { 0 } };
 static const struct gram_type addrem = { .kind = GRAM_SEQ, .parts = addrem_parts };
+static const struct gram_part make_parts[] = { { "generate", &epp__t_generate, 1, 1 }, { 0 } };
+static const struct gram_type make = { .kind = GRAM_SEQ, .parts = make_parts };
 static const struct gram_part chg_parts[] = { { "owner", &epp__t_clid, 0, 1 },
-	{ "imei", &imei, 0, 1 }, { 0 } };
+	{ "imei", &imei, 0, 1 }, { "moveTo", &epp__t_clid, 0, 1 }, { "authInfo", &make, 0, 1 },
+	{ 0 } };
+static const struct gram_type pw = { .kind = GRAM_NORM, .min = 1, .max = 64, .secret = true };
+static const struct gram_part auth_parts[] = { { "pw", &pw, 1, 1 }, { 0 } };
+static const struct gram_type auth = { .kind = GRAM_SEQ, .parts = auth_parts };
+static const struct gram_part transfer_parts[] = { { "iccid", &epp__t_iccid, 1, 1 },
+	{ "newIccid", &epp__t_iccid, 0, 1 }, { "claim", &claim, 0, 1 }, { "authInfo", &auth, 0, 1 },
+	{ 0 } };
+static const struct gram_type transfer = { .kind = GRAM_SEQ, .parts = transfer_parts };
 static const struct gram_type chg = { .kind = GRAM_SEQ, .parts = chg_parts };
 static const struct gram_part update_parts[] = { { "iccid", &epp__t_iccid, 1, 1 },
 	{ "add", &addrem, 0, 1 }, { "rem", &addrem, 0, 1 }, { "chg", &chg, 0, 1 }, { 0 } };
@@ -189,15 +199,33 @@ static bool set_flags(struct epp_command *cmd, const struct xml_node *list, Regi
 	return true;
 }
 
+/* The code for a change of operator; a command of its own, since it is shown once. */
+static bool auth_ask(struct epp_command *cmd, const struct xml_node *info)
+{
+	Registry__DeviceSetAuth *m = epp__new(cmd, &registry__device_set_auth__descriptor);
+
+	if (!m || !epp__ttl(cmd, xml_child(info, "generate"), &m->ttl_s))
+		return false;
+	m->iccid = epp__text(cmd->object, "iccid");
+	cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_SET_AUTH;
+	cmd->request.device_set_auth = m;
+	return true;
+}
+
 static bool update_ask(struct epp_command *cmd)
 {
 	Registry__DeviceUpdate *m = epp__new(cmd, &registry__device_update__descriptor);
 	const struct xml_node *add = xml_child(cmd->object, "add");
 	const struct xml_node *rem = xml_child(cmd->object, "rem");
 	const struct xml_node *change = xml_child(cmd->object, "chg");
+	const struct xml_node *info = change ? xml_child(change, "authInfo") : NULL;
 
 	if (!m)
 		return false;
+	if (info && (add || rem || change->first != change->last))
+		return epp__no(cmd, 2306, info, "a code is asked for by a command of its own");
+	if (info)
+		return auth_ask(cmd, info);
 	m->iccid = epp__text(cmd->object, "iccid");
 	if (!set_flags(cmd, add, REGISTRY__FLAG__FLAG_TRUE, m) ||
 		!set_flags(cmd, rem, REGISTRY__FLAG__FLAG_FALSE, m))
@@ -206,9 +234,62 @@ static bool update_ask(struct epp_command *cmd)
 	m->rem_consent = epp__text(rem, "consent");
 	m->owner = epp__text(change, "owner");
 	m->imei = epp__text(change, "imei");
+	m->move_to = epp__text(change, "moveTo");
 	cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_UPDATE;
 	cmd->request.device_update = m;
 	return true;
+}
+
+static void update_answer(struct epp_command *cmd, const Registry__Reply *reply)
+{
+	if (reply->result_case == REGISTRY__REPLY__RESULT_AUTH)
+		epp__auth_data(cmd, NS_DEVICE, "iccid", reply->auth);
+}
+
+/* ---- transfer: the device gets another operator's SIM, at once ---- */
+
+static bool transfer_ask(struct epp_command *cmd)
+{
+	Registry__DeviceTransfer *m = epp__new(cmd, &registry__device_transfer__descriptor);
+	const struct xml_node *code = xml_child(cmd->object, "claim");
+	const struct xml_node *info = xml_child(cmd->object, "authInfo");
+
+	if (!m)
+		return false;
+	if (strcmp(xml_attr(cmd->verb, "op"), "request") != 0)
+		return epp__no(cmd, 2101, cmd->verb, "a device's transfer is done at once");
+	if (!xml_child(cmd->object, "newIccid")) {
+		cmd->fault.missing = "newIccid";
+		return epp__no(cmd, 2003, cmd->object, "the gaining operator's SIM");
+	}
+	if (code && (!epp__b64(cmd, xml_child(code, "salt"), &m->claim_salt) ||
+			    !epp__b64(cmd, xml_child(code, "sha256"), &m->claim_sha256)))
+		return false;
+	m->iccid = epp__text(cmd->object, "iccid");
+	m->new_iccid = epp__text(cmd->object, "newIccid");
+	m->code = epp__text(info, "pw");
+	cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_TRANSFER;
+	cmd->request.device_transfer = m;
+	return true;
+}
+
+static void transfer_answer(struct epp_command *cmd, const Registry__Reply *reply)
+{
+	const struct clock *clock = cmd->session->server->o.clock;
+	struct out *o = &cmd->res.text;
+	int64_t now = clock->unix_s(clock);
+
+	if (reply->result_case != REGISTRY__REPLY__RESULT_DEVICE)
+		return;
+	epp__res_open(cmd, NS_DEVICE, "trnData");
+	out_leaf(o, "o:iccid", reply->device->device->iccid);
+	out_leaf(o, "o:roid", reply->device->device->id);
+	out_leaf(o, "o:trStatus", "serverApproved");
+	out_leaf(o, "o:reID", cmd->session->id);
+	out_leaf_time(o, "o:reDate", now);
+	out_leaf(o, "o:acID", cmd->session->id);
+	out_leaf_time(o, "o:acDate", now);
+	epp__res_close(cmd, "trnData");
 }
 
 const struct epp_mapping epp__device = { .ns = NS_DEVICE,
@@ -216,5 +297,6 @@ const struct epp_mapping epp__device = { .ns = NS_DEVICE,
 		[VERB_CHECK] = { &check, check_ask, check_answer },
 		[VERB_INFO] = { &one, info_ask, info_answer },
 		[VERB_CREATE] = { &create, create_ask, create_answer },
-		[VERB_UPDATE] = { &update, update_ask, NULL },
+		[VERB_UPDATE] = { &update, update_ask, update_answer },
+		[VERB_TRANSFER] = { &transfer, transfer_ask, transfer_answer },
 	} };

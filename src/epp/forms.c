@@ -43,6 +43,8 @@ const struct gram_type epp__t_handle = { .kind = GRAM_TOKEN,
 	.form = "a handle is a-z, 0-9 and hyphens inside" };
 const struct gram_type epp__t_empty = { .kind = GRAM_EMPTY };
 const struct gram_type epp__t_bool = { .kind = GRAM_BOOL };
+static const struct gram_attr generate_attrs[] = { { "ttl", false, NULL }, { 0 } };
+const struct gram_type epp__t_generate = { .kind = GRAM_EMPTY, .attrs = generate_attrs };
 const struct gram_type epp__t_datetime = { .kind = GRAM_DATETIME };
 const struct gram_type epp__t_csr = { .kind = GRAM_B64, .min = 1, .max = 1024 };
 const struct gram_type epp__t_claim = { .kind = GRAM_TOKEN, .min = 1, .max = 128, .secret = true };
@@ -121,6 +123,43 @@ void epp__res_open(struct epp_command *cmd, enum epp_ns ns, const char *name)
 void epp__res_close(struct epp_command *cmd, const char *name)
 {
 	out_fmt(&cmd->res.text, "</o:%s>", name);
+}
+
+bool epp__ttl(struct epp_command *cmd, const struct xml_node *generate, uint32_t *out)
+{
+	static const struct gram_type ttl = { .kind = GRAM_UINT, .min = 60, .max = 30 * 86400 };
+	const char *life = xml_attr(generate, "ttl");
+	struct xml_node text = *generate;
+
+	if (!life)
+		return true;
+	/* The attribute's form is that of an element of type ttl. */
+	text.attrs = NULL;
+	text.text = (char *)(uintptr_t)life;
+	text.text_len = strlen(life);
+	if (!gram_check(&text, &ttl, &cmd->fault)) {
+		cmd->fault.node = generate;
+		return false;
+	}
+	for (const char *c = text.text; *c; c++)
+		*out = *out * 10 + (uint32_t)(*c - '0');
+	return true;
+}
+
+void epp__auth_data(
+	struct epp_command *cmd, enum epp_ns ns, const char *tag, const Registry__AuthData *made)
+{
+	struct out *o = &cmd->res.text;
+
+	if (!*made->code)
+		return;
+	epp__res_open(cmd, ns, "authData");
+	out_fmt(o, "<o:%s>", tag);
+	out_text(o, epp__text(cmd->object, tag));
+	out_fmt(o, "</o:%s>", tag);
+	out_leaf(o, "o:pw", made->code);
+	out_leaf_time(o, "o:exDate", made->expires);
+	epp__res_close(cmd, "authData");
 }
 
 bool epp__check_ask(struct epp_command *cmd, Registry__CheckKind kind, const char *tag)

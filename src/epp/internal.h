@@ -176,6 +176,11 @@ void *epp__new(struct epp_command *cmd, const ProtobufCMessageDescriptor *type);
 bool epp__b64(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out);
 bool epp__hex(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out);
 char *epp__text(const struct xml_node *parent, const char *name); /* "" when there is none */
+/* The seconds that <generate ttl=""> asks for; 0 when it does not say. */
+bool epp__ttl(struct epp_command *cmd, const struct xml_node *generate, uint32_t *out);
+/* <p:authData>: a code that the registry made, shown once; nothing when it made none. */
+void epp__auth_data(
+	struct epp_command *cmd, enum epp_ns ns, const char *tag, const Registry__AuthData *made);
 /* 1 word of `words`: its index, -1 none. */
 int epp__word(const char *text, const char *const *words);
 /* Fills the request for a check of `kind`; writes its answer as <prefix:tag avail=..>. */
@@ -191,4 +196,5 @@ void epp__transfer_data(struct epp_command *cmd, const Registry__Transfer *t);
 
 /* ---- grammar of the forms that several mappings use: forms.c ---- */
 extern const struct gram_type epp__t_clid, epp__t_iccid, epp__t_name, epp__t_handle, epp__t_empty,
-	epp__t_bool, epp__t_datetime, epp__t_csr, epp__t_claim, epp__t_url, epp__t_text;
+	epp__t_bool, epp__t_generate, epp__t_datetime, epp__t_csr, epp__t_claim, epp__t_url,
+	epp__t_text;

@@ -14,13 +14,10 @@ static const struct gram_type kind = { .kind = GRAM_TOKEN, .min = 1, .values = k
 static const struct gram_type state = { .kind = GRAM_TOKEN, .min = 1, .values = states };
 /* RFC 9154 section 4.1: an empty password unsets; anything short of 128 bits is refused later. */
 static const struct gram_type pw = { .kind = GRAM_NORM, .max = 64, .secret = true };
-static const struct gram_type ttl = { .kind = GRAM_UINT, .min = 60, .max = 30 * 86400 };
 static const struct gram_part auth_parts[] = { { "pw", &pw, 1, 1 }, { 0 } };
 static const struct gram_type auth = { .kind = GRAM_SEQ, .parts = auth_parts };
-static const struct gram_attr make_attrs[] = { { "ttl", false, NULL }, { 0 } };
-static const struct gram_type make = { .kind = GRAM_EMPTY, .attrs = make_attrs };
-static const struct gram_part new_auth_parts[] = { { "pw", &pw, 1, 1 }, { "generate", &make, 1, 1 },
-	{ 0 } };
+static const struct gram_part new_auth_parts[] = { { "pw", &pw, 1, 1 },
+	{ "generate", &epp__t_generate, 1, 1 }, { 0 } };
 static const struct gram_type new_auth = { .kind = GRAM_CHOICE, .parts = new_auth_parts };
 
 static const struct gram_part check_parts[] = { { "name", &epp__t_name, 1, EPP_IDS_MAX }, { 0 } };
@@ -243,25 +240,12 @@ static bool update_auth(struct epp_command *cmd, const struct xml_node *info)
 {
 	Registry__ProfileSetAuth *m = epp__new(cmd, &registry__profile_set_auth__descriptor);
 	const struct xml_node *generate = xml_child(info, "generate");
-	const char *life = generate ? xml_attr(generate, "ttl") : NULL;
 
 	if (!m)
 		return false;
 	m->name = name_of(cmd);
-	if (life) {
-		struct xml_node text = *generate;
-
-		/* The attribute's form is that of an element of type ttl. */
-		text.attrs = NULL;
-		text.text = (char *)(uintptr_t)life;
-		text.text_len = strlen(life);
-		if (!gram_check(&text, &ttl, &cmd->fault)) {
-			cmd->fault.node = generate;
-			return false;
-		}
-		for (const char *c = text.text; *c; c++)
-			m->ttl_s = m->ttl_s * 10 + (uint32_t)(*c - '0');
-	}
+	if (generate && !epp__ttl(cmd, generate, &m->ttl_s))
+		return false;
 	m->code = epp__text(info, "pw");
 	m->clear = !generate && !*m->code;
 	cmd->request.op_case = REGISTRY__REQUEST__OP_PROFILE_SET_AUTH;
@@ -306,20 +290,10 @@ static bool update_ask(struct epp_command *cmd)
 
 static void update_answer(struct epp_command *cmd, const Registry__Reply *reply)
 {
-	const Registry__AuthData *made = reply->auth;
-
-	if (reply->result_case != REGISTRY__REPLY__RESULT_AUTH) {
+	if (reply->result_case == REGISTRY__REPLY__RESULT_AUTH)
+		epp__auth_data(cmd, NS_PROFILE, "name", reply->auth);
+	else
 		profile_answer(cmd, reply);
-		return;
-	}
-	/* Shown once, and only when the registry made it. */
-	if (!*made->code)
-		return;
-	epp__res_open(cmd, NS_PROFILE, "authData");
-	out_leaf(&cmd->res.text, "o:name", name_of(cmd));
-	out_leaf(&cmd->res.text, "o:pw", made->code);
-	out_leaf_time(&cmd->res.text, "o:exDate", made->expires);
-	epp__res_close(cmd, "authData");
 }
 
 /* ---- renew ---- */

@@ -221,6 +221,27 @@ def test_devices(empty_lab):
         assert s.object("delete", PROFILE, f"<name>1.{iccid}</name>").code == 1000
 
 
+def test_a_device_changes_its_operator(empty_lab):
+    old, new = "8912230200031010115f", "8912230200031010123f"
+    with session(empty_lab, "mno") as m, session(empty_lab, "gatineau") as o:
+        assert m.object("create", DEVICE, f"<iccid>{old}</iccid><owner>gatineau</owner>").code == 1000
+        roid = m.object("info", DEVICE, f"<iccid>{old}</iccid>").text(".//d:roid")
+        two = '<chg><imei>490154203237518</imei><authInfo><generate/></authInfo></chg>'
+        assert o.object("update", DEVICE, f"<iccid>{old}</iccid>{two}").code == 2306
+        r = o.object("update", DEVICE, f'<iccid>{old}</iccid><chg><authInfo><generate ttl="600"/></authInfo></chg>')
+        code = r.text(".//d:authData/d:pw")
+        assert r.code == 1000 and len(code) >= 20
+        move = f"<iccid>{old}</iccid><newIccid>{new}</newIccid><authInfo><pw>{{}}</pw></authInfo>"
+        assert m.object("transfer", DEVICE, f"<iccid>{old}</iccid>", op="query").code == 2101
+        assert m.object("transfer", DEVICE, f"<iccid>{old}</iccid>", op="request").code == 2003
+        assert o.object("transfer", DEVICE, move.format(code), op="request").code == 2201
+        r = m.object("transfer", DEVICE, move.format(code), op="request")
+        assert r.code == 1000 and r.text(".//d:trStatus") == "serverApproved" and r.text(".//d:roid") == roid, r
+        r = m.object("info", DEVICE, f"<iccid>{new}</iccid>")
+        assert r.text(".//d:roid") == roid and len(r.all(".//d:history")) == 2
+        assert m.object("info", DEVICE, f"<iccid>{old}</iccid>").code == 2303
+
+
 def test_organisations(empty_lab):
     with session(empty_lab, "mno") as s:
         r = s.object("info", ORG, "<id>mno</id>")
