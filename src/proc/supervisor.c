@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proc/supervisor.h"
 #include "proc/supervisor_internal.h"
+#include "proc/metrics.h"
 #include "control.pb-c.h"
 #include "proc/control.h"
 #include "proc/killpoint.h"
@@ -33,6 +34,8 @@ struct child {
 	int64_t wait_ms;     /* before the next start */
 	unsigned unanswered; /* heartbeats since the last Pong */
 	unsigned restarts;
+	struct metric metrics[METRICS_PER_ROLE];
+	size_t metric_count;
 };
 
 struct supervisor {
@@ -41,7 +44,7 @@ struct supervisor {
 	struct event *on_term, *on_int, *on_hup, *on_child, *heartbeat, *stop_timer;
 	struct child children[SUPERVISOR_ROLES_MAX];
 	int lock_fd;
-	bool stopping, announced;
+	bool stopping, announced, metrics_failed;
 	unsigned stage; /* of stopping */
 	uint64_t ping;
 	enum rc rc;
@@ -193,6 +196,21 @@ static void child_is_ready(struct child *child)
 	}
 }
 
+static void take_pong(struct child *child, const Control__Pong *pong)
+{
+	child->unanswered = 0;
+	child->metric_count = 0;
+	for (size_t i = 0; i < pong->n_metrics && i < METRICS_PER_ROLE; i++) {
+		struct metric *m = &child->metrics[child->metric_count];
+
+		if (!metrics_name_ok(pong->metrics[i]->name))
+			continue;
+		snprintf(m->name, sizeof(m->name), "%s", pong->metrics[i]->name);
+		m->value = pong->metrics[i]->value;
+		child->metric_count++;
+	}
+}
+
 static enum rc take_message(struct child *child, const uint8_t *bytes, size_t len)
 {
 	Control__FromRole *m = control__from_role__unpack(NULL, len, bytes);
@@ -203,7 +221,7 @@ static enum rc take_message(struct child *child, const uint8_t *bytes, size_t le
 	if (m->op_case == CONTROL__FROM_ROLE__OP_READY)
 		child_is_ready(child);
 	else if (m->op_case == CONTROL__FROM_ROLE__OP_PONG)
-		child->unanswered = 0;
+		take_pong(child, m->pong);
 	else
 		rc = RC_MALFORMED;
 	control__from_role__free_unpacked(m, NULL);
@@ -382,6 +400,24 @@ static void check_child(struct child *child, Control__ToRole *ping)
 	}
 }
 
+/* A full disk loses the file, not the registry: it is told once. */
+static void save_metrics(struct supervisor *sup)
+{
+	struct metrics_role rows[SUPERVISOR_ROLES_MAX];
+	enum rc rc;
+
+	for (size_t i = 0; i < sup->plan->child_count; i++) {
+		const struct child *c = &sup->children[i];
+
+		rows[i] = (struct metrics_role){ c->plan->name, c->pid, c->ready, c->restarts,
+			c->metrics, c->pid > 0 ? c->metric_count : 0 };
+	}
+	rc = metrics_save(sup->plan->run_folder, rows, sup->plan->child_count);
+	if (rc != RC_OK && !sup->metrics_failed)
+		log_write(sup->plan->log, LOG_WARNING, "metrics.prom why=%s", rc_text(rc));
+	sup->metrics_failed = rc != RC_OK;
+}
+
 static void on_heartbeat(evutil_socket_t fd, short what, void *user)
 {
 	struct supervisor *sup = user;
@@ -396,6 +432,7 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *user)
 	for (size_t i = 0; i < sup->plan->child_count; i++)
 		if (sup->children[i].pid > 0 && !sup->children[i].told_to_stop)
 			check_child(&sup->children[i], &msg);
+	save_metrics(sup);
 }
 
 /* ---- the whole ---- */

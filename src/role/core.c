@@ -98,6 +98,16 @@ static void on_link(struct role *role, const char *peer, int take_fd, void *user
 		log_write(role->log, LOG_ERROR, "link peer=%s why=%s", peer, rc_text(rc));
 }
 
+static void put_metric(void *to, const char *name, double value)
+{
+	role_metric(to, name, value);
+}
+
+static void on_metrics(struct role_metrics *m, void *user)
+{
+	core_metrics(user, put_metric, m);
+}
+
 static enum rc take_links(struct role *role, struct core *core)
 {
 	static const char *const peers[] = { "keys", "zone", "front-", "out" };
@@ -118,6 +128,8 @@ enum rc role_core_run(struct role *role)
 
 	if (rc == RC_OK)
 		rc = core_open(role->base, &options, &core, &d);
+	if (rc == RC_OK)
+		role_on_metrics(role, on_metrics, core);
 	if (rc == RC_OK)
 		rc = take_links(role, core);
 	if (rc == RC_OK)

@@ -46,6 +46,10 @@ struct core_options {
 
 struct core;
 
+/* What is counted and what waits: one call of `put` each. */
+void core_metrics(
+	struct core *core, void (*put)(void *to, const char *name, double value), void *to);
+
 /* Opens the database and makes the first party. */
 enum rc core_open(struct event_base *base, const struct core_options *options, struct core **out,
 	struct diag *d) ATT_MUST_CHECK;

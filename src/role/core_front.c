@@ -32,6 +32,37 @@ static void fill_health(struct core *core, Registry__HealthData *h)
 	h->batches = core->count.batches;
 }
 
+static double length(const struct core_item *list)
+{
+	size_t n = 0;
+
+	for (; list; list = list->next)
+		n++;
+	return (double)n;
+}
+
+void core_metrics(
+	struct core *core, void (*put)(void *to, const char *name, double value), void *to)
+{
+	uint64_t last = store_change_last(core->store);
+
+	put(to, "requests_total", (double)core->count.requests);
+	put(to, "refused_total", (double)core->count.refused);
+	put(to, "batches_total", (double)core->count.batches);
+	put(to, "committed_seq", (double)last);
+	put(to, "served_seq", (double)core->zone.applied);
+	put(to, "zone_lag_changes", (double)(last - core->zone.applied));
+	put(to, "zone_serial", (double)core->zone.serial);
+	put(to, "zone_connected", core->zone.up);
+	put(to, "keys_connected", core->keys != NULL);
+	put(to, "queue_requests", length(core->queue));
+	put(to, "unserved_requests", length(core->serving));
+	put(to, "long_polls", (double)core->waiter_count);
+	put(to, "database_log_pages", store_wal_pages(core->store));
+	put(to, "database_connected", store_connected(core->store));
+	put(to, "database_lost_total", (double)store_lost(core->store));
+}
+
 void core__answer(struct core_item *item)
 {
 	struct core *core = item->core;

@@ -172,6 +172,19 @@ static enum rc start(struct front *f, struct diag *d)
 	return http_server_new(&f->server, role->base, fd, f->ctx, &limits, &handler, role->log);
 }
 
+static void on_metrics(struct role_metrics *m, void *user)
+{
+	const struct front *f = user;
+	const struct http_counts *c = http_server_counts(f->server);
+
+	role_metric(m, "connections_total", (double)c->accepted);
+	role_metric(m, "connections_refused_total", (double)c->refused);
+	role_metric(m, "handshakes_failed_total", (double)c->handshakes_failed);
+	role_metric(m, "http_requests_total", (double)c->requests);
+	role_metric(m, "bad_requests_total", (double)c->bad_requests);
+	role_metric(m, "connections", (double)c->clients);
+}
+
 static enum rc run_api(struct role *role)
 {
 	struct front *f = calloc(1, sizeof(*f));
@@ -183,6 +196,8 @@ static enum rc run_api(struct role *role)
 	wipe_jansson();
 	f->role = role;
 	rc = start(f, &d);
+	if (rc == RC_OK)
+		role_on_metrics(role, on_metrics, f);
 	if (rc == RC_OK)
 		rc = role_ready(role);
 	if (rc == RC_OK)

@@ -270,6 +270,21 @@ static void say_serving(const struct keys *k)
 		(unsigned long long)ca_issued_count(k->issued), days, k->ring.makers.count);
 }
 
+static double seconds_left(const struct keys *k, const struct ca_issuer *issuer)
+{
+	return (double)(issuer->not_after - k->role->clock->unix_s(k->role->clock));
+}
+
+static void on_metrics(struct role_metrics *m, void *user)
+{
+	const struct keys *k = user;
+
+	role_metric(m, "answered_total", (double)k->count.answered);
+	role_metric(m, "refused_links_total", (double)k->count.refused);
+	role_metric(m, "issued_total", (double)ca_issued_count(k->issued));
+	role_metric(m, "issuing_ca_seconds_left", seconds_left(k, &k->ring.authority.issuing));
+}
+
 static enum rc serve(struct keys *k, struct diag *d)
 {
 	struct role *role = k->role;
@@ -286,6 +301,7 @@ static enum rc serve(struct keys *k, struct diag *d)
 	if (rc != RC_OK)
 		return rc;
 	say_serving(k);
+	role_on_metrics(role, on_metrics, k);
 	rc = role_ready(role);
 	if (rc == RC_OK)
 		rc = role_loop(role);

@@ -5,6 +5,7 @@
 #include "control.pb-c.h"
 #include "proc/control.h"
 #include "proc/killpoint.h"
+#include "proc/metrics.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -38,6 +39,8 @@ struct role__control {
 	size_t listener_count;
 	void (*on_stop)(struct role *role, void *user);
 	void *stop_user;
+	role_metrics_fn *on_metrics;
+	void *metrics_user;
 	bool stopping;
 	enum rc rc; /* why the loop ended */
 };
@@ -56,6 +59,30 @@ void role_on_stop(struct role *role, void (*fn)(struct role *role, void *user), 
 {
 	role->control->on_stop = fn;
 	role->control->stop_user = user;
+}
+
+struct role_metrics {
+	Control__Metric rows[METRICS_PER_ROLE];
+	Control__Metric *list[METRICS_PER_ROLE];
+	size_t count;
+};
+
+void role_metric(struct role_metrics *m, const char *name, double value)
+{
+	Control__Metric *row = &m->rows[m->count];
+
+	if (m->count == METRICS_PER_ROLE)
+		return;
+	control__metric__init(row);
+	row->name = (char *)(uintptr_t)name;
+	row->value = value;
+	m->list[m->count++] = row;
+}
+
+void role_on_metrics(struct role *role, role_metrics_fn *fn, void *user)
+{
+	role->control->on_metrics = fn;
+	role->control->metrics_user = user;
 }
 
 void role_leave(struct role *role)
@@ -123,6 +150,7 @@ static void take_stop(struct role *role)
 static enum rc take_message(struct role *role, const Control__ToRole *m, int fd)
 {
 	Control__Pong pong = CONTROL__PONG__INIT;
+	struct role_metrics metrics = { .count = 0 };
 
 	if (m->op_case == CONTROL__TO_ROLE__OP_LINK && fd >= 0) {
 		take_link(role, m->link->peer, fd);
@@ -139,6 +167,10 @@ static enum rc take_message(struct role *role, const Control__ToRole *m, int fd)
 	if (m->op_case != CONTROL__TO_ROLE__OP_PING)
 		return RC_MALFORMED;
 	pong.n = m->ping->n;
+	if (role->control->on_metrics)
+		role->control->on_metrics(&metrics, role->control->metrics_user);
+	pong.metrics = metrics.list;
+	pong.n_metrics = metrics.count;
 	/* Busy: the supervisor has enough of our answers waiting. */
 	enum rc rc = send_op(role, CONTROL__FROM_ROLE__OP_PONG, &pong);
 	return rc == RC_BUSY ? RC_OK : rc;

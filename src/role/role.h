@@ -67,6 +67,13 @@ enum rc role_confine(struct role *role, struct diag *d) ATT_MUST_CHECK;
 /* Tells the supervisor that this role serves. */
 enum rc role_ready(struct role *role) ATT_MUST_CHECK;
 
+/* Adds one number to what is told about this role; names as proc/metrics.h. */
+struct role_metrics;
+void role_metric(struct role_metrics *m, const char *name, double value);
+/* Calls `fn` when the supervisor asks, once a heartbeat. */
+typedef void role_metrics_fn(struct role_metrics *m, void *user);
+void role_on_metrics(struct role *role, role_metrics_fn *fn, void *user);
+
 /* Runs the event loop until stop. RC_CLOSED: the supervisor is gone. */
 enum rc role_loop(struct role *role) ATT_MUST_CHECK;
 

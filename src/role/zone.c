@@ -105,6 +105,18 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 	return rc == RC_OK ? role_confine(role, d) : rc;
 }
 
+static void on_metrics(struct role_metrics *m, void *user)
+{
+	const struct zone_role *z = user;
+
+	role_metric(m, "applied_seq", (double)z->applied_seq);
+	role_metric(m, "taken_seq", (double)z->taken_seq);
+	role_metric(m, "soa_serial", z->serial);
+	role_metric(m, "rebuilding", z->doing == DOING_REBUILD);
+	role_metric(m, "waits_for_signatures", z->asked);
+	role_metric(m, "zone_has_content", z->have);
+}
+
 static void close_all(struct zone_role *z)
 {
 	if (z->snaps)
@@ -133,6 +145,7 @@ enum rc role_zone_run(struct role *role)
 	for (unsigned i = 0; i < SNAP_SLOTS_MAX; i++)
 		z->peers[i] = (struct zone_peer){ .zone = z, .slot = i, .fd = -1 };
 	rc = open_all(z, &d);
+	role_on_metrics(role, on_metrics, z);
 	if (rc == RC_OK)
 		rc = role_ready(role);
 	else

@@ -374,6 +374,7 @@ enum rc st__pg_connect(struct pg_store *s, struct diag *d)
 		rc = RC_UNAVAILABLE;
 	if (rc != RC_OK)
 		diag_set(d, rc, "%s", s->base.why);
+	s->base.down = rc != RC_OK;
 out:
 	if (rc != RC_OK)
 		st__pg_disconnect(s);

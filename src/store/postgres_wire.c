@@ -52,6 +52,9 @@ enum rc st__pg_broken(struct pg_store *s)
 {
 	if (s->conn)
 		note(s, PQerrorMessage(s->conn), "connection");
+	if (!s->base.down)
+		s->base.losses++;
+	s->base.down = true;
 	st__pg_disconnect(s);
 	s->base.retry = true;
 	if (s->open)

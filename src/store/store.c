@@ -224,6 +224,16 @@ bool store_may_retry(const struct store *s)
 	return s->retry;
 }
 
+bool store_connected(const struct store *s)
+{
+	return !s->down;
+}
+
+uint64_t store_lost(const struct store *s)
+{
+	return s->losses;
+}
+
 const char *store_why(const struct store *s)
 {
 	return s->why;

@@ -271,6 +271,9 @@ void store_close(struct store *s);
 /* After a failure in a transaction: true when the same may be tried again from store_begin on
  * and nothing of it was done (a lost connection, a lock held for too long, a deadlock). */
 bool store_may_retry(const struct store *s);
+/* Whether the database can be reached as far as is known, and how often that ended. */
+bool store_connected(const struct store *s);
+uint64_t store_lost(const struct store *s);
 
 /* The last error in words, without values of rows. */
 const char *store_why(const struct store *s);

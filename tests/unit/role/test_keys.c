@@ -65,6 +65,20 @@ enum rc role_confine(struct role *role, struct diag *d)
 	return RC_OK;
 }
 
+void role_on_metrics(struct role *role, role_metrics_fn *fn, void *user)
+{
+	(void)role;
+	(void)fn;
+	(void)user;
+}
+
+void role_metric(struct role_metrics *m, const char *name, double value)
+{
+	(void)m;
+	(void)name;
+	(void)value;
+}
+
 enum rc role_ready(struct role *role)
 {
 	(void)role;
