@@ -19,6 +19,7 @@ const struct cmd *const cli_nouns[] = {
 	payload_cmds,
 	verify_cmds,
 	backup_cmds,
+	metrics_cmds,
 	lab_cmds,
 	NULL,
 };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Every role's names and the supervisor's own. */
@@ -81,6 +82,8 @@ static void write_own(FILE *f, const struct metrics_role *roles, size_t n)
 {
 	struct usage u[METRICS_ROLES_MAX];
 
+	fprintf(f, "# TYPE attestry_written_seconds gauge\nattestry_written_seconds %lld\n",
+		(long long)time(NULL));
 	head(f, "up");
 	for (size_t i = 0; i < n; i++)
 		sample(f, "up", roles[i].role, roles[i].pid > 0 && roles[i].ready);
@@ -174,4 +177,12 @@ enum rc metrics_save(const char *run_folder, const struct metrics_role *roles, s
 		rc = RC_IO;
 	free(text);
 	return rc;
+}
+
+void metrics_remove(const char *run_folder)
+{
+	char path[4096];
+
+	if (str_format(path, sizeof(path), "%s/metrics.prom", run_folder) == RC_OK)
+		(void)unlink(path);
 }

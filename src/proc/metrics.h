@@ -40,3 +40,5 @@ enum rc metrics_write(
 /* Puts the text into the run folder as metrics.prom: the old or the new, not synced. */
 enum rc metrics_save(
 	const char *run_folder, const struct metrics_role *roles, size_t n) ATT_MUST_CHECK;
+/* When nobody writes it any more. */
+void metrics_remove(const char *run_folder);

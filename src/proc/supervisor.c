@@ -500,6 +500,7 @@ static void close_events(struct supervisor *sup)
 
 static enum rc start_all(struct supervisor *sup)
 {
+	metrics_remove(sup->plan->run_folder);
 	supervisor__remove_pid(sup->plan, "attestryd");
 	for (size_t i = 0; i < sup->plan->child_count; i++)
 		supervisor__remove_pid(sup->plan, sup->plan->children[i].name);
