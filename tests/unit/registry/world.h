@@ -68,7 +68,7 @@ static inline void world_open(struct world *w)
 		.store = temp_db_open(&w->db, true),
 		.clock = &w->clock,
 		.rng = &w->rng,
-		.settings = { "iotregistry.example", 90 * 86400, 365 * 86400, 86400, 3600, 3600 },
+		.settings = { "iotregistry.example", 90 * 86400, 365 * 86400, 86400, 3600, 3600, 0 },
 		.trust = &w->trust,
 		.asp_cert_check = world_asp_cert,
 	};
