@@ -68,7 +68,12 @@ static inline void world_open(struct world *w)
 		.store = temp_db_open(&w->db, true),
 		.clock = &w->clock,
 		.rng = &w->rng,
-		.settings = { "iotregistry.example", 90 * 86400, 365 * 86400, 86400, 3600, 3600, 0 },
+		.settings = { .zone = "iotregistry.example",
+			.cert_s = 90 * 86400,
+			.party_s = 365 * 86400,
+			.auth_ttl_s = 86400,
+			.job_ttl_s = 3600,
+			.idem_ttl_s = 3600 },
 		.trust = &w->trust,
 		.asp_cert_check = world_asp_cert,
 	};
