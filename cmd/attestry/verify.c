@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attestry verify: is a device's certificate good, is a name alive: as any provider would ask. */
-#include "cli.h"
+#include "verify.h"
 
-#include "attest.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "ca/keyfile.h"
@@ -222,6 +221,8 @@ static int run_verify(struct cli *cli)
 	char error[ATTEST_TEXT_MAX] = "";
 	int code = find_source(cli, &s);
 
+	if (code == EXIT_DONE && verify_is_host(cli->args[0]))
+		return verify_host(cli, &s.options, cli->args[0]);
 	if (code == EXIT_DONE)
 		code = make_chain(cli, &s);
 	if (code == EXIT_DONE &&
@@ -236,7 +237,7 @@ static int run_verify(struct cli *cli)
 }
 
 const struct cmd verify_cmds[] = {
-	{ "verify", NULL, "NAME|CERT", 1, 1, "operator", 0, run_verify,
+	{ "verify", NULL, "NAME|CERT|HOST:PORT", 1, 1, "operator", 0, run_verify,
 		"ask the DNS: exit 0 attested, 1 refused, 2 cannot tell",
 		"attestry verify 1.8912230200031010008F --lab /tmp/lab",
 		{ { "service", "HANDLE", "the certificate must name this service" },
@@ -245,6 +246,8 @@ const struct cmd verify_cmds[] = {
 			{ "resolver", "ADDRESS@PORT", "a resolver that speaks DNS over TLS" },
 			{ "resolver-pin", "BASE64", "SHA-256 of its public key" },
 			{ "resolver-name", "NAME", "sent as SNI" },
+			{ "connect", "ADDRESS@PORT",
+				"HOST:PORT: where it is, in place of its address in the DNS" },
 			{ "chain", "FILE", "issuing CAs and root, PEM" },
 			{ "proof", NULL,
 				"ask the registry too whether the key is proven to live on the "
