@@ -5,13 +5,12 @@ import base64
 import hashlib
 import re
 import socket
-import threading
 import time
 
 import pytest
 
 import pki
-from asplab import Attest, Devices
+from asplab import Attest, Devices, Slow
 from dnslab import ZONE, DnsLab, Knot, Unbound, cert_record
 from lab import free_port
 
@@ -159,50 +158,6 @@ def test_cold_look_up_ends_the_wait_and_serves_the_next(net):
         while (got := a("check", d[1]))["reason"] != "ok":  # each waits for 200 ms
             assert time.monotonic() < end
         assert a("metrics")["late"] >= 1
-
-
-class Slow(threading.Thread):
-    """Passes TLS bytes on to the resolver, answers after a while; counts what it was given."""
-
-    def __init__(self, net, delay, target=None):
-        super().__init__(daemon=True)
-        self.target, self.delay = target or net.unbound.port, delay
-        self.sock = socket.create_server(("127.0.0.1", 0))
-        self.port = self.sock.getsockname()[1]
-        self.connections = 0
-        self.ended = threading.Event()
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.sock.close()
-
-    def run(self):
-        while not self.ended.is_set():
-            try:
-                c, _ = self.sock.accept()
-            except OSError:
-                return
-            self.connections += 1
-            s = socket.create_connection(("127.0.0.1", self.target))
-            threading.Thread(target=self.pump, args=(c, s, 0), daemon=True).start()
-            threading.Thread(target=self.pump, args=(s, c, self.delay), daemon=True).start()
-
-    def pump(self, a, b, delay):
-        try:
-            while data := a.recv(65536):
-                self.ended.wait(delay)
-                b.sendall(data)
-        except OSError:
-            pass
-        for x in (a, b):
-            try:
-                x.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 def test_second_resolver_serves_when_the_first_is_dead(net):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import pki
-from asplab import ICCID, Broker, Devices
+from asplab import ICCID, Broker, Devices, Slow
 from dnslab import ZONE, DnsLab
 from lab import free_port
 from mqtt import Broken, Client, attempt
@@ -92,6 +92,27 @@ def test_cannot_tell(net):
     with Broker(net, plugin_opt_resolver_pin="A" * 43 + "=") as broker:
         assert attempt(broker.port, fresh[1], fresh[2]) != 0
         broker.log.wait(r"attest: refused .*reason=cannot_tell .*pin")
+
+
+def test_a_cold_look_up_stops_the_broker_for_its_bound_only(net):
+    """Refused while the answer is on its way, accepted when it has filled the memory; others hardly notice."""
+    warm, cold = (net.devices.make(slot, iccid="8912230200031010057f") for slot in (1, 2))
+    net.knot.update(net.devices.text())
+    with Slow(net, 0.5) as slow, Broker(net, plugin_opt_resolver_port=slow.port, plugin_opt_wait_ms=200) as broker:
+        def until_accepted(device):
+            end = time.monotonic() + 20
+            while attempt(broker.port, device[1], device[2]) != 0:
+                assert time.monotonic() < end
+
+        until_accepted(warm)
+        c = accepted(broker, warm)
+        began = time.monotonic()
+        assert attempt(broker.port, cold[1], cold[2]) != 0
+        c.publish(f"meters/{warm[0]}", "2")  # acknowledged
+        assert time.monotonic() - began < 0.45
+        broker.log.wait(rf"attest: refused name={cold[0]} reason=cannot_tell .*next try")
+        until_accepted(cold)
+        c.close()
 
 
 def test_live_session_is_cut(net):

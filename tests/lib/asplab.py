@@ -2,7 +2,9 @@
 """A provider without a registry: devices with certificates made here and their records, a broker
 with the plugin, libattest from a test's own program."""
 import json
+import socket
 import subprocess
+import threading
 
 import pki
 from dnslab import ZONE, cert_record
@@ -105,3 +107,47 @@ class Attest:
 
     def reason(self, *words):
         return self(*words)["reason"]
+
+
+class Slow(threading.Thread):
+    """Passes TLS bytes on to the resolver, answers after a while; counts what it was given."""
+
+    def __init__(self, net, delay, target=None):
+        super().__init__(daemon=True)
+        self.target, self.delay = target or net.unbound.port, delay
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.connections = 0
+        self.ended = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.sock.close()
+
+    def run(self):
+        while not self.ended.is_set():
+            try:
+                c, _ = self.sock.accept()
+            except OSError:
+                return
+            self.connections += 1
+            s = socket.create_connection(("127.0.0.1", self.target))
+            threading.Thread(target=self.pump, args=(c, s, 0), daemon=True).start()
+            threading.Thread(target=self.pump, args=(s, c, self.delay), daemon=True).start()
+
+    def pump(self, a, b, delay):
+        try:
+            while data := a.recv(65536):
+                self.ended.wait(delay)
+                b.sendall(data)
+        except OSError:
+            pass
+        for x in (a, b):
+            try:
+                x.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
