@@ -12,7 +12,7 @@ import pytest
 import pki
 from asplab import Attest, Devices, Slow
 from dnslab import ZONE, DnsLab, Knot, Unbound, cert_record
-from lab import free_port
+from lab import BUILD, ROOT, free_port, run
 
 
 def iccid(n):
@@ -218,3 +218,14 @@ def test_metrics_text(net):
     assert 'attest_results_total{reason="ok"} 1\n' in text and "attest_lookup_seconds_count 1\n" in text
     for line in text.splitlines():
         assert line.startswith("# ") or re.fullmatch(r'attest_\w+(\{\w+="[^"]+"\})? [\d.e+-]+', line), line
+
+
+def test_every_function_has_its_place_in_the_manual_and_in_the_library():
+    text = "".join((ROOT / "include" / h).read_text() for h in ("attest.h", "attest_ssl.h"))
+    declared = set(re.findall(r"\b(attest_[a-z_]+)\(", re.sub(r"/\*.*?\*/", "", text, flags=re.S))) - {"attest_done"}
+    manual = set(re.findall(r"\.(?:It )?Fn (attest_\w+)|Fn (attest_\w+)", (ROOT / "doc/man/attest.3").read_text()))
+    manual = {a or b for a, b in manual}
+    exported = {line.split()[-1].split("@")[0] for line in run("nm", "-D", "--defined-only", BUILD / "src/asp/libattest.so").stdout.splitlines()}
+    assert len(declared) > 15
+    assert declared - manual == set() and manual - declared == set()
+    assert declared - exported == set() and {e for e in exported if not e.startswith("ATTEST_")} - declared == set()
