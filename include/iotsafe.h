@@ -33,7 +33,8 @@ enum iotsafe_error {
 struct iotsafe;
 
 struct iotsafe_options {
-	/* "tty:PATH" or "socket:PATH"; NULL: the environment's IOTSAFE_CARD. */
+	/* "tty:PATH", "pcsc:READER" ("pcsc:": any) or "socket:PATH"; NULL: the environment's
+	 * IOTSAFE_CARD. */
 	const char *card;
 	/* Application identifier; NULL: those that are known, one after the other. */
 	const unsigned char *aid;
@@ -116,9 +117,9 @@ struct iotsafe_found {
 	char card[256];
 	char iccid[IOTSAFE_ICCID_TEXT]; /* "" when it cannot be read */
 };
-/* Tries IOTSAFE_CARD and the serial devices of this machine, `timeout_ms` each (0: 500). Returns
- * how many cards with the applet were found; at most `cap` are written. Sends AT commands to every
- * serial device that is not in use, so it is for set-up time. */
+/* Tries IOTSAFE_CARD, the serial devices and the PC/SC readers of this machine, `timeout_ms` each
+ * (0: 500). Returns how many cards with the applet were found; at most `cap` are written. Sends AT
+ * commands to every serial device that is not in use, so it is for set-up time. */
 size_t iotsafe_discover(struct iotsafe_found *out, size_t cap, unsigned timeout_ms);
 
 /* The key in container `id` as an EVP_PKEY whose private part stays on the card. */

@@ -20,7 +20,8 @@ static const struct {
 	{ "csr", "ID [NAME]", "a certificate request (PEM) of key ID for common name NAME",
 		cmd_csr },
 	{ "random", "COUNT", "random bytes of the card, in hex", cmd_random },
-	{ "discover", "", "tries the serial devices of this machine", cmd_discover },
+	{ "discover", "", "tries the serial devices and PC/SC readers of this machine",
+		cmd_discover },
 	{ "payload", "show [FILE]", "the Registry Payload on the card, or in FILE, as it is",
 		cmd_payload },
 	{ "payload", "verify [FILE]",
@@ -35,22 +36,22 @@ static void help(FILE *out)
 	for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++)
 		(void)fprintf(out, "  %-8s %-14s %s\n", COMMANDS[i].name, COMMANDS[i].args,
 			COMMANDS[i].what);
-	(void)fputs(
-		"\n"
-		"  --card NAME  tty:PATH or socket:PATH (default: the environment's IOTSAFE_CARD)\n"
-		"  --slot N     profile 1..9 for info, payload and attest (default 1)\n"
-		"  --json       for scripts\n"
-		"\n"
-		"exit codes: 0 done, or attested; 1 refused; 2 cannot tell (no card, no "
-		"resolver);\n"
-		"64 wrong usage\n"
-		"\n"
-		"examples:\n"
-		"  export IOTSAFE_CARD=tty:/dev/ttyUSB2\n"
-		"  iotsafe objects\n"
-		"  iotsafe read 02 | openssl x509 -inform DER -noout -subject\n"
-		"  iotsafe payload show\n"
-		"  iotsafe attest && echo the registry vouches for this device\n",
+	(void)fputs("\n"
+		    "  --card NAME  tty:PATH, pcsc:READER or socket:PATH (default: the\n"
+		    "               environment's IOTSAFE_CARD)\n"
+		    "  --slot N     profile 1..9 for info, payload and attest (default 1)\n"
+		    "  --json       for scripts\n"
+		    "\n"
+		    "exit codes: 0 done, or attested; 1 refused; 2 cannot tell (no card, no "
+		    "resolver);\n"
+		    "64 wrong usage\n"
+		    "\n"
+		    "examples:\n"
+		    "  export IOTSAFE_CARD=tty:/dev/ttyUSB2\n"
+		    "  iotsafe objects\n"
+		    "  iotsafe read 02 | openssl x509 -inform DER -noout -subject\n"
+		    "  iotsafe payload show\n"
+		    "  iotsafe attest && echo the registry vouches for this device\n",
 		out);
 }
 

@@ -34,6 +34,7 @@ struct dev_link;
  * RC_TIMEOUT; RC_MALFORMED. */
 struct dev_link_ops {
 	enum rc (*open)(struct dev_link *l, struct diag *d);
+	void (*close)(struct dev_link *l); /* NULL: fd is all there is */
 	enum rc (*exchange)(struct dev_link *l, const uint8_t *apdu, size_t len,
 		uint8_t reply[DEV_REPLY_MAX], size_t *reply_len, uint64_t deadline_ms,
 		struct diag *d);
@@ -49,6 +50,7 @@ struct dev_link {
 	const struct dev_link_ops *ops;
 	char path[DEV_PATH_MAX];
 	int fd;		       /* -1: closed */
+	void *state;	       /* of pcsc.c */
 	bool dirty;	       /* an exchange was cut short: late answers may still come */
 	char in[DEV_LINE_MAX]; /* tty: bytes read beyond the last line */
 	size_t in_len;
@@ -56,6 +58,9 @@ struct dev_link {
 
 extern const struct dev_link_ops dev__tty;
 extern const struct dev_link_ops dev__socket;
+extern const struct dev_link_ops dev__pcsc;
+/* Each PC/SC reader of this machine; none where there is no PC/SC. */
+void dev__pcsc_each(void (*each)(void *arg, const char *reader), void *arg);
 
 struct iotsafe {
 	pthread_mutex_t mutex;

@@ -153,7 +153,7 @@ static enum rc parse_name(struct iotsafe *card, const char *name, struct diag *d
 	static const struct {
 		const char *prefix;
 		const struct dev_link_ops *ops;
-	} kinds[] = { { "tty:", &dev__tty }, { "socket:", &dev__socket } };
+	} kinds[] = { { "tty:", &dev__tty }, { "socket:", &dev__socket }, { "pcsc:", &dev__pcsc } };
 
 	if (!name || !*name)
 		return diag_set(d, RC_RANGE, "card: not named (set IOTSAFE_CARD=tty:PATH)");
@@ -167,7 +167,8 @@ static enum rc parse_name(struct iotsafe *card, const char *name, struct diag *d
 			return diag_set(d, RC_RANGE, "card: path too long");
 		return RC_OK;
 	}
-	return diag_set(d, RC_RANGE, "card %.80s: neither tty:PATH nor socket:PATH", name);
+	return diag_set(
+		d, RC_RANGE, "card %.80s: none of tty:PATH, pcsc:READER, socket:PATH", name);
 }
 
 static enum rc no_op(struct iotsafe *card, void *arg, struct diag *d)
@@ -299,32 +300,51 @@ static bool try_card(const char *name, unsigned timeout_ms, struct iotsafe_found
 	return true;
 }
 
+struct discovery {
+	struct iotsafe_found *out;
+	size_t cap, count;
+	unsigned timeout_ms;
+	const char *named; /* tried already */
+};
+
+static void consider(struct discovery *y, const char *kind, const char *path)
+{
+	struct iotsafe_found found;
+	char name[sizeof(found.card)];
+
+	if (str_format(name, sizeof(name), "%s%s", kind, path) != RC_OK)
+		return;
+	if (y->named && strcmp(y->named, name) == 0)
+		return;
+	if (!try_card(name, y->timeout_ms, &found))
+		return;
+	if (y->count < y->cap)
+		y->out[y->count] = found;
+	y->count++;
+}
+
+static void consider_reader(void *arg, const char *reader)
+{
+	consider(arg, "pcsc:", reader);
+}
+
 size_t iotsafe_discover(struct iotsafe_found *out, size_t cap, unsigned timeout_ms)
 {
 	static const char *const patterns[] = { "/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyMODEM*" };
+	struct discovery y = {
+		.out = out, .cap = cap, .timeout_ms = timeout_ms ? timeout_ms : DISCOVER_TIMEOUT_MS
+	};
 	const char *named = getenv("IOTSAFE_CARD");
-	unsigned ms = timeout_ms ? timeout_ms : DISCOVER_TIMEOUT_MS;
-	struct iotsafe_found found;
-	size_t count = 0;
 	glob_t g = { 0 };
 
-	if (named && try_card(named, ms, &found)) {
-		if (count < cap)
-			out[count] = found;
-		count++;
-	}
+	if (named)
+		consider(&y, "", named);
+	y.named = named;
 	for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
 		(void)glob(patterns[i], i == 0 ? 0 : GLOB_APPEND, NULL, &g);
-	for (size_t i = 0; i < g.gl_pathc; i++) {
-		char name[sizeof(found.card)];
-		if (str_format(name, sizeof(name), "tty:%s", g.gl_pathv[i]) != RC_OK)
-			continue;
-		if ((named && strcmp(named, name) == 0) || !try_card(name, ms, &found))
-			continue;
-		if (count < cap)
-			out[count] = found;
-		count++;
-	}
+	for (size_t i = 0; i < g.gl_pathc; i++)
+		consider(&y, "tty:", g.gl_pathv[i]);
 	globfree(&g);
-	return count;
+	dev__pcsc_each(consider_reader, &y);
+	return y.count;
 }

@@ -57,7 +57,9 @@ enum rc dev__write_all(int fd, const void *bytes, size_t len, uint64_t deadline_
 
 void dev__link_close(struct dev_link *l)
 {
-	if (l->fd >= 0)
+	if (l->fd >= 0 && l->ops->close)
+		l->ops->close(l);
+	else if (l->fd >= 0)
 		close(l->fd);
 	l->fd = -1;
 	l->in_len = 0;
