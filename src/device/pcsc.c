@@ -30,7 +30,7 @@ struct pcsc {
 	LONG (*disconnect)(SCARDHANDLE, DWORD);
 	LONG (*begin)(SCARDHANDLE);
 	LONG (*end)(SCARDHANDLE, DWORD);
-	LONG (*transmit)
+	LONG(*transmit)
 	(SCARDHANDLE, const SCARD_IO_REQUEST *, LPCBYTE, DWORD, SCARD_IO_REQUEST *, LPBYTE,
 		LPDWORD);
 };
