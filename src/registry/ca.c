@@ -135,3 +135,50 @@ enum rc registry_apex(struct registry_run *run, const Keys__Public *public)
 		rc = reg__change(run, &c);
 	return rc == RC_OK ? reg__audit(run, "apex", "CA certificates published") : rc;
 }
+
+/* What every payload says of the registry, in one hash. */
+static enum rc trust_hash(struct registry_run *run, uint8_t out[STORE_SHA256])
+{
+	const struct registry_trust *t = run->reg->trust;
+	const Registry__CaData *ca = run->reg->ca;
+	Keys__SignPayload m = KEYS__SIGN_PAYLOAD__INIT;
+	uint8_t *bytes;
+	size_t len;
+
+	m.anchors = t->anchors;
+	m.n_anchors = t->anchor_count;
+	m.resolvers = t->resolvers;
+	m.n_resolvers = t->resolver_count;
+	m.cert_sha256 = ca->root;
+	m.b_point = ca->issuing;
+	len = keys__sign_payload__get_packed_size(&m);
+	bytes = arena_alloc(run->arena, len);
+	if (!bytes)
+		return RC_NOMEM;
+	keys__sign_payload__pack(&m, bytes);
+	reg__sha256(bytes, len, NULL, 0, out);
+	return RC_OK;
+}
+
+enum rc registry_trust_changed(struct registry_run *run)
+{
+	uint8_t hash[STORE_SHA256];
+	struct store_blob old = { 0 };
+	enum rc rc = trust_hash(run, hash), got;
+
+	if (rc != RC_OK)
+		return rc;
+	got = store_setting_get(run->reg->store, "trust", run->arena, &old);
+	if (got == RC_OK && old.len == sizeof(hash) && memcmp(old.bytes, hash, old.len) == 0)
+		return RC_OK;
+	if (got != RC_OK && got != RC_NOT_FOUND)
+		return got;
+	rc = store_setting_put(run->reg->store, "trust", (struct store_blob){ hash, sizeof(hash) });
+	if (rc != RC_OK || got == RC_NOT_FOUND)
+		return rc;
+	run->install = true;
+	rc = store_profile_due_all(run->reg->store);
+	return rc == RC_OK ? reg__audit(run, "trust",
+				     "anchors, resolvers or CAs changed: new payloads for all")
+			   : rc;
+}

@@ -182,6 +182,9 @@ enum rc registry_pending(struct registry_run *run, const struct registry_run *of
 
 /* The apex (CERT and TLSA of the registry's CAs), written only when it differs. */
 enum rc registry_apex(struct registry_run *run, const Keys__Public *public) ATT_MUST_CHECK;
+/* When what devices shall trust (reg->trust, reg->ca) is no longer what their payloads say, all get
+ * new ones. */
+enum rc registry_trust_changed(struct registry_run *run) ATT_MUST_CHECK;
 
 /* The first party of a new registry; nothing happens when it exists. */
 enum rc registry_bootstrap(

@@ -130,7 +130,9 @@ static enum rc take_public(struct core *core, const Keys__Public *public)
 
 static enum rc publish(struct registry_run *run, void *user)
 {
-	return registry_apex(run, user);
+	enum rc rc = registry_apex(run, user);
+
+	return rc == RC_OK ? registry_trust_changed(run) : rc;
 }
 
 static void on_public(

@@ -202,3 +202,10 @@ enum rc store_receipt_list(
 	*n = l.n;
 	return st__end(&q);
 }
+
+enum rc store_profile_due_all(struct store *s)
+{
+	struct st__q q = st__start(s, ST__PROFILE_DUE_ALL);
+
+	return st__run(&q);
+}

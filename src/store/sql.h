@@ -115,6 +115,7 @@
 		"ORDER BY id LIMIT $2") \
 	X(PROFILE_DUE_SERVICE, "UPDATE profile SET install_due = install_due + 1 " \
 		"WHERE service = $1 AND state = 2") \
+	X(PROFILE_DUE_ALL, "UPDATE profile SET install_due = install_due + 1 WHERE state = 2") \
 	X(PROFILE_EXPIRED, "SELECT profile FROM certificate WHERE state = 1 AND not_after <= $1 " \
 		"ORDER BY not_after LIMIT $2") \
 	X(CERT_ADD, "INSERT INTO certificate (profile, sha256, spki, state, not_before, not_after, " \

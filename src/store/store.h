@@ -377,6 +377,8 @@ enum rc store_profile_due(
 	struct store *s, int64_t after, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
 /* Every activated profile of a service gets a new payload. */
 enum rc store_profile_due_service(struct store *s, const char *service) ATT_MUST_CHECK;
+/* Every activated profile gets a new payload. */
+enum rc store_profile_due_all(struct store *s) ATT_MUST_CHECK;
 /* Profiles whose valid certificate ended at or before `now`. */
 enum rc store_profile_expired(
 	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;

@@ -306,6 +306,45 @@ static void test_proof_is_asked_for(void **state)
 	world_close(&w);
 }
 
+static bool trust_changed(struct world *w)
+{
+	registry_run_init(&w->run, &w->reg, &w->arena, REGISTRY_OUT, NULL, NULL);
+	assert_rc(RC_OK, store_begin(w->reg.store));
+	assert_rc(RC_OK, registry_trust_changed(&w->run));
+	assert_rc(RC_OK, store_commit(w->reg.store));
+	return w->run.install;
+}
+
+/* Another pin, and every live device gets a payload; what sleeps gets it when it wakes. */
+static void test_new_trust_for_all(void **state)
+{
+	Registry__CaData ca = REGISTRY__CA_DATA__INIT;
+	Keys__Resolver r = KEYS__RESOLVER__INIT, *list[] = { &r };
+	uint64_t before;
+
+	OPEN_WORLD(w);
+	w.reg.ca = &ca;
+	live(&w);
+	before = world_view(&w, ICCID, 1).p.sequence;
+	assert_false(trust_changed(&w));
+	assert_false(trust_changed(&w));
+	r.name = str("resolver.example");
+	w.trust.resolvers = list;
+	w.trust.resolver_count = 1;
+	assert_true(trust_changed(&w));
+	assert_false(trust_changed(&w));
+	world_install(&w);
+	assert_int_equal(before + 1, world_view(&w, ICCID, 1).p.sequence);
+	assert_int_equal(1000, world_deactivate(&w, "parkoserv", NAME));
+	world_install(&w);
+	before = world_view(&w, ICCID, 1).p.sequence;
+	ca.root = bytes_of("another root");
+	assert_true(trust_changed(&w));
+	world_install(&w);
+	assert_int_equal(before, world_view(&w, ICCID, 1).p.sequence);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_esim_events),
 		cmocka_unit_test(test_receipts_are_shown),
 		cmocka_unit_test(test_proof_is_asked_for),
+		cmocka_unit_test(test_new_trust_for_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
