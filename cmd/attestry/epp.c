@@ -151,7 +151,8 @@ static enum rc login(struct epp_client *c, const struct where *w, char **answer,
 		"<epp xmlns=\"" URI "epp-1.0\"><command><login><clID>%s</clID><pw>%s</pw><options>"
 		"<version>1.0</version><lang>en</lang></options><svcs><objURI>" NS
 		"device-1.0</objURI><objURI>" NS "profile-1.0</objURI><objURI>" NS
-		"service-1.0</objURI><objURI>" URI "epp:org-1.0</objURI><svcExtension><extURI>" URI
+		"service-1.0</objURI><objURI>" URI "epp:org-1.0</objURI><objURI>" URI
+		"epp:maintenance-1.0</objURI><svcExtension><extURI>" URI
 		"epp:loginSec-1.0</extURI><extURI>" URI
 		"epp:secure-authinfo-transfer-1.0</extURI><extURI>" URI
 		"epp:unhandled-namespaces-1.0</extURI><extURI>" URI

@@ -12,6 +12,7 @@ const struct cmd *const cli_nouns[] = {
 	job_cmds,
 	poll_cmds,
 	epp_cmds,
+	maintenance_cmds,
 	registry_cmds,
 	keys_cmds,
 	zone_cmds,

@@ -64,6 +64,7 @@ static const struct epp_mapping *const mappings[NS_OBJECTS] = {
 	[NS_PROFILE] = &epp__profile,
 	[NS_SERVICE] = &epp__service,
 	[NS_ORG] = &epp__org,
+	[NS_MAINTENANCE] = &epp__maintenance,
 };
 
 /* ---- a command's life ---- */

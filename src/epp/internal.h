@@ -22,6 +22,7 @@ enum epp_ns {
 	NS_PROFILE,
 	NS_SERVICE,
 	NS_ORG,
+	NS_MAINTENANCE,
 	NS_OBJECTS,
 	NS_LOGIN_SEC = NS_OBJECTS,
 	NS_SECURE_AUTH,
@@ -63,7 +64,7 @@ struct epp_mapping {
 	struct epp_row rows[VERBS];
 };
 
-extern const struct epp_mapping epp__device, epp__profile, epp__service, epp__org;
+extern const struct epp_mapping epp__device, epp__profile, epp__service, epp__org, epp__maintenance;
 
 /* The extensions of one element each that a reply may carry. */
 struct epp_part {
@@ -192,6 +193,9 @@ void epp__res_open(struct epp_command *cmd, enum epp_ns ns, const char *name);
 void epp__res_close(struct epp_command *cmd, const char *name);
 /* <p:infData> of a profile, for info and poll; <p:trnData> for transfers. */
 void epp__profile_data(struct epp_command *cmd, const Registry__Profile *p);
+/* <maint:infData>: a list, or the one item. */
+void epp__maintenance_data(
+	struct epp_command *cmd, const Registry__MaintenanceData *data, bool list, bool poll);
 void epp__transfer_data(struct epp_command *cmd, const Registry__Transfer *t);
 
 /* ---- grammar of the forms that several mappings use: forms.c ---- */

@@ -95,8 +95,17 @@ static void write_pending(struct epp_command *cmd, const struct message *m)
 
 static bool ask_object(struct epp_command *cmd, const struct message *m)
 {
-	struct epp_session *s = cmd->session;
+	if (strncmp(m->event, "maintenance", 11) == 0) {
+		Registry__MaintenanceInfo *q =
+			epp__new(cmd, &registry__maintenance_info__descriptor);
 
+		if (!q)
+			return false;
+		q->id = m->name;
+		cmd->request.op_case = REGISTRY__REQUEST__OP_MAINTENANCE_INFO;
+		cmd->request.maintenance_info = q;
+		return true;
+	}
 	if (!is_profile(m->name))
 		return false;
 	if (strncmp(m->event, "transfer", 8) == 0) {
@@ -117,7 +126,6 @@ static bool ask_object(struct epp_command *cmd, const struct message *m)
 		cmd->request.op_case = REGISTRY__REQUEST__OP_PROFILE_INFO;
 		cmd->request.profile_info = q;
 	}
-	(void)s;
 	return true;
 }
 
@@ -150,6 +158,10 @@ static void second(struct epp_command *cmd, const Registry__Reply *reply)
 		return;
 	if (reply->result_case == REGISTRY__REPLY__RESULT_TRANSFER) {
 		epp__transfer_data(cmd, reply->transfer->transfer);
+		return;
+	}
+	if (reply->result_case == REGISTRY__REPLY__RESULT_MAINTENANCE) {
+		epp__maintenance_data(cmd, reply->maintenance, false, true);
 		return;
 	}
 	if (reply->result_case != REGISTRY__REPLY__RESULT_PROFILE)

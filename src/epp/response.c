@@ -10,6 +10,7 @@ const char *const epp__uris[NS_COUNT] = {
 	[NS_PROFILE] = "urn:attestry:params:xml:ns:profile-1.0",
 	[NS_SERVICE] = "urn:attestry:params:xml:ns:service-1.0",
 	[NS_ORG] = "urn:ietf:params:xml:ns:epp:org-1.0",
+	[NS_MAINTENANCE] = "urn:ietf:params:xml:ns:epp:maintenance-1.0",
 	[NS_LOGIN_SEC] = "urn:ietf:params:xml:ns:epp:loginSec-1.0",
 	[NS_SECURE_AUTH] = "urn:ietf:params:xml:ns:epp:secure-authinfo-transfer-1.0",
 	[NS_UNHANDLED] = "urn:ietf:params:xml:ns:epp:unhandled-namespaces-1.0",

@@ -55,6 +55,12 @@ const struct api_route api_routes[] = {
 	{ "POST", "/v1/profiles/{name}/move", "transfer_move", "", NULL, NULL, 200, 0,
 		"a transfer that the losing side answers: request, query, cancel, approve, "
 		"reject" },
+	{ "POST", "/v1/maintenance", "maintenance_create", "maintenance", NULL, "id,created", 201,
+		0, "announce maintenance to every party" },
+	{ "GET", "/v1/maintenance", "maintenance_info", NULL, NULL, NULL, 200, 0,
+		"what is announced and not over" },
+	{ "GET", "/v1/maintenance/{id}", "maintenance_info", NULL, NULL, NULL, 200, 0,
+		"one of them" },
 	{ "POST", "/v1/check", "check", "", NULL, NULL, 200, 0, "which names are free" },
 
 	{ "GET", "/v1/jobs", "job_wait", NULL, "wait,limit", NULL, 200, 0,

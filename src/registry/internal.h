@@ -157,6 +157,7 @@ reg__handler reg__profile_activate, reg__profile_deactivate, reg__profile_delete
 reg__handler reg__profile_set_auth, reg__profile_transfer;
 reg__handler reg__job_wait, reg__job_info, reg__job_result;
 reg__handler reg__login, reg__check, reg__profile_renew, reg__profile_rebind, reg__transfer_move;
+reg__handler reg__maintenance_create, reg__maintenance_info;
 reg__handler reg__poll_request, reg__poll_ack;
 reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
 

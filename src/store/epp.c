@@ -131,3 +131,72 @@ enum rc store_pending_take(
 	rc = st__end(&q);
 	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
 }
+
+/* ---- maintenance ------------------------------------------------------------------------ */
+
+enum rc store_maintenance_add(struct store *s, const struct store_maintenance *m)
+{
+	struct st__q q = st__start(s, ST__MAINTENANCE_ADD);
+
+	st__text(&q, m->id);
+	st__text(&q, m->target);
+	st__text(&q, m->impact);
+	st__int(&q, m->begins);
+	st__int(&q, m->ends);
+	st__int(&q, m->emergency);
+	st__text(&q, m->description);
+	st__int(&q, m->created);
+	return st__run(&q);
+}
+
+static void read_maintenance(struct st__q *q, struct store_maintenance *m)
+{
+	*m = (struct store_maintenance){ 0 };
+	st__col_text(q, 0, m->id, sizeof(m->id));
+	st__col_text(q, 1, m->target, sizeof(m->target));
+	st__col_text(q, 2, m->impact, sizeof(m->impact));
+	m->begins = st__col_int(q, 3);
+	m->ends = st__col_int(q, 4);
+	m->emergency = st__col_int(q, 5) != 0;
+	st__col_text(q, 6, m->description, sizeof(m->description));
+	m->created = st__col_int(q, 7);
+}
+
+enum rc store_maintenance_get(struct store *s, const char *id, struct store_maintenance *out)
+{
+	struct st__q q = st__start(s, ST__MAINTENANCE_GET);
+	struct store_maintenance m;
+	bool found = false;
+	enum rc rc;
+
+	st__text(&q, id);
+	if (st__row(&q)) {
+		read_maintenance(&q, &m);
+		found = true;
+	}
+	rc = st__end(&q);
+	if (rc == RC_OK && !found)
+		return RC_NOT_FOUND;
+	if (rc == RC_OK)
+		*out = m;
+	return rc;
+}
+
+enum rc store_maintenance_list(struct store *s, int64_t now, size_t limit, struct arena *a,
+	struct store_maintenance **out, size_t *n)
+{
+	struct st__q q = st__start(s, ST__MAINTENANCE_LIST);
+	struct st__list l = { 0 };
+
+	st__int(&q, now);
+	st__int(&q, (int64_t)limit);
+	while (st__row(&q)) {
+		struct store_maintenance *m = st__list_add(&l, sizeof(*m), a, &q);
+
+		if (m)
+			read_maintenance(&q, m);
+	}
+	*out = (struct store_maintenance *)(void *)l.items;
+	*n = l.n;
+	return st__end(&q);
+}

@@ -186,6 +186,12 @@
 	X(POLL_HEAD, "SELECT id, date, event, name, text, who, trid, ended_cl_trid, " \
 		"ended_sv_trid FROM poll WHERE party = $1 " \
 		"ORDER BY id LIMIT 1") \
+	X(MAINTENANCE_ADD, "INSERT INTO maintenance (id, target, impact, begins, ends, emergency, " \
+		"description, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)") \
+	X(MAINTENANCE_GET, "SELECT id, target, impact, begins, ends, emergency, description, " \
+		"created FROM maintenance WHERE id = $1") \
+	X(MAINTENANCE_LIST, "SELECT id, target, impact, begins, ends, emergency, description, " \
+		"created FROM maintenance WHERE ends > $1 ORDER BY begins, id LIMIT $2") \
 	X(LOGIN_GET, "SELECT login_failed, login_last FROM party WHERE id = $1") \
 	X(LOGIN_SAVE, "UPDATE party SET login_failed = $2, login_last = $3 WHERE id = $1") \
 	X(PASSWORD_SAVE, "UPDATE party SET password = $2 WHERE id = $1") \

@@ -223,6 +223,16 @@ struct store_transfer {
 	int64_t act_date;	  /* when, or until when */
 };
 
+struct store_maintenance {
+	char id[33];
+	char target[STORE_NAME_MAX];
+	char impact[8];
+	int64_t begins, ends;
+	bool emergency;
+	char description[STORE_URL_MAX];
+	int64_t created;
+};
+
 struct store_wait {
 	int64_t id;
 	uint64_t seq;
@@ -501,6 +511,12 @@ enum rc store_transfer_remove(struct store *s, int64_t profile) ATT_MUST_CHECK;
 /* Profiles whose transfer has waited long enough. */
 enum rc store_transfer_due(
 	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+enum rc store_maintenance_add(struct store *s, const struct store_maintenance *m) ATT_MUST_CHECK;
+enum rc store_maintenance_get(
+	struct store *s, const char *id, struct store_maintenance *out) ATT_MUST_CHECK;
+/* Those that end after `now`, in the order of their beginning. */
+enum rc store_maintenance_list(struct store *s, int64_t now, size_t limit, struct arena *a,
+	struct store_maintenance **out, size_t *n) ATT_MUST_CHECK;
 /* The command that a profile's card makes wait; taking it forgets it. */
 enum rc store_pending_save(
 	struct store *s, int64_t profile, const char *cl, const char *sv) ATT_MUST_CHECK;

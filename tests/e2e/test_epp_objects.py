@@ -414,6 +414,24 @@ def test_poll_by_several_sessions_loses_and_doubles_nothing(empty_lab):
         end(a, empty_lab)
 
 
+def test_maintenance(empty_lab):
+    with session(empty_lab, "mno") as m:
+        m.drain()
+        ask = lambda inner: m.object("info", epp.MAINTENANCE, inner)  # noqa: E731
+        assert ask("<list/>").code == 1000 and ask("<id>MNT-1</id>").code == 2303
+        start, end = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + s)) for s in (3600, 7200))
+        made = empty_lab.cli("maintenance", "add", "EPP", "--start", start, "--end", end, "--impact", "full", "--text",
+                             "a <new> machine", party="operator")["items"][0]
+        r = wait_message(m, "maintenance of EPP")
+        assert r.text(".//m:item/m:id") == made["id"] and r.text(".//m:item/m:pollType") == "create"
+        assert [i.text for i in ask("<list/>").all(".//m:listItem/m:id")] == [made["id"]]
+        r = ask(f"<id>{made['id']}</id>")
+        assert r.text(".//m:impact") == "full" and r.text(".//m:start") == start
+        assert r.text(".//m:description") == "a <new> machine"
+        with pytest.raises(Refused):
+            empty_lab.cli("maintenance", "add", "EPP", "--start", start, "--end", end, party="mno")
+
+
 # ---- who may see what ---------------------------------------------------------
 def cells():
     rows = []

@@ -22,7 +22,7 @@ LOGIN_SEC = "urn:ietf:params:xml:ns:epp:loginSec-1.0"
 SECURE_AUTH = "urn:ietf:params:xml:ns:epp:secure-authinfo-transfer-1.0"
 UNHANDLED = "urn:ietf:params:xml:ns:epp:unhandled-namespaces-1.0"
 CHANGE_POLL = "urn:ietf:params:xml:ns:changePoll-1.0"
-OBJECTS = [DEVICE, PROFILE, SERVICE, ORG]
+OBJECTS = [DEVICE, PROFILE, SERVICE, ORG, MAINTENANCE]
 EXTENSIONS = [LOGIN_SEC, SECURE_AUTH, UNHANDLED, CHANGE_POLL]
 NS = {"e": EPP, "d": DEVICE, "p": PROFILE, "s": SERVICE, "o": ORG, "m": MAINTENANCE, "l": LOGIN_SEC, "c": CHANGE_POLL}
 
