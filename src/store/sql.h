@@ -96,7 +96,8 @@
 		"kind = $15, auth_salt = $16, auth_sha256 = $17, auth_expires = $18, " \
 		"auth_tries = $19, created = $20 WHERE id = $1") \
 	X(PROFILE_GET, ST__PROFILE_VIEW "FROM device d JOIN profile p ON p.device = d.id " \
-		ST__PROFILE_JOINS "WHERE d.iccid = $1 AND p.slot = $2") \
+		ST__PROFILE_JOINS "WHERE d.id = (SELECT id FROM device WHERE iccid = $1) " \
+		"AND p.slot = $2") \
 	X(PROFILE_BY_ID, ST__PROFILE_VIEW "FROM profile p JOIN device d ON p.device = d.id " \
 		ST__PROFILE_JOINS "WHERE p.id = $1") \
 	X(PROFILE_LIST, ST__PROFILE_VIEW "FROM profile p JOIN device d ON p.device = d.id " \
