@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A PostgreSQL cluster of a test's own, on a Unix socket in a temporary folder.
 
-  postgres.py COMMAND ...      runs COMMAND with ATTESTRY_TEST_DATABASE set, then removes the cluster
+  postgres.py COMMAND ...      runs COMMAND with ATTESTRY_TEST_DATABASE set, then removes the cluster; it is not durable
+                               unless ATTESTRY_TEST_FSYNC is set
 """
 import os
 import pathlib
@@ -85,7 +86,7 @@ def main():
     if not programs():
         print("no PostgreSQL server is installed")
         return 77
-    server = Postgres()
+    server = Postgres(fsync=bool(os.environ.get("ATTESTRY_TEST_FSYNC")))
     try:
         server.start()
         return subprocess.run(sys.argv[1:], env=dict(os.environ, ATTESTRY_TEST_DATABASE=server.url)).returncode
