@@ -6,6 +6,7 @@
  * an error or a closed connection, and holds a bounded number of bytes for a peer that does not
  * read. */
 
+#include "card/at.h"
 #include "card/euicc.h"
 
 #include <event2/event.h>
@@ -15,11 +16,13 @@ struct front_modem;
 struct front_socket;
 struct front_sms;
 struct front_euicc;
+struct front_vpcd;
 
 /* A pty whose slave is reached by the symbolic link `path` (replaced when it is one already;
  * RC_EXISTS when it is something else). */
 enum rc front_modem_new(struct event_base *base, struct euicc *euicc, const char *path,
-	const struct log *log, struct front_modem **out, struct diag *d) ATT_MUST_CHECK;
+	const struct at_manners *manners, const struct log *log, struct front_modem **out,
+	struct diag *d) ATT_MUST_CHECK;
 void front_modem_free(struct front_modem *modem);
 
 /* A unix stream socket: u16 length | APDU in, u16 length | response out; every connection has its
@@ -45,6 +48,12 @@ void front_euicc_free(struct front_euicc *f);
 /* Tells everyone who is connected. */
 void front_euicc_event(
 	struct front_euicc *f, const struct euicc *euicc, const struct euicc_event *event);
+
+/* The card in the virtual reader of a pcscd (vsmartcard-vpcd) at `address` (host:port): connects,
+ * and connects again when the daemon goes. */
+enum rc front_vpcd_new(struct event_base *base, struct euicc *euicc, const char *address,
+	const struct log *log, struct front_vpcd **out, struct diag *d) ATT_MUST_CHECK;
+void front_vpcd_free(struct front_vpcd *v);
 
 /* A listening unix socket at `path`, 0600, in place of a stale one. RC_EXISTS: something else is
  * there. The descriptor is non-blocking. */

@@ -112,7 +112,8 @@ static enum rc place_link(const char *path, const char *target, struct diag *d)
 }
 
 enum rc front_modem_new(struct event_base *base, struct euicc *euicc, const char *path,
-	const struct log *log, struct front_modem **out, struct diag *d)
+	const struct at_manners *manners, const struct log *log, struct front_modem **out,
+	struct diag *d)
 {
 	struct front_modem *m = calloc(1, sizeof(*m));
 	char name[PATH_MAX];
@@ -130,9 +131,12 @@ enum rc front_modem_new(struct event_base *base, struct euicc *euicc, const char
 		goto out;
 	}
 	rc = euicc_session_new(euicc, &m->session);
+	if (rc == RC_OK)
+		rc = at_init(&m->at, m->session, manners, on_output, m);
+	if (rc == RC_NOT_FOUND)
+		rc = diag_set(d, rc, "model: attestry, bg96 or cinterion");
 	if (rc != RC_OK)
 		goto out;
-	at_init(&m->at, m->session, on_output, m);
 	m->readable = event_new(base, m->master, EV_READ | EV_PERSIST, on_readable, m);
 	m->writable = event_new(base, m->master, EV_WRITE, on_writable, m);
 	rc = RC_NOMEM;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,6 +37,7 @@ struct sim {
 	struct euicc **euiccs;
 	struct front_modem **modems;
 	struct front_socket **sockets;
+	struct front_vpcd **vpcds;
 	struct front_sms *sms;
 	struct front_euicc *orders;
 	struct event *tick;
@@ -210,11 +212,21 @@ static enum rc personalise(struct card *card, json_t *object, struct diag *d)
 static enum rc open_fronts(struct sim *sim, size_t i, json_t *object, struct diag *d)
 {
 	const char *modem = text_of(object, "modem"), *socket = text_of(object, "socket");
+	const char *vpcd = text_of(object, "vpcd");
+	json_int_t urcs = json_integer_value(json_object_get(object, "urc_every"));
+	struct at_manners manners = { .model = text_of(object, "model"),
+		.echo = json_is_true(json_object_get(object, "echo")),
+		.clock = sim->clock };
 	enum rc rc = RC_OK;
 
+	if (urcs < 0 || urcs > 1000000)
+		return wants(d, "urc_every", "0 to 1000000");
+	manners.urc_every = (unsigned)urcs;
 	if (modem)
 		rc = front_modem_new(
-			sim->base, sim->euiccs[i], modem, sim->log, &sim->modems[i], d);
+			sim->base, sim->euiccs[i], modem, &manners, sim->log, &sim->modems[i], d);
+	if (rc == RC_OK && vpcd)
+		rc = front_vpcd_new(sim->base, sim->euiccs[i], vpcd, sim->log, &sim->vpcds[i], d);
 	if (rc == RC_OK && socket)
 		rc = front_socket_new(
 			sim->base, sim->euiccs[i], socket, sim->log, &sim->sockets[i], d);
@@ -327,14 +339,15 @@ static enum rc open_euicc(struct sim *sim, json_t *object, struct card_quirks *q
 static enum rc add_sim(
 	struct sim *sim, json_t *object, const struct card_quirks *quirks, struct diag *d)
 {
-	static const char *const names[] = { "eid", "modem", "socket", "preset", "quirks",
-		"profiles", "iccid", "kic", "kid", "kvn", "imsi", "aids", "files", "containers" };
+	static const char *const names[] = { "eid", "modem", "model", "echo", "urc_every", "socket",
+		"vpcd", "preset", "quirks", "profiles", "iccid", "kic", "kid", "kvn", "imsi",
+		"aids", "files", "containers" };
 	static const char *const own[] = { "iccid", "kic", "kid", "kvn", "imsi", "aids", "files",
 		"containers", "preset", "quirks" };
 	json_t *profiles = json_object_get(object, "profiles"), *one;
 	struct card_quirks manners = *quirks;
 	size_t i, before = sim->profiles;
-	enum rc rc = known_only(object, names, profiles ? 6 : ARRAY_LEN(names), d);
+	enum rc rc = known_only(object, names, profiles ? 10 : ARRAY_LEN(names), d);
 
 	if (rc == RC_OK && profiles && json_array_size(profiles) == 0)
 		rc = wants(d, "profiles", "a list with at least one");
@@ -425,6 +438,17 @@ static enum rc secure_memory(size_t cards)
 	return CRYPTO_secure_malloc_init(size, 64) != 0 ? RC_OK : RC_NOMEM;
 }
 
+/* A card behind a modem and a socket takes three descriptors, and more while it is used. */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static enum rc add_sims(
 	struct sim *sim, json_t *sims, const struct card_quirks *quirks, struct diag *d)
 {
@@ -435,7 +459,8 @@ static enum rc add_sims(
 	sim->euiccs = calloc(n, sizeof(struct euicc *));
 	sim->modems = calloc(n, sizeof(struct front_modem *));
 	sim->sockets = calloc(n, sizeof(struct front_socket *));
-	if (!sim->euiccs || !sim->modems || !sim->sockets)
+	sim->vpcds = calloc(n, sizeof(struct front_vpcd *));
+	if (!sim->euiccs || !sim->modems || !sim->sockets || !sim->vpcds)
 		return RC_NOMEM;
 	json_array_foreach(sims, i, object)
 	{
@@ -498,6 +523,7 @@ static enum rc set_up(struct sim *sim, json_t *root, const char *seal_key, struc
 	if (!state || n == 0 || n > SIMS_MAX)
 		return wants(d, "state, sims", "a folder, and at least one card");
 	sim->state_dir = state;
+	raise_limit();
 	rc = secure_memory(n);
 	if (rc == RC_OK)
 		rc = take_state(sim, state, d);
@@ -549,11 +575,13 @@ void sim_free(struct sim *sim)
 	for (size_t i = 0; i < sim->count; i++) {
 		front_modem_free(sim->modems[i]);
 		front_socket_free(sim->sockets[i]);
+		front_vpcd_free(sim->vpcds[i]);
 		euicc_free(sim->euiccs[i]);
 	}
 	free(sim->euiccs);
 	free(sim->modems);
 	free(sim->sockets);
+	free(sim->vpcds);
 	secret_free(&sim->seal);
 	if (sim->lock >= 0)
 		close(sim->lock);

@@ -6,7 +6,9 @@
  *	{ "state": DIR, "seal_key": PATH|"keyring:NAME", "sms": PATH, "euicc": PATH,
  *	  "preset": NAME, "quirks": {NAME: VALUE},
  *	  "sims": [ { "iccid": TEXT, "eid": TEXT, "kic": HEX, "kid": HEX, "kvn": 1..15,
- *	              "modem": PATH, "socket": PATH, "imsi": DIGITS,
+ *	              "modem": PATH, "model": "attestry"|"bg96"|"cinterion",
+ *	              "echo": BOOL, "urc_every": N, "socket": PATH, "vpcd": "HOST:PORT",
+ *	              "imsi": DIGITS,
  *	              "preset": NAME, "quirks": {NAME: VALUE}, "aids": [HEX],
  *	              "containers": { "A0": KIND, ... },
  *	              "files": { "06": PATH, ..., "F1": PATH of a PEM private key } } ] }

@@ -11,7 +11,14 @@ static uint64_t no_time(const struct clock *clock)
 	return 0;
 }
 
-static const struct clock still = { .monotonic_ms = no_time };
+static int64_t no_date(const struct clock *clock)
+{
+	(void)clock;
+	return 0;
+}
+
+static const struct clock still = { .monotonic_ms = no_time, .unix_s = no_date };
+static const struct at_manners manners = { .model = "bg96", .urc_every = 3, .clock = &still };
 
 static void on_output(void *user, const char *text, size_t len)
 {
@@ -40,8 +47,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		card_new(&opts, &card, &blank, NULL) != RC_OK ||
 		card_session_new(card, &session) != RC_OK)
 		abort();
-	at_init(&modem, session, on_output, &total);
+	if (at_init(&modem, session, &manners, on_output, &total) != RC_OK)
+		abort();
 	at_input(&modem, data, size);
+	modem.hung = false; /* time stands still here */
 	total = 0;
 	at_input(&modem, (const uint8_t *)"\rAT\r", 4);
 	if (total == 0)
