@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 
+#include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -94,6 +95,8 @@ static enum rc start(struct attest *a, const struct attest_options *o, struct di
 		rc = read_resolvers(o, resolvers, &opt.n_resolvers, d);
 	if (rc == RC_OK && o->ca_file)
 		rc = asp__store_new(o->ca_file, &a->store, d);
+	if (rc == RC_OK && asp__seen_new(w.cache_entries, &a->seen) != RC_OK)
+		rc = diag_set(d, RC_NOMEM, "no memory");
 	if (rc == RC_OK && asp__ops_new(&a->ops) != RC_OK)
 		rc = diag_set(d, RC_NOMEM, "no event descriptor");
 	if (rc == RC_OK)
@@ -134,6 +137,7 @@ void attest_free(struct attest *attest)
 	asp__worker_free(attest->worker);
 	asp__ops_free(attest->ops);
 	asp__hooks_free(attest->hooks);
+	asp__seen_free(attest->seen);
 	X509_STORE_free(attest->store);
 	free(attest);
 }
@@ -277,6 +281,27 @@ enum attest_reason asp__judge(struct attest *a, uint16_t type, const char *asked
 		"the registry names another certificate: the device must use its newest");
 }
 
+/* Chain and names, or what was found of the very same bytes before. */
+static enum rc read_cert(struct attest *a, const unsigned char *der, size_t len,
+	struct asp_cert *out, struct diag *d)
+{
+	const struct clock *c = clock_system();
+	int64_t now = c->unix_s(c), until = 0;
+	uint8_t sha256[32];
+	enum rc rc;
+
+	if (len > ASP_CERT_MAX || EVP_Digest(der, len, sha256, NULL, EVP_sha256(), NULL) != 1)
+		return diag_set(d, RC_MALFORMED, "certificate: does not parse");
+	if (asp__seen_get(a->seen, sha256, now, out))
+		return RC_OK;
+	rc = asp__cert_chain(a->store, der, len, &until, d);
+	if (rc == RC_OK)
+		rc = asp__cert_read(der, len, a->zone, out, d);
+	if (rc == RC_OK && until > now)
+		asp__seen_put(a->seen, out, now, until);
+	return rc;
+}
+
 enum attest_reason asp__local(struct attest *a, const unsigned char *der, size_t len,
 	const char *client_name, struct asp_cert *cert, char ask[ASP_NAME_TEXT],
 	struct attest_result *r)
@@ -288,8 +313,7 @@ enum attest_reason asp__local(struct attest *a, const unsigned char *der, size_t
 		return say(r, ATTEST_UNAUTHENTICATED, "no certificate");
 	if (!a->store)
 		return say(r, ATTEST_CANNOT_TELL, "no issuing CA was configured");
-	if (asp__cert_chain(a->store, der, len, &d) != RC_OK ||
-		asp__cert_read(der, len, a->zone, cert, &d) != RC_OK)
+	if (read_cert(a, der, len, cert, &d) != RC_OK)
 		return say(r, ATTEST_UNKNOWN, "%s", d.text);
 	memcpy(r->name, cert->name, sizeof(cert->name));
 	memcpy(r->service, cert->service, sizeof(cert->service));

@@ -9,6 +9,7 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <time.h>
 
 static X509 *parse(const uint8_t *der, size_t len)
 {
@@ -132,7 +133,26 @@ enum rc asp__store_new(const char *ca_file, X509_STORE **out, struct diag *d)
 	return RC_OK;
 }
 
-enum rc asp__cert_chain(X509_STORE *store, const uint8_t *der, size_t len, struct diag *d)
+/* The earliest notAfter of a verified chain; 0 when one of them has none that can be told. */
+static int64_t chain_until(const X509_STORE_CTX *ctx)
+{
+	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+	int64_t until = INT64_MAX;
+
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		struct tm tm;
+		int64_t t;
+
+		if (ASN1_TIME_to_tm(X509_get0_notAfter(sk_X509_value(chain, i)), &tm) != 1)
+			return 0;
+		t = timegm(&tm);
+		until = t < until ? t : until;
+	}
+	return until == INT64_MAX ? 0 : until;
+}
+
+enum rc asp__cert_chain(
+	X509_STORE *store, const uint8_t *der, size_t len, int64_t *until_s, struct diag *d)
 {
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
 	X509 *cert = parse(der, len);
@@ -146,6 +166,7 @@ enum rc asp__cert_chain(X509_STORE *store, const uint8_t *der, size_t len, struc
 	} else if (X509_check_ca(cert) != 0) {
 		diag_set(d, rc, "certificate: a CA's, not a device's");
 	} else if (X509_verify_cert(ctx) == 1) {
+		*until_s = chain_until(ctx);
 		rc = RC_OK;
 	} else {
 		diag_set(d, rc, "certificate: %s",

@@ -32,9 +32,19 @@ enum rc asp__cert_read(const uint8_t *der, size_t len, const char *zone, struct 
 	struct diag *d) ATT_MUST_CHECK;
 /* A store with every certificate of a PEM file as an anchor. */
 enum rc asp__store_new(const char *ca_file, X509_STORE **out, struct diag *d) ATT_MUST_CHECK;
-/* RC_AUTH with the verifier's words when the chain is not good for a TLS client now. */
-enum rc asp__cert_chain(
-	X509_STORE *store, const uint8_t *der, size_t len, struct diag *d) ATT_MUST_CHECK;
+/* RC_AUTH with the verifier's words when the chain is not good for a TLS client now; *until_s is
+ * when the first of the chain expires, 0 when that cannot be told. */
+enum rc asp__cert_chain(X509_STORE *store, const uint8_t *der, size_t len, int64_t *until_s,
+	struct diag *d) ATT_MUST_CHECK;
+
+/* seen.c: certificates whose chain was verified already. */
+struct asp_seen;
+enum rc asp__seen_new(size_t n, struct asp_seen **out) ATT_MUST_CHECK;
+void asp__seen_free(struct asp_seen *seen);
+bool asp__seen_get(struct asp_seen *seen, const uint8_t sha256[32], int64_t now_s,
+	struct asp_cert *out) ATT_MUST_CHECK;
+void asp__seen_put(
+	struct asp_seen *seen, const struct asp_cert *cert, int64_t now_s, int64_t until_s);
 
 /* dance.c */
 /* Is the name a client sent in dane_clientid one that this certificate may go by? Writes it in the
@@ -120,6 +130,7 @@ struct attest {
 	unsigned wait_ms;
 	unsigned lookup_timeout_ms;
 	X509_STORE *store; /* NULL: names only */
+	struct asp_seen *seen;
 	struct asp_worker *worker;
 	struct asp_ops *ops;
 	int ssl_index; /* of a connection's memory in its SSL; 0 before the first use */

@@ -136,13 +136,13 @@ class Slow(threading.Thread):
                 return
             self.connections += 1
             s = socket.create_connection(("127.0.0.1", self.target))
-            threading.Thread(target=self.pump, args=(c, s, 0), daemon=True).start()
-            threading.Thread(target=self.pump, args=(s, c, self.delay), daemon=True).start()
+            threading.Thread(target=self.pump, args=(c, s, lambda: 0), daemon=True).start()
+            threading.Thread(target=self.pump, args=(s, c, lambda: self.delay), daemon=True).start()
 
     def pump(self, a, b, delay):
         try:
             while data := a.recv(65536):
-                self.ended.wait(delay)
+                self.ended.wait(delay())
                 b.sendall(data)
         except OSError:
             pass
