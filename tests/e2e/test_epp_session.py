@@ -4,7 +4,6 @@ import datetime
 import os
 import pathlib
 import re
-import select
 import signal
 import socket
 import ssl
@@ -54,9 +53,7 @@ def test_greeting(empty_lab):
     with Epp(empty_lab, "parkoserv") as s:
         g = s.greeting
         assert g.text(".//e:svID")
-        then = datetime.datetime.strptime(g.text(".//e:svDate"), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.UTC) \
-            if hasattr(datetime, "UTC") else \
-            datetime.datetime.strptime(g.text(".//e:svDate"), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+        then = datetime.datetime.strptime(g.text(".//e:svDate"), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
         assert abs((datetime.datetime.now(datetime.timezone.utc) - then).total_seconds()) < 30
         assert [v.text for v in g.all(".//e:version")] == ["1.0"]
         assert "en" in [v.text for v in g.all(".//e:lang")]
