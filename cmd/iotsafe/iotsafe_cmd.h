@@ -42,3 +42,6 @@ int cmd_random(const struct run *run);
 int cmd_discover(const struct run *run);
 int cmd_payload(const struct run *run);
 int cmd_attest(const struct run *run);
+int cmd_verify_text(const struct run *run);
+int cmd_connect(const struct run *run);
+int cmd_doctor(const struct run *run);

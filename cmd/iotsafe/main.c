@@ -17,6 +17,9 @@ static const struct {
 	{ "sign", "ID [FILE]",
 		"SHA-256 of FILE or standard input, signed by key ID: DER, or r and s with --json",
 		cmd_sign },
+	{ "verify", "ID SIGNATURE [FILE]",
+		"whether SIGNATURE (a DER file) over FILE or standard input is key ID's",
+		cmd_verify_text },
 	{ "csr", "ID [NAME]", "a certificate request (PEM) of key ID for common name NAME",
 		cmd_csr },
 	{ "random", "COUNT", "random bytes of the card, in hex", cmd_random },
@@ -28,6 +31,13 @@ static const struct {
 		"whether it is to be believed, by the card's own certificates (C, 7, 6)",
 		cmd_payload },
 	{ "attest", "", "whether the registry vouches for the card's certificate now", cmd_attest },
+	{ "connect", "",
+		"standard input and output to the payload's service, over mutual TLS, once "
+		"payload,\n"
+		"                          own record and the service's TLSA are checked",
+		cmd_connect },
+	{ "doctor", "", "what works and what does not: modem, applet, key, payload, record",
+		cmd_doctor },
 };
 
 static void help(FILE *out)

@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RANDOM_MAX  4096
-#define STEP	    65536
-#define NAME_MAX_CN 64
+#define RANDOM_MAX    4096
+#define STEP	      65536
+#define NAME_MAX_CN   64
+#define SIGNATURE_MAX 80
 
 int cmd_read(const struct run *run)
 {
@@ -107,6 +108,60 @@ int cmd_sign(const struct run *run)
 	else if (!print_signature(run, sig))
 		code = cmd_fail(run, EXIT_NO, "standard output");
 	iotsafe_close(card);
+	return code;
+}
+
+static bool read_small(const char *path, unsigned char *out, size_t cap, size_t *len)
+{
+	FILE *f = fopen(path, "rbe");
+
+	*len = f ? fread(out, 1, cap, f) : 0;
+	if (f)
+		(void)fclose(f);
+	return *len > 0 && *len < cap;
+}
+
+/* The public key is the card's; the arithmetic is the host's. */
+int cmd_verify_text(const struct run *run)
+{
+	unsigned char id, digest[IOTSAFE_DIGEST_LEN], sig[SIGNATURE_MAX];
+	FILE *in = stdin;
+	struct iotsafe *card;
+	EVP_PKEY *key = NULL;
+	EVP_PKEY_CTX *ctx = NULL;
+	size_t len = 0;
+	int code = EXIT_NO;
+
+	if (run->argc < 2 || run->argc > 3 || !cmd_id(run->argv[0], &id))
+		return EXIT_USAGE;
+	if (!read_small(run->argv[1], sig, sizeof(sig), &len))
+		return cmd_fail(run, EXIT_CANNOT_TELL, "the signature cannot be read");
+	if (run->argc == 3)
+		in = fopen(run->argv[2], "rbe");
+	if (!in || !digest_stream(in, digest))
+		return cmd_fail(run, EXIT_CANNOT_TELL, "the input cannot be read");
+	card = cmd_open(run);
+	if (!card)
+		return EXIT_CANNOT_TELL;
+	enum iotsafe_error e = iotsafe_evp_pkey(card, id, &key);
+	if (e != IOTSAFE_OK) {
+		(void)cmd_card_error(card, e, "verify");
+		code = EXIT_CANNOT_TELL;
+	} else {
+		ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+		if (ctx && EVP_PKEY_verify_init(ctx) == 1 &&
+			EVP_PKEY_verify(ctx, sig, len, digest, sizeof(digest)) == 1)
+			code = EXIT_YES;
+		if (run->json)
+			cmd_print(json_pack("{s:b}", "good", code == EXIT_YES));
+		else
+			puts(code == EXIT_YES ? "good" : "not this key's signature");
+	}
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	iotsafe_close(card);
+	if (in != stdin)
+		(void)fclose(in);
 	return code;
 }
 

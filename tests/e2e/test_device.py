@@ -48,6 +48,12 @@ def test_signatures_and_requests_verify(card, tmp_path):
     path.write_bytes(b"hello")
     sig = card.iotsafe("sign", "01", str(path), text=False).stdout
     card.device_cert.public_key().verify(sig, b"hello", ec.ECDSA(hashes.SHA256()))
+    (tmp_path / "sig").write_bytes(sig)
+    assert "good" in card.iotsafe("verify", "01", str(tmp_path / "sig"), str(path)).stdout
+    assert card.iotsafe("verify", "0B", str(tmp_path / "sig"), str(path), check=False).returncode == 1
+    assert card.iotsafe("verify", "01", str(tmp_path / "none"), str(path), check=False).returncode == 2
+    path.write_bytes(b"Hello")
+    assert card.iotsafe("verify", "01", str(tmp_path / "sig"), str(path), check=False).returncode == 1
     csr = x509.load_pem_x509_csr(card.iotsafe("csr", "01", NAME).stdout.encode())
     assert csr.is_signature_valid
     assert csr.public_key().public_numbers() == card.device_cert.public_key().public_numbers()
