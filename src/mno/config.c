@@ -8,6 +8,8 @@
 
 #define POR_TIMEOUT_MS	   2000
 #define POR_TIMEOUT_MAX_MS 30000
+#define SMPP_WINDOW	   10
+#define SMPP_ENQUIRE_MS	   30000
 
 static enum rc text(const json_t *doc, const char *name, char **out, struct diag *d)
 {
@@ -51,6 +53,7 @@ static enum rc read_sim(json_t *sim, size_t i, struct mno_config *c, struct diag
 	struct mno_sim_key *s = &c->sims[i];
 	const char *iccid = json_string_value(json_object_get(sim, "iccid"));
 	json_int_t kvn = json_integer_value(json_object_get(sim, "kvn"));
+	const char *msisdn = json_string_value(json_object_get(sim, "msisdn"));
 	size_t kid_len = 0;
 
 	s->at = i * 2 * SCP80_KEY_MAX;
@@ -59,6 +62,9 @@ static enum rc read_sim(json_t *sim, size_t i, struct mno_config *c, struct diag
 		return diag_set(d, RC_MALFORMED, "sims[%zu].iccid: not an ICCID", i);
 	if (kvn < 1 || kvn > 15)
 		return diag_set(d, RC_RANGE, "sims[%zu].kvn: not 1..15", i);
+	if (msisdn && (strspn(msisdn, "0123456789") != strlen(msisdn) || !*msisdn ||
+			      str_copy(s->msisdn, sizeof(s->msisdn), msisdn) != RC_OK))
+		return diag_set(d, RC_MALFORMED, "sims[%zu].msisdn: not 1 to 15 digits", i);
 	s->kvn = (unsigned)kvn;
 	if (!key(sim, "kic", c->keys.bytes + s->at, &s->len) ||
 		!key(sim, "kid", c->keys.bytes + s->at + SCP80_KEY_MAX, &kid_len) ||
@@ -119,17 +125,64 @@ static enum rc read_por(const json_t *doc, bool *submit, struct diag *d)
 	return RC_OK;
 }
 
+static enum rc smpp_text(
+	const json_t *smpp, const char *name, char *out, size_t cap, struct diag *d)
+{
+	const char *value = json_string_value(json_object_get(smpp, name));
+
+	if (!value || !*value || str_copy(out, cap, value) != RC_OK)
+		return diag_set(d, RC_MALFORMED, "smpp.%s: not 1 to %zu characters", name, cap - 1);
+	return RC_OK;
+}
+
+static enum rc smpp_number(const json_t *smpp, const char *name, unsigned preset, unsigned max,
+	unsigned *out, struct diag *d)
+{
+	const json_t *v = json_object_get(smpp, name);
+
+	*out = preset;
+	if (!v && preset)
+		return RC_OK;
+	if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > max)
+		return diag_set(d, RC_RANGE, "smpp.%s: not 1..%u", name, max);
+	*out = (unsigned)json_integer_value(v);
+	return RC_OK;
+}
+
+static enum rc read_smpp(const json_t *smpp, struct mno_config *c, struct diag *d)
+{
+	enum rc rc = smpp_text(smpp, "host", c->smpp.host, sizeof(c->smpp.host), d);
+
+	if (rc == RC_OK)
+		rc = smpp_text(smpp, "system_id", c->smpp.system_id, sizeof(c->smpp.system_id), d);
+	if (rc == RC_OK)
+		rc = smpp_text(smpp, "password", c->smpp.password, sizeof(c->smpp.password), d);
+	if (rc == RC_OK)
+		rc = smpp_text(smpp, "source", c->smpp.source, sizeof(c->smpp.source), d);
+	if (rc == RC_OK)
+		rc = smpp_number(smpp, "port", 2775, 65535, &c->smpp.port, d);
+	if (rc == RC_OK)
+		rc = smpp_number(smpp, "window", SMPP_WINDOW, 1000, &c->smpp.window, d);
+	if (rc == RC_OK)
+		rc = smpp_number(
+			smpp, "enquire_ms", SMPP_ENQUIRE_MS, 3600000, &c->smpp.enquire_ms, d);
+	return rc;
+}
+
 static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 {
 	const struct {
 		const char *name;
 		char **to;
 	} texts[] = { { "url", &c->url }, { "ca", &c->ca }, { "cert", &c->cert },
-		{ "key", &c->key }, { "sms", &c->sms }, { "state", &c->state } };
+		{ "key", &c->key }, { "state", &c->state } };
+	const json_t *smpp = json_object_get(doc, "smpp");
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts) && rc == RC_OK; i++)
 		rc = text(doc, texts[i].name, texts[i].to, d);
+	if (rc == RC_OK)
+		rc = smpp ? read_smpp(smpp, c, d) : text(doc, "sms", &c->sms, d);
 	if (rc == RC_OK)
 		rc = number(doc, "por_timeout_ms", POR_TIMEOUT_MS, &c->por_timeout_ms, d);
 	if (rc == RC_OK)
@@ -177,5 +230,5 @@ void mno__config_fini(struct mno_config *c)
 	free(c->state);
 	free(c->sims);
 	secret_free(&c->keys);
-	memset(c, 0, sizeof(*c));
+	mem_wipe(c, sizeof(*c));
 }

@@ -27,6 +27,7 @@
 #define MNO_POR_MAX	 (SCP80_UD_MAX + 8)
 #define MNO_SIMS_MAX	 1000000
 #define MNO_CONFIG_MAX	 (256u << 20)
+#define MNO_MSISDN_MAX	 16 /* ITU-T E.164: 15 digits */
 #define MNO_COUNTER_STEP 16 /* counters taken from the state file at once */
 
 /* ---- task.c: one job, step by step ---- */
@@ -121,12 +122,17 @@ struct mno_sim_key {
 	char iccid[IDENT_ICCID_TEXT];
 	uint8_t ef[IDENT_ICCID_LEN];
 	unsigned kvn;
-	size_t at;  /* offset of KIc in the keys; KID lies SCP80_KEY_MAX behind */
-	size_t len; /* of each: 16, 24 or 32 */
+	char msisdn[MNO_MSISDN_MAX]; /* digits; "": none known */
+	size_t at;		     /* offset of KIc in the keys; KID lies SCP80_KEY_MAX behind */
+	size_t len;		     /* of each: 16, 24 or 32 */
 };
 
 struct mno_config {
 	char *url, *ca, *cert, *key, *sms, *state;
+	struct { /* host "": `sms` is a socket */
+		char host[254], source[21], system_id[16], password[9];
+		unsigned port, window, enquire_ms;
+	} smpp;
 	uint8_t tar[SCP80_TAR_LEN];
 	bool por_submit;	 /* receipts by SMS-SUBMIT (SPI 16 39), else by DELIVER-REPORT */
 	unsigned por_timeout_ms; /* of the first try; doubles up to por_timeout_max_ms */
@@ -149,6 +155,10 @@ struct mno_link_calls {
 };
 enum rc mno__link_new(struct event_base *base, const char *path, const struct mno_link_calls *calls,
 	const struct log *log, struct mno_link **out) ATT_MUST_CHECK;
+/* The same by SMPP, as the configuration says; it is borrowed. */
+enum rc mno__link_new_smpp(struct event_base *base, const struct mno_config *config,
+	const struct mno_link_calls *calls, const struct log *log,
+	struct mno_link **out) ATT_MUST_CHECK;
 void mno__link_free(struct mno_link *l);
 /* RC_UNAVAILABLE while there is no connection; RC_BUSY when it does not drain. */
 enum rc mno__link_send(struct mno_link *l, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mno/internal.h"
+#include "mno/smsc.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -13,6 +14,7 @@
 #define WAITING_MAX    (4u << 20) /* bytes not taken yet by the other side */
 
 struct mno_link {
+	struct mno__smsc *smsc; /* not NULL: nothing else here is used */
 	struct event_base *base;
 	char *path;
 	struct mno_link_calls calls;
@@ -141,10 +143,27 @@ enum rc mno__link_new(struct event_base *base, const char *path, const struct mn
 	return RC_OK;
 }
 
+enum rc mno__link_new_smpp(struct event_base *base, const struct mno_config *config,
+	const struct mno_link_calls *calls, const struct log *log, struct mno_link **out)
+{
+	struct mno_link *l = calloc(1, sizeof(*l));
+	enum rc rc;
+
+	if (!l)
+		return RC_NOMEM;
+	rc = mno__smsc_new(base, config, calls, log, &l->smsc);
+	if (rc == RC_OK)
+		*out = l;
+	else
+		free(l);
+	return rc;
+}
+
 void mno__link_free(struct mno_link *l)
 {
 	if (!l)
 		return;
+	mno__smsc_free(l->smsc);
 	if (l->bev)
 		bufferevent_free(l->bev);
 	if (l->timer)
@@ -159,6 +178,8 @@ enum rc mno__link_send(
 	uint8_t frame[SMSLINK_FRAME_MAX];
 	struct put p = put_init(frame, sizeof(frame));
 
+	if (l->smsc)
+		return mno__smsc_send(l->smsc, iccid, ud, len);
 	if (!l->up)
 		return RC_UNAVAILABLE;
 	if (evbuffer_get_length(bufferevent_get_output(l->bev)) > WAITING_MAX)

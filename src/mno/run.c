@@ -140,7 +140,10 @@ static enum rc start(struct gateway *gw)
 	if (rc == RC_OK)
 		rc = mno__state_open(gw->config.state, &gw->state, gw->d);
 	if (rc == RC_OK)
-		rc = mno__link_new(gw->base, gw->config.sms, &link_calls, gw->log, &gw->link);
+		rc = *gw->config.smpp.host ? mno__link_new_smpp(gw->base, &gw->config, &link_calls,
+						     gw->log, &gw->link)
+					   : mno__link_new(gw->base, gw->config.sms, &link_calls,
+						     gw->log, &gw->link);
 	if (rc == RC_OK)
 		rc = mno__api_new(
 			gw->base, &gw->config, &gw->stop, &api_calls, gw->log, &gw->api, gw->d);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Inside mno/: the way to an SMS centre by SMPP 3.4. A transceiver with a window; what the centre
+ * throttles waits and goes again; what it refuses or loses, the gateway's own timers send anew
+ * under a new counter. Knows SIMs by their MSISDN. */
+
+#include "mno/internal.h"
+
+struct mno__smsc;
+
+enum rc mno__smsc_new(struct event_base *base, const struct mno_config *config,
+	const struct mno_link_calls *calls, const struct log *log,
+	struct mno__smsc **out) ATT_MUST_CHECK;
+void mno__smsc_free(struct mno__smsc *s);
+/* RC_UNAVAILABLE while not bound; RC_BUSY when too much waits; RC_NOT_FOUND: no MSISDN known. */
+enum rc mno__smsc_send(struct mno__smsc *s, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud,
+	size_t len) ATT_MUST_CHECK;
