@@ -195,11 +195,12 @@ enum rc restore_files(const char *backup, const char *dir, const json_t *files, 
 /* The line's start, at the begin of a line: "database" and "=" with blanks between. */
 static bool is_database_line(const char *line)
 {
-	if (strncmp(line, "database", 8) != 0)
+	size_t n = strcspn(line, " \t=\n");
+
+	if (n != strlen("database") || strncmp(line, "database", n) != 0)
 		return false;
-	line += 8;
-	line += strspn(line, " \t");
-	return *line == '=';
+	n += strspn(line + n, " \t");
+	return line[n] == '=';
 }
 
 enum rc backup_set_database(const char *conf, const char *url, struct diag *d)

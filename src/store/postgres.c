@@ -77,7 +77,7 @@ static void pg_bind_blob(struct store *base, int n, const void *v, size_t len)
 
 static bool send_current(struct pg_store *s)
 {
-	char name[8];
+	char name[16];
 
 	snprintf(name, sizeof(name), "s%d", (int)s->current);
 	return st__pg_send(s, name, s->statements[s->current].params);
@@ -217,7 +217,7 @@ static void pg_end(struct store *base)
 
 static bool send_command(struct pg_store *s, enum st__command c)
 {
-	char name[8];
+	char name[16];
 
 	snprintf(name, sizeof(name), "c%d", (int)c);
 	return st__pg_send(s, name, 0);
@@ -284,7 +284,7 @@ static void rollback(struct pg_store *s)
 
 static enum rc begin(struct pg_store *s)
 {
-	char head[8];
+	char head[16];
 	enum rc rc;
 
 	snprintf(head, sizeof(head), "s%d", (int)ST__AUDIT_HEAD);

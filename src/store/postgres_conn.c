@@ -236,7 +236,7 @@ static bool send_prepare(struct pg_store *s, enum st__sql id, const char *sql)
 	struct pg_statement *st = &s->statements[id];
 	const char *returning = strstr(sql, " RETURNING ");
 	size_t head = returning ? (size_t)(returning - sql) : strlen(sql);
-	char name[8], text[2048];
+	char name[16], text[2048];
 
 	st->reads = strncmp(sql, "SELECT", 6) == 0;
 	st->rows = st->reads || returning;
@@ -270,7 +270,7 @@ static enum rc prepare(struct pg_store *s)
 	 * nodes, and changes become visible in the order of their numbers. */
 	static const char lock[] = "SELECT value, pg_current_xact_id()::text::bigint FROM counter "
 				   "WHERE name = 'change' FOR UPDATE";
-	char name[8];
+	char name[16];
 
 	for (int i = 0; i < ST__SQL_COUNT; i++) {
 		if (!send_prepare(s, (enum st__sql)i, texts[i]))
@@ -338,7 +338,7 @@ enum rc st__pg_define(struct store *base, enum st__sql slot, const char *sql)
 static enum rc describe(struct pg_store *s)
 {
 	for (int i = 0; i < ST__SQL_COUNT; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "s%d", i);
 		if (PQsendDescribePrepared(s->conn, name) != 1)
