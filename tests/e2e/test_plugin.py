@@ -94,6 +94,14 @@ def test_cannot_tell(net):
         broker.log.wait(r"attest: refused .*reason=cannot_tell .*pin")
 
 
+def test_second_resolver(net):
+    live = net.devices.make(1, iccid="8912230200031010065f")
+    net.knot.update(net.devices.text())
+    with Broker(net, plugin_opt_resolver_port=free_port(), plugin_opt_resolver2_addr="127.0.0.1",
+                plugin_opt_resolver2_port=net.unbound.port, plugin_opt_resolver2_pin=net.unbound.pin) as broker:
+        accepted(broker, live).close()
+
+
 def test_a_cold_look_up_stops_the_broker_for_its_bound_only(net):
     """Refused while the answer is on its way, accepted when it has filled the memory; others hardly notice."""
     warm, cold = (net.devices.make(slot, iccid="8912230200031010057f") for slot in (1, 2))
@@ -178,7 +186,7 @@ def test_fails_closed(net, how, identity, require, anonymous):
 
 
 @pytest.mark.parametrize("name,value", [("service", None), ("ca_file", None), ("zone", None), ("anchor", "/nonexistent"),
-                                        ("resolver_pin", None), ("resolver_pin", "AAAA"), ("wait_ms", "soon"), ("nonsense", "1")])
+                                        ("resolver_pin", None), ("resolver_pin", "AAAA"), ("resolver2_port", "853"), ("resolver2_addr", "127.0.0.1"), ("wait_ms", "soon"), ("nonsense", "1")])
 def test_a_broker_with_wrong_options_does_not_start(net, name, value):
     broker = Broker(net, **{f"plugin_opt_{name}": value})
     try:

@@ -52,6 +52,8 @@ void sessions_drop(struct sessions *s, const struct mosquitto *client);
 struct settings {
 	struct attest_options attest; /* borrows from the broker's options */
 	const char *pins[PLUGIN_PINS_MAX];
+	struct attest_resolver second; /* asked when the first fails */
+	const char *second_pins[PLUGIN_PINS_MAX];
 	const char *topics; /* first level of the topics; "meters" */
 	unsigned grace_ms;  /* a session outlives its proof so long while nobody can tell */
 };

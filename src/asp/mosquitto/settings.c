@@ -8,7 +8,7 @@
 
 #define GRACE_S_DEFAULT 300
 
-enum kind { TEXT, NUMBER, PIN };
+enum kind { TEXT, NUMBER, PORT, PIN };
 
 /* plugin_opt_<name>; `offset` into struct settings. */
 struct row {
@@ -28,9 +28,14 @@ static const struct row rows[] = {
 	{ "anchor", TEXT, AT(attest.anchor_file), 0, 0 },
 	{ "resolver", TEXT, AT(attest.resolver_addr), 0, 0 },
 	{ "resolver_addr", TEXT, AT(attest.resolver_addr), 0, 0 },
-	{ "resolver_port", NUMBER, 0, 1, 65535 },
+	{ "resolver_port", PORT, AT(attest.resolver_port), 1, 65535 },
 	{ "resolver_name", TEXT, AT(attest.resolver_name), 0, 0 },
-	{ "resolver_pin", PIN, 0, 0, 0 },
+	{ "resolver_pin", PIN, AT(pins), 0, 0 },
+	{ "resolver2_addr", TEXT, AT(second.addr), 0, 0 },
+	{ "resolver2_port", PORT, AT(second.port), 1, 65535 },
+	{ "resolver2_name", TEXT, AT(second.name), 0, 0 },
+	{ "resolver2_pin", PIN, AT(second_pins), 0, 0 },
+	{ "max_ttl_s", NUMBER, AT(attest.max_ttl_s), 1, 604800 },
 	{ "wait_ms", NUMBER, AT(attest.wait_ms), 1, 10000 },
 	{ "timeout_ms", NUMBER, AT(attest.lookup_timeout_ms), 100, 60000 },
 	{ "grace_s", NUMBER, AT(grace_ms), 0, 86400 },
@@ -48,14 +53,20 @@ static const struct row *find(const char *name)
 
 static enum rc set_number(const struct row *row, uint64_t n, struct settings *s)
 {
-	if (strcmp(row->name, "resolver_port") == 0)
-		s->attest.resolver_port = (uint16_t)n;
-	else if (strcmp(row->name, "use_tlsa") == 0)
+	if (strcmp(row->name, "use_tlsa") == 0)
 		s->attest.use_tlsa = (int)n;
 	else if (strcmp(row->name, "grace_s") == 0)
 		s->grace_ms = (unsigned)n * 1000U;
 	else
 		memcpy((char *)s + row->offset, &(unsigned){ (unsigned)n }, sizeof(unsigned));
+	return RC_OK;
+}
+
+static enum rc add_pin(const char *value, const char **pins, size_t *n)
+{
+	if (*n == PLUGIN_PINS_MAX)
+		return RC_RANGE;
+	pins[(*n)++] = value;
 	return RC_OK;
 }
 
@@ -71,11 +82,14 @@ static enum rc set(const struct row *row, const char *value, struct settings *s)
 		if (u64_read(value, row->min, row->max, &n) != RC_OK)
 			return RC_RANGE;
 		return set_number(row, n, s);
-	case PIN:
-		if (s->attest.n_pins == PLUGIN_PINS_MAX)
+	case PORT:
+		if (u64_read(value, row->min, row->max, &n) != RC_OK)
 			return RC_RANGE;
-		s->pins[s->attest.n_pins++] = value;
+		memcpy((char *)s + row->offset, &(uint16_t){ (uint16_t)n }, sizeof(uint16_t));
 		return RC_OK;
+	case PIN:
+		return add_pin(value, (const char **)(void *)((char *)s + row->offset),
+			row->offset == AT(pins) ? &s->attest.n_pins : &s->second.n_pins);
 	}
 	return RC_INTERNAL;
 }
@@ -96,6 +110,10 @@ enum rc settings_read(const struct mosquitto_opt *options, int count, struct set
 		}
 	}
 	out->attest.pins = out->pins;
+	out->second.pins = out->second_pins;
+	out->attest.resolvers = &out->second;
+	out->attest.n_resolvers =
+		out->second.addr || out->second.n_pins > 0 || out->second.port ? 1 : 0;
 	if (!out->attest.service || !out->attest.ca_file) {
 		(void)snprintf(
 			error, error_cap, "plugin_opt_service and plugin_opt_ca_file are needed");
