@@ -146,7 +146,6 @@ static void brainpool_signs_and_agrees(void **state)
 	assert_int_equal(apdu(&f, "002B800007 9B05 68656C6C6F"), 0x9000);
 	assert_int_equal(f.len, 66);
 	memcpy(sig, f.out, sizeof(sig));
-	hex_write(sig, sizeof(sig), hex);
 	assert_int_equal(apdu(&f, "002C00000D 8501A3 A10101 91020002 920104"), 0x9000);
 	assert_int_equal(send(&f, "002D800049 9B05 68656C6C6F", sig, sizeof(sig)), 0x9000);
 	assert_int_equal(apdu(&f, "002C00000D 8501A3 A10101 91020004 920104"), 0x9000);
