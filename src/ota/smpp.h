@@ -9,9 +9,10 @@
 #include "base/put.h"
 #include "base/rc.h"
 
-#define SMPP_HEAD    16
-#define SMPP_PDU_MAX 4096 /* far above any message of ours; a longer one is an attack or an error \
-			   */
+#define SMPP_HEAD 16
+#define SMPP_PDU_MAX                                                                 \
+	4096 /* far above any message of ours; a longer one is an attack or an error \
+	      */
 #define SMPP_ADDR_MAX	  21 /* section 5.2.8, with the NUL */
 #define SMPP_NAME_MAX	  16 /* system_id, section 5.2.1 */
 #define SMPP_PASSWORD_MAX 9
