@@ -36,14 +36,25 @@ static enum rc load_keys(struct ca_keyring *ring, const char *folder, struct dia
 		{ &ring->party, "party" },
 		{ &ring->payload, "payload" },
 		{ &ring->seal, "seal" },
-		{ &ring->ksk, "ksk" },
-		{ &ring->zsk, "zsk" },
 	};
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; rc == RC_OK && i < ARRAY_LEN(rows); i++)
 		rc = load_key(rows[i].key, folder, rows[i].name, d);
 	return rc;
+}
+
+static enum rc load_zone_keys(
+	struct ca_keyring *ring, const char *folder, const char *zone, struct diag *d)
+{
+	enum rc rc = ca_zone_keys_load(&ring->zone_keys, folder, zone, d);
+
+	if (rc != RC_OK)
+		return rc;
+	ring->zone = ring->zone_keys->zone;
+	ring->ksk = *ring->zone.ksk;
+	ring->zsk = *ring->zone.zsk;
+	return RC_OK;
 }
 
 /* An issuer's certificate, which `parent` must have signed. */
@@ -128,7 +139,7 @@ enum rc ca_keyring_load(struct ca_keyring *out, struct ca_crypt *x, const char *
 	if (rc == RC_OK)
 		rc = load_keys(out, keys_folder, d);
 	if (rc == RC_OK)
-		rc = ca_zone_init(&out->zone, zone, &out->ksk, &out->zsk, d);
+		rc = load_zone_keys(out, keys_folder, zone, d);
 	if (rc == RC_OK)
 		rc = load_certs(out, x, ca_folder, d);
 	if (rc == RC_OK)
@@ -150,7 +161,7 @@ void ca_keyring_free(struct ca_keyring *ring)
 	ca_key_free(&ring->party);
 	ca_key_free(&ring->payload);
 	ca_key_free(&ring->seal);
-	ca_key_free(&ring->ksk);
-	ca_key_free(&ring->zsk);
 	ca_makers_free(&ring->makers);
+	ca_zone_keys_unref(ring->zone_keys);
+	ring->zone_keys = NULL;
 }

@@ -5,14 +5,16 @@
  * that ca_init made. Read-only afterwards; the threads of `keys` share it. */
 
 #include "ca/issue.h"
-#include "ca/rrsign.h"
+#include "ca/zonekeys.h"
 
 /* Not to be moved once loaded: its parts point at one another. */
 struct ca_keyring {
-	struct ca_key issuing, devkit, party, payload, seal, ksk, zsk;
+	struct ca_key issuing, devkit, party, payload, seal;
 	struct ca_authority authority;
+	struct ca_zone_keys *zone_keys; /* as they were when the folder was loaded */
 	struct ca_zone zone;
 	struct ca_makers makers; /* ca/makers/NAME.pem: whose cards' attestations count */
+	struct ca_key ksk, zsk;	 /* the active ones; borrowed from zone_keys */
 	uint8_t root[CA_CERT_READ];
 	size_t root_len;
 	uint8_t payload_cert[CA_CERT_MAX], payload_devkit_cert[CA_CERT_MAX]; /* container C */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ca/rrsign.h"
+#include "base/compiler.h"
 #include "base/put.h"
 
 #include <openssl/evp.h>
@@ -113,36 +114,57 @@ static bool tlsa_ok(struct ca_bytes b)
 
 static bool own_dnskey(const struct ca_zone *zone, struct ca_bytes b)
 {
-	return b.len == CA_DNSKEY_LEN && (memcmp(b.at, zone->ksk_rdata, b.len) == 0 ||
-						 memcmp(b.at, zone->zsk_rdata, b.len) == 0);
+	if (b.len != CA_DNSKEY_LEN)
+		return false;
+	if (memcmp(b.at, zone->ksk_rdata, b.len) == 0 || memcmp(b.at, zone->zsk_rdata, b.len) == 0)
+		return true;
+	for (size_t i = 0; i < zone->other_count; i++)
+		if (memcmp(b.at, zone->others[i].rdata, b.len) == 0)
+			return true;
+	return false;
 }
 
-/* RFC 7344: our KSK; RFC 8078: or the one value that asks the parent to delete. */
+/* RFC 7344: our KSKs; RFC 8078: or the one value that asks the parent to delete. */
 static bool own_cdnskey(const struct ca_zone *zone, struct ca_bytes b)
 {
 	static const uint8_t delete[] = { 0, 0, 3, 0, 0 };
 
-	return (b.len == CA_DNSKEY_LEN && memcmp(b.at, zone->ksk_rdata, b.len) == 0) ||
-	       (b.len == sizeof(delete) && memcmp(b.at, delete, b.len) == 0);
+	if (b.len == sizeof(delete) && memcmp(b.at, delete, b.len) == 0)
+		return true;
+	return own_dnskey(zone, b) && (b.at[1] & DNSKEY_SEP);
+}
+
+static bool is_cds(
+	struct ca_bytes b, uint16_t tag, const uint8_t *ds_sha256, const uint8_t *ds_sha384)
+{
+	uint8_t want[4 + 48] = { (uint8_t)(tag >> 8), (uint8_t)tag, ALG_P256 };
+
+	if (b.len < 4)
+		return false;
+	want[3] = b.at[3];
+	if (b.at[3] == DIGEST_SHA256) {
+		memcpy(want + 4, ds_sha256, CA_SHA256_LEN);
+		return b.len == 4 + CA_SHA256_LEN && memcmp(b.at, want, b.len) == 0;
+	}
+	if (b.at[3] == DIGEST_SHA384) {
+		memcpy(want + 4, ds_sha384, 48);
+		return b.len == 4 + 48 && memcmp(b.at, want, b.len) == 0;
+	}
+	return false;
 }
 
 static bool own_cds(const struct ca_zone *zone, struct ca_bytes b)
 {
 	static const uint8_t delete[] = { 0, 0, 0, 0, 0 };
-	uint8_t want[4 + 48] = { (uint8_t)(zone->ksk_tag >> 8), (uint8_t)zone->ksk_tag, ALG_P256 };
 
 	if (b.len == sizeof(delete) && memcmp(b.at, delete, b.len) == 0)
 		return true;
-	if (b.len < 4)
-		return false;
-	want[3] = b.at[3];
-	if (b.at[3] == DIGEST_SHA256) {
-		memcpy(want + 4, zone->ksk_ds_sha256, CA_SHA256_LEN);
-		return b.len == 4 + CA_SHA256_LEN && memcmp(b.at, want, b.len) == 0;
-	}
-	if (b.at[3] == DIGEST_SHA384) {
-		memcpy(want + 4, zone->ksk_ds_sha384, 48);
-		return b.len == 4 + 48 && memcmp(b.at, want, b.len) == 0;
+	if (is_cds(b, zone->ksk_tag, zone->ksk_ds_sha256, zone->ksk_ds_sha384))
+		return true;
+	for (size_t i = 0; i < zone->other_count; i++) {
+		const struct ca_zone_public *o = &zone->others[i];
+		if (o->ksk && is_cds(b, o->tag, o->ds_sha256, o->ds_sha384))
+			return true;
 	}
 	return false;
 }
@@ -326,25 +348,56 @@ static void write_dnskey(uint8_t out[CA_DNSKEY_LEN], uint16_t flags, const struc
 	put_bytes(&p, key->point + 1, CA_POINT_LEN - 1);
 }
 
+enum rc ca_zone_public_of(struct ca_zone_public *out, const uint8_t *apex, size_t apex_len,
+	const struct ca_key *key, bool ksk, struct diag *d)
+{
+	struct ca_zone_public p = { .ksk = ksk };
+	uint8_t owner_key[CA_NAME_WIRE_MAX + CA_DNSKEY_LEN];
+	size_t len = apex_len + CA_DNSKEY_LEN;
+
+	write_dnskey(p.rdata, ksk ? DNSKEY_ZONE | DNSKEY_SEP : DNSKEY_ZONE, key);
+	p.tag = ca_key_tag(p.rdata, CA_DNSKEY_LEN);
+	memcpy(owner_key, apex, apex_len);
+	memcpy(owner_key + apex_len, p.rdata, CA_DNSKEY_LEN);
+	if (EVP_Digest(owner_key, len, p.ds_sha256, NULL, EVP_sha256(), NULL) != 1 ||
+		EVP_Digest(owner_key, len, p.ds_sha384, NULL, EVP_sha384(), NULL) != 1)
+		return diag_set(d, RC_CRYPTO, "zone: no SHA-2 in the crypto library");
+	*out = p;
+	return RC_OK;
+}
+
+enum rc ca_zone_publish(struct ca_zone *zone, const struct ca_key *key, bool ksk, struct diag *d)
+{
+	enum rc rc;
+
+	if (zone->other_count == ARRAY_LEN(zone->others))
+		return diag_set(d, RC_TOO_LARGE, "zone: more than %d keys", CA_ZONE_KEYS_MAX);
+	rc = ca_zone_public_of(
+		&zone->others[zone->other_count], zone->apex, zone->apex_len, key, ksk, d);
+	if (rc == RC_OK)
+		zone->other_count++;
+	return rc;
+}
+
 enum rc ca_zone_init(struct ca_zone *out, const char *name, const struct ca_key *ksk,
 	const struct ca_key *zsk, struct diag *d)
 {
 	struct ca_zone zone = { .ksk = ksk, .zsk = zsk };
-	uint8_t owner_key[CA_NAME_WIRE_MAX + CA_DNSKEY_LEN];
+	struct ca_zone_public k, z;
 	enum rc rc = ca_name_to_wire(name, zone.apex, &zone.apex_len, d);
 
+	if (rc == RC_OK)
+		rc = ca_zone_public_of(&k, zone.apex, zone.apex_len, ksk, true, d);
+	if (rc == RC_OK)
+		rc = ca_zone_public_of(&z, zone.apex, zone.apex_len, zsk, false, d);
 	if (rc != RC_OK)
 		return rc;
-	write_dnskey(zone.ksk_rdata, DNSKEY_ZONE | DNSKEY_SEP, ksk);
-	write_dnskey(zone.zsk_rdata, DNSKEY_ZONE, zsk);
-	zone.ksk_tag = ca_key_tag(zone.ksk_rdata, CA_DNSKEY_LEN);
-	zone.zsk_tag = ca_key_tag(zone.zsk_rdata, CA_DNSKEY_LEN);
-	memcpy(owner_key, zone.apex, zone.apex_len);
-	memcpy(owner_key + zone.apex_len, zone.ksk_rdata, CA_DNSKEY_LEN);
-	size_t len = zone.apex_len + CA_DNSKEY_LEN;
-	if (EVP_Digest(owner_key, len, zone.ksk_ds_sha256, NULL, EVP_sha256(), NULL) != 1 ||
-		EVP_Digest(owner_key, len, zone.ksk_ds_sha384, NULL, EVP_sha384(), NULL) != 1)
-		return diag_set(d, RC_CRYPTO, "zone: no SHA-2 in the crypto library");
+	memcpy(zone.ksk_rdata, k.rdata, CA_DNSKEY_LEN);
+	memcpy(zone.zsk_rdata, z.rdata, CA_DNSKEY_LEN);
+	zone.ksk_tag = k.tag;
+	zone.zsk_tag = z.tag;
+	memcpy(zone.ksk_ds_sha256, k.ds_sha256, sizeof(k.ds_sha256));
+	memcpy(zone.ksk_ds_sha384, k.ds_sha384, sizeof(k.ds_sha384));
 	*out = zone;
 	return RC_OK;
 }

@@ -31,7 +31,18 @@ struct ca_rrset {
 	bool ksk;
 };
 
-/* A zone's keys. */
+#define CA_ZONE_KEYS_MAX \
+	8 /* of one zone at a time: two kinds, each with a successor and one that goes */
+
+/* What the world sees of a key. */
+struct ca_zone_public {
+	bool ksk;
+	uint16_t tag;
+	uint8_t rdata[CA_DNSKEY_LEN];
+	uint8_t ds_sha256[CA_SHA256_LEN], ds_sha384[48]; /* RFC 4034 section 5 */
+};
+
+/* A zone's keys: the two that sign, and those that are only published beside them. */
 struct ca_zone {
 	uint8_t apex[CA_NAME_WIRE_MAX]; /* wire form */
 	size_t apex_len;
@@ -40,10 +51,19 @@ struct ca_zone {
 	uint16_t ksk_tag, zsk_tag;
 	uint8_t ksk_ds_sha256[CA_SHA256_LEN],
 		ksk_ds_sha384[48]; /* DS digests, RFC 4034 section 5 */
+	struct ca_zone_public others[CA_ZONE_KEYS_MAX];
+	size_t other_count;
 };
 
 enum rc ca_zone_init(struct ca_zone *out, const char *name, const struct ca_key *ksk,
 	const struct ca_key *zsk, struct diag *d) ATT_MUST_CHECK;
+
+/* One more key that may stand in DNSKEY (and, a KSK, in CDS and CDNSKEY). */
+enum rc ca_zone_publish(
+	struct ca_zone *zone, const struct ca_key *key, bool ksk, struct diag *d) ATT_MUST_CHECK;
+/* DNSKEY, tag and digests of a key of the zone named `apex`. */
+enum rc ca_zone_public_of(struct ca_zone_public *out, const uint8_t *apex, size_t apex_len,
+	const struct ca_key *key, bool ksk, struct diag *d) ATT_MUST_CHECK;
 
 /* r||s. RC_RANGE, RC_DENIED (not our name, type or key), RC_MALFORMED (rdata). */
 enum rc ca_rrset_sign(struct ca_crypt *x, const struct ca_zone *zone, const struct ca_rrset *rrset,

@@ -75,6 +75,10 @@ const struct api_route api_routes[] = {
 
 	{ "GET", "/v1/ca", "ca_info", NULL, NULL, NULL, 200, 0,
 		"certificates, trust anchors, resolvers" },
+	{ "GET", "/v1/zone/keys", "zone_keys", NULL, NULL, NULL, 200, 0,
+		"the zone's keys: states, times, what a rollover waits for" },
+	{ "POST", "/v1/zone/keys", "zone_key_order", "", NULL, NULL, 200, 0,
+		"roll, standby, emergency or confirm of ksk or zsk" },
 	{ "GET", "/v1/health", "health", NULL, NULL, NULL, 200, 0, "sequence, serial, counts" },
 	{ "GET", "/v1/audit", "audit_list", NULL, "after,limit", NULL, 200, 0,
 		"the hash-chained audit" },

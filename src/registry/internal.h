@@ -160,6 +160,7 @@ reg__handler reg__login, reg__check, reg__profile_renew, reg__profile_rebind, re
 reg__handler reg__maintenance_create, reg__maintenance_info;
 reg__handler reg__poll_request, reg__poll_ack;
 reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
+reg__handler reg__zone_keys, reg__zone_key_order;
 
 /* Ends the profile's job in a way that failed: counts, tells, repeats what must not be dropped. */
 enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,

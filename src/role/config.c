@@ -14,6 +14,7 @@ static const struct conf_section sections[] = {
 	{ "dns", "The authoritative name server." },
 	{ "https", "The JSON interface for parties, over mutual TLS." },
 	{ "epp", "The Extensible Provisioning Protocol for parties, over mutual TLS." },
+	{ "parent", "The zone above: where role out looks whether it has taken our DS." },
 	{ "resolver", "The trusted resolver (DNS over TLS) that devices are told to use." },
 	{ "supervisor", "Processes, their users and their confinement." },
 };
@@ -94,6 +95,14 @@ static const struct conf_row rows[] = {
 		"Address space (not memory) set aside for the zone."),
 	TEXT("zone", "hostmaster", zone.hostmaster, 0, 180, "",
 		"SOA rname; empty: hostmaster in the zone."),
+	TIME("zone", "zsk_life", zone.zsk_life_s, 0, 3650 * (int64_t)DAY, "90d", "s",
+		"Age at which the ZSK is replaced (pre-publish); 0: only by order."),
+	TIME("zone", "ksk_life", zone.ksk_life_s, 0, 3650 * (int64_t)DAY, "0", "s",
+		"Age at which the KSK is replaced (double-DS); 0: only by order."),
+	TIME("zone", "roll_time", zone.roll_time_s, 1, 30 * DAY, "3h", "s",
+		"In which a new ZSK's signatures replace the old one's, evenly."),
+	TIME("zone", "propagation", zone.propagation_s, 0, 7 * DAY, "5m", "s",
+		"Until every secondary serves what this node serves; waited for in rollovers."),
 
 	ADDR("dns", "listen", dns.listen, "127.0.0.1:5300", "UDP and TCP; port 0: any free one."),
 	ADDR("dns", "dot", dns.dot, "127.0.0.1:8530", "DNS over TLS; empty: none."),
@@ -145,6 +154,11 @@ static const struct conf_row rows[] = {
 		"Queries a second of one client (2308 beyond); 0: no limit."),
 	INT("epp", "transform_rate", epp.transform_rate, 0, 1000000, "1000", NULL,
 		"Transforms a second of one client (2308 beyond); 0: no limit."),
+
+	LIST("parent", "server", parent.server, "",
+		"ADDRESS:PORT of each of its name servers; empty: DS are confirmed by hand."),
+	TIME("parent", "check", parent.check_s, 1, DAY, "60s", "s",
+		"How often it is asked while the KSK is being replaced."),
 
 	TEXT("resolver", "name", resolver.name, 0, 253, "", "Its TLS name; empty: none is told."),
 	TEXT("resolver", "addr", resolver.addr, 0, 45, "", "Its IP address."),

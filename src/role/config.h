@@ -42,6 +42,9 @@ struct config {
 		int64_t infra_signature_s;	      /* life of RRSIGs of SOA, NSEC, DNSKEY */
 		int64_t map_gib;		      /* address space of the LMDB map */
 		char *hostmaster;		      /* SOA rname as a mail address or name */
+		int64_t zsk_life_s, ksk_life_s; /* then the next key is made; 0: never by itself */
+		int64_t roll_time_s;   /* in which a new ZSK replaces the old one's signatures */
+		int64_t propagation_s; /* until the last secondary serves what this node does */
 	} zone;
 	struct {
 		struct conf_addr listen; /* UDP and TCP */
@@ -72,6 +75,10 @@ struct config {
 		int64_t login_ms, frame_ms, idle_ms, session_ms;
 		int64_t query_rate, transform_rate; /* of one client, a second; 0: no limit */
 	} epp;
+	struct {			 /* the zone above ours */
+		struct conf_list server; /* ADDR:PORT of its name servers */
+		int64_t check_s;
+	} parent;
 	struct { /* the trusted resolver that devices are told of */
 		char *name;
 		char *addr; /* IP address */

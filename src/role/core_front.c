@@ -73,6 +73,11 @@ void core__answer(struct core_item *item)
 		core->count.refused++;
 	if (reply->result_case == REGISTRY__REPLY__RESULT_HEALTH)
 		fill_health(core, reply->health);
+	if (reply->result_case == REGISTRY__REPLY__RESULT_ZONE_KEYS)
+		core__keys_fill(core, item);
+	if (item->run.request->op_case == REGISTRY__REQUEST__OP_ZONE_KEY_ORDER &&
+		reply->code == REGISTRY__CODE__CODE_OK)
+		core__keys_order(core, item->run.request->zone_key_order);
 	/* Whoever asked may be gone: what was done stays done. */
 	if (front->link && front->generation == item->generation &&
 		link_send(front->link, &reply->base) != RC_OK)
@@ -127,6 +132,9 @@ static void route(struct core *core, struct core_item *item)
 			log_write(core->log, LOG_ERROR, "read failed why=\"%s\"",
 				store_why(core->store));
 		core__answer(item);
+	} else if (item->run.request->op_case == REGISTRY__REQUEST__OP_ZONE_KEY_ORDER &&
+		   !core->zone.up) {
+		refuse(item, REGISTRY__CODE__CODE_FAILED, "the zone role is not there");
 	} else if (item->front->under_way > CORE_QUEUE_MAX) {
 		refuse(item, REGISTRY__CODE__CODE_LIMIT, "too many requests are under way");
 	} else if (op->kind == REGISTRY_WAIT) {

@@ -145,6 +145,7 @@ struct core {
 		uint64_t snapshot_seq;
 		struct event *pump;
 		bool has_waits;
+		Zone__FromZone *keys; /* the last KeyStatus; NULL: none yet */
 	} zone;
 
 	struct core_item *waiters;
@@ -173,6 +174,11 @@ enum rc core__keys_link(struct core *core, int take_fd) ATT_MUST_CHECK;
 enum rc core__zone_link(struct core *core, int take_fd) ATT_MUST_CHECK;
 /* Asks keys for its certificates and points. */
 void core__public_ask(struct core *core);
+
+/* ---- core_zonekeys.c ---- */
+void core__keys_said(struct core *core, Zone__FromZone *take_message);
+void core__keys_fill(struct core *core, struct core_item *item);
+void core__keys_order(struct core *core, const Registry__ZoneKeyOrder *order);
 
 /* ---- core_front.c ---- */
 void core__answer(struct core_item *item); /* sends and frees */

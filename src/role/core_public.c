@@ -37,41 +37,57 @@ static size_t wire_name(const char *name, uint8_t *out, size_t cap)
 	return put_ok(&p) ? p.len : 0;
 }
 
-/* The DS of the KSK: RFC 4034 section 5.1.4. */
-static enum rc anchor_of(struct core *core, const Keys__Public *public)
+/* The DS of a KSK: RFC 4034 section 5.1.4. */
+static enum rc add_anchor(struct core *core, const ProtobufCBinaryData *ksk)
 {
 	struct arena *a = &core->public_arena;
 	Keys__Anchor *k = arena_alloc(a, sizeof(*k));
-	Keys__Anchor **list = arena_array(a, 1, sizeof(*list));
-	char **texts = arena_array(a, 1, sizeof(*texts));
 	uint8_t *digest = arena_alloc(a, STORE_SHA256);
 	char hex[2 * STORE_SHA256 + 1];
 	uint8_t data[256 + 512];
 	size_t len = wire_name(core->options.zone, data, 256);
+	size_t n = core->trust.anchor_count;
 	unsigned digest_len = 0;
 
-	if (!k || !list || !texts || !digest)
+	if (!k || !digest)
 		return RC_NOMEM;
-	if (!len || public->ksk.len < 5 || public->ksk.len > 512)
+	if (!len || ksk->len < 5 || ksk->len > 512)
 		return RC_MALFORMED;
-	memcpy(data + len, public->ksk.data, public->ksk.len);
-	if (!EVP_Digest(data, len + public->ksk.len, digest, &digest_len, EVP_sha256(), NULL))
+	memcpy(data + len, ksk->data, ksk->len);
+	if (!EVP_Digest(data, len + ksk->len, digest, &digest_len, EVP_sha256(), NULL))
 		return RC_CRYPTO;
 	keys__anchor__init(k);
 	k->name = (char *)(uintptr_t)core->options.zone;
-	k->tag = key_tag(public->ksk.data, public->ksk.len);
-	k->alg = public->ksk.data[3];
+	k->tag = key_tag(ksk->data, ksk->len);
+	k->alg = ksk->data[3];
 	k->digest_type = DIGEST_SHA256;
 	k->digest = (ProtobufCBinaryData){ STORE_SHA256, digest };
-	list[0] = k;
-	core->trust.anchors = list;
-	core->trust.anchor_count = 1;
 	hex_write(digest, STORE_SHA256, hex);
-	texts[0] = arena_printf(a, "%s. IN DS %u %u %u %s", core->options.zone, k->tag, k->alg,
-		k->digest_type, hex);
-	core->ca.trust_anchors = texts;
-	core->ca.n_trust_anchors = 1;
-	return texts[0] ? RC_OK : RC_NOMEM;
+	core->trust.anchors[n] = k;
+	core->ca.trust_anchors[n] = arena_printf(a, "%s. IN DS %u %u %u %s", core->options.zone,
+		k->tag, k->alg, k->digest_type, hex);
+	core->trust.anchor_count = core->ca.n_trust_anchors = n + 1;
+	return core->ca.trust_anchors[n] ? RC_OK : RC_NOMEM;
+}
+
+/* The KSK that signs first, then the one that will: who has both before the change needs nothing
+ * at the change. */
+static enum rc anchors_of(struct core *core, const Keys__Public *public)
+{
+	struct arena *a = &core->public_arena;
+	enum rc rc;
+
+	core->trust.anchors = arena_array(a, public->n_zone_keys + 1, sizeof(Keys__Anchor *));
+	core->ca.trust_anchors = arena_array(a, public->n_zone_keys + 1, sizeof(char *));
+	if (!core->trust.anchors || !core->ca.trust_anchors)
+		return RC_NOMEM;
+	rc = add_anchor(core, &public->ksk);
+	for (size_t i = 0; rc == RC_OK && i < public->n_zone_keys; i++) {
+		const Keys__ZoneKey *k = public->zone_keys[i];
+		if (k->ksk && k->state < KEYS__ZONE_KEY_STATE__KEY_ACTIVE)
+			rc = add_anchor(core, &k->rdata);
+	}
+	return rc;
 }
 
 static enum rc resolver_of(struct core *core)
@@ -124,7 +140,7 @@ static enum rc take_public(struct core *core, const Keys__Public *public)
 	core->ca.party = public->party;
 	core->ca.payload_signer = public->payload_signer;
 	core->ca.payload_signer_devkit = public->payload_signer_devkit;
-	rc = anchor_of(core, public);
+	rc = anchors_of(core, public);
 	return rc == RC_OK ? resolver_of(core) : rc;
 }
 

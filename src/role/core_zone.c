@@ -275,6 +275,7 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 		core->zone.up = false;
 		snapshot_stop(core);
 		break;
+	case ZONE__FROM_ZONE__OP_KEYS: core__keys_said(core, m); return;
 	case ZONE__FROM_ZONE__OP__NOT_SET:
 	case _ZONE__FROM_ZONE__OP__CASE_IS_INT_SIZE:
 	default: break;
@@ -313,4 +314,7 @@ void core__zone_close(struct core *core)
 {
 	if (core->zone.link)
 		drop(core);
+	if (core->zone.keys)
+		zone__from_zone__free_unpacked(core->zone.keys, NULL);
+	core->zone.keys = NULL;
 }

@@ -23,6 +23,7 @@ struct keys_link {
 struct keys {
 	struct role *role;
 	struct ca_keyring ring;
+	struct keys_zone zone;
 	struct ca_issued *issued;
 	struct keys_pool *pool;
 	struct keys_link *links;
@@ -167,6 +168,8 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 		return;
 	}
 	job->ring = &k->ring;
+	job->zone = &k->zone;
+	job->zone_keys = ca_zone_keys_ref(k->zone.now);
 	job->now = k->role->clock->unix_s(k->role->clock);
 	job->link = l;
 	*l->last = job;
@@ -244,6 +247,9 @@ static enum rc open_all(struct keys *k, struct diag *d)
 		rc = ca_keyring_load(&k->ring, x, conf->keys.folder, conf->keys.ca_folder,
 			conf->registry.zone, d);
 	ca_crypt_free(x);
+	if (rc == RC_OK)
+		k->zone = (struct keys_zone){ ca_zone_keys_ref(k->ring.zone_keys),
+			conf->keys.folder, k->ring.authority.zone, k->role->log };
 	if (rc == RC_OK)
 		rc = str_format(path, sizeof(path), "%s/issued.log", conf->keys.folder);
 	if (rc == RC_OK)
@@ -325,6 +331,7 @@ enum rc role_keys_run(struct role *role)
 	while (k->links)
 		close_link(k->links);
 	ca_issued_close(k->issued);
+	ca_zone_keys_unref(k->zone.now);
 	ca_keyring_free(&k->ring);
 	free(k);
 	return rc;

@@ -38,9 +38,18 @@ struct keys_op {
 	enum rc (*send)(struct keys_job *job, Keys__Reply *reply, struct link *link);
 };
 
+/* The zone's keys as they are now; moved on in the event loop only. */
+struct keys_zone {
+	struct ca_zone_keys *now;
+	const char *folder, *name;
+	const struct log *log;
+};
+
 struct keys_job {
 	const struct keys_op *op;
 	const struct ca_keyring *ring;
+	struct keys_zone *zone;
+	struct ca_zone_keys *zone_keys; /* as they were when it was asked; a reference */
 	int64_t now;
 	Keys__Request *request; /* owned */
 	void *results;		/* owned; the operation's own */
@@ -58,7 +67,8 @@ struct keys_job {
 
 const struct keys_op *keys_op_find(Keys__Request__OpCase which);
 void keys_job_free(struct keys_job *job);
-extern const struct keys_op keys_op_sign_payload; /* keys_payload.c */
+extern const struct keys_op keys_op_sign_payload;		       /* keys_payload.c */
+extern const struct keys_op keys_op_get_public, keys_op_move_zone_key; /* keys_public.c */
 
 /* `on_done` is called in the event loop for each finished job; `on_fatal` when issued.log cannot be
  * written: the process must end. Contexts are made here, threads by keys_pool_start. */

@@ -26,35 +26,6 @@ static char *why(struct verdict *v)
 	return v->d.text;
 }
 
-/* ---- GetPublic ---- */
-
-static enum rc send_public(struct keys_job *job, Keys__Reply *reply, struct link *link)
-{
-	const struct ca_keyring *r = job->ring;
-	Keys__Public p = KEYS__PUBLIC__INIT;
-
-	p.zone = (char *)(uintptr_t)r->authority.zone;
-	p.root = bytes_of(r->root, r->root_len);
-	p.issuing = bytes_of(r->authority.issuing.cert, r->authority.issuing.cert_len);
-	p.devkit = bytes_of(r->authority.devkit.cert, r->authority.devkit.cert_len);
-	p.party = bytes_of(r->authority.party.cert, r->authority.party.cert_len);
-	p.payload_signer = bytes_of(r->payload_cert, r->payload_cert_len);
-	p.payload_signer_devkit = bytes_of(r->payload_devkit_cert, r->payload_devkit_cert_len);
-	p.ksk = bytes_of(r->zone.ksk_rdata, CA_DNSKEY_LEN);
-	p.zsk = bytes_of(r->zone.zsk_rdata, CA_DNSKEY_LEN);
-	p.seal_point = bytes_of(r->seal.point, CA_POINT_LEN);
-	reply->result_case = KEYS__REPLY__RESULT_PUBLIC;
-	reply->public_ = &p;
-	return link_send(link, &reply->base);
-}
-
-static enum rc prepare_nothing(struct keys_job *job, struct diag *d)
-{
-	(void)d;
-	job->count = 0;
-	return RC_OK;
-}
-
 /* ---- IssueDevice, IssueParty ---- */
 
 struct issued {
@@ -233,7 +204,7 @@ static enum rc sign_rrset(struct keys_job *job, const Keys__Rrset *r, struct ca_
 		return diag_set(d, RC_RANGE, "rrset: type %u, %zu records", r->type, r->n_rdata);
 	for (size_t i = 0; i < r->n_rdata; i++)
 		rdata[i] = (struct ca_bytes){ r->rdata[i].data, r->rdata[i].len };
-	return ca_rrset_sign(x, &job->ring->zone, &set, job->now, sig, d);
+	return ca_rrset_sign(x, &job->zone_keys->zone, &set, job->now, sig, d);
 }
 
 static void run_sign_rrsets(struct keys_job *job, size_t item, struct ca_crypt *x)
@@ -271,8 +242,8 @@ static enum rc send_signed_rrsets(struct keys_job *job, Keys__Reply *reply, stru
 	} else if (text) {
 		out.why = text;
 	}
-	out.zsk_tag = job->ring->zone.zsk_tag;
-	out.ksk_tag = job->ring->zone.ksk_tag;
+	out.zsk_tag = job->zone_keys->zone.zsk_tag;
+	out.ksk_tag = job->zone_keys->zone.ksk_tag;
 	reply->result_case = KEYS__REPLY__RESULT_SIGNED_RRSETS;
 	reply->signed_rrsets = &out;
 	if (rc == RC_OK)
@@ -326,11 +297,6 @@ static enum rc send_signed_kit(struct keys_job *job, Keys__Reply *reply, struct 
 }
 
 static const struct keys_op ops[] = {
-	{ .which = KEYS__REQUEST__OP_GET_PUBLIC,
-		.name = "get_public",
-		.peers = KEYS_CORE | KEYS_ZONE,
-		.prepare = prepare_nothing,
-		.send = send_public },
 	{ .which = KEYS__REQUEST__OP_ISSUE_DEVICE,
 		.name = "issue_device",
 		.peers = KEYS_CORE,
@@ -363,8 +329,12 @@ static const struct keys_op ops[] = {
 
 const struct keys_op *keys_op_find(Keys__Request__OpCase which)
 {
-	if (which == keys_op_sign_payload.which)
-		return &keys_op_sign_payload;
+	static const struct keys_op *const elsewhere[] = { &keys_op_sign_payload,
+		&keys_op_get_public, &keys_op_move_zone_key };
+
+	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++)
+		if (elsewhere[i]->which == which)
+			return elsewhere[i];
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
 		if (ops[i].which == which)
 			return &ops[i];
@@ -381,6 +351,7 @@ void keys_job_free(struct keys_job *job)
 	}
 	if (job->request)
 		keys__request__free_unpacked(job->request, NULL);
+	ca_zone_keys_unref(job->zone_keys);
 	free(job->results);
 	free(job);
 }

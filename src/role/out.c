@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* out: the one role that may open connections, so that no other needs to. It starts, is confined
- * and is linked to core like every role, and has no work yet: what the registry will tell others
- * (NOTIFY, DS to the parent, ASPs' TLSA, webhooks) begins here. */
+/* out: the one role that may open connections, so that no other needs to. For zone it asks the
+ * parent's name servers for our DS (out_parent.c). */
+#include "role/out_internal.h"
 #include "role/role.h"
 
 #include "proc/frame.h"
@@ -9,6 +9,7 @@
 struct out {
 	struct role *role;
 	struct link *core; /* NULL: none */
+	struct out_parent *parent;
 };
 
 static void on_message(struct link *link, const uint8_t *bytes, size_t len, void *user)
@@ -49,14 +50,18 @@ enum rc role_out_run(struct role *role)
 	enum rc rc = role_on_link(role, "core", on_core, &out);
 
 	if (rc == RC_OK)
+		rc = out_parent_new(role, &out.parent, &d);
+	if (rc == RC_OK)
 		rc = role_confine(role, &d);
 	if (rc != RC_OK) {
-		log_write(role->log, LOG_ERROR, "confinement why=%s", d.text);
+		log_write(role->log, LOG_ERROR, "start why=%s", d.text);
+		out_parent_free(out.parent);
 		return rc;
 	}
 	rc = role_ready(role);
 	if (rc == RC_OK)
 		rc = role_loop(role);
 	link_free(out.core);
+	out_parent_free(out.parent);
 	return rc;
 }

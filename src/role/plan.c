@@ -154,6 +154,7 @@ static enum rc add_roles(
 	add_link(p, CORE, ZONE);
 	add_link(p, FRONT_API, CORE);
 	add_link(p, OUT, CORE);
+	add_link(p, OUT, ZONE);
 	first_dns = p->supervisor.child_count;
 	for (size_t i = 0; i < workers && rc == RC_OK; i++) {
 		size_t n = add_child(p, users, USER_DNS, STAGE_FRONT);

@@ -66,6 +66,13 @@ static void on_core_link(struct role *role, const char *peer, int take_fd, void 
 	zone__core_link(user, take_fd);
 }
 
+static void on_out_link(struct role *role, const char *peer, int take_fd, void *user)
+{
+	(void)role;
+	(void)peer;
+	zone__out_link(user, take_fd);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *user)
 {
 	(void)fd;
@@ -101,6 +108,8 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 	if (rc == RC_OK)
 		rc = role_on_link(role, "core", on_core_link, z);
 	if (rc == RC_OK)
+		rc = role_on_link(role, "out", on_out_link, z);
+	if (rc == RC_OK)
 		rc = role_on_link(role, "dns/", on_dns_link, z);
 	return rc == RC_OK ? role_confine(role, d) : rc;
 }
@@ -125,6 +134,7 @@ static void close_all(struct zone_role *z)
 	zone__drop_work(z);
 	link_free(z->keys);
 	link_free(z->core);
+	link_free(z->roll.out);
 	if (z->tick)
 		event_free(z->tick);
 	if (z->soon)

@@ -6,7 +6,7 @@
 
 #define SETS_OF_CHANGE 2 /* CERT, TLSA */
 
-static void send_to_core(struct zone_role *z, Zone__FromZone *m)
+void zone__send_core(struct zone_role *z, Zone__FromZone *m)
 {
 	if (z->core && link_send(z->core, &m->base) != RC_OK)
 		log_write(z->role->log, LOG_WARNING, "core is not reading");
@@ -27,7 +27,8 @@ void zone__say_hello(struct zone_role *z)
 	m.hello = &hello;
 	z->taken_seq = z->applied_seq;
 	z->hello_due = false;
-	send_to_core(z, &m);
+	zone__send_core(z, &m);
+	zone__say_keys(z);
 }
 
 void zone__say_applied(struct zone_role *z, uint64_t seq)
@@ -39,7 +40,7 @@ void zone__say_applied(struct zone_role *z, uint64_t seq)
 	applied.serial = z->serial;
 	m.op_case = ZONE__FROM_ZONE__OP_APPLIED;
 	m.applied = &applied;
-	send_to_core(z, &m);
+	zone__send_core(z, &m);
 }
 
 void zone__say_failed(struct zone_role *z, const char *why)
@@ -51,7 +52,7 @@ void zone__say_failed(struct zone_role *z, const char *why)
 	failed.why = (char *)(uintptr_t)why;
 	m.op_case = ZONE__FROM_ZONE__OP_FAILED;
 	m.failed = &failed;
-	send_to_core(z, &m);
+	zone__send_core(z, &m);
 }
 
 /* ---- one change */
@@ -209,6 +210,10 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 			rc = on_apply(z, m->apply, &d);
 		else if (m->op_case == ZONE__TO_ZONE__OP_SNAPSHOT)
 			rc = on_snapshot(z, m->snapshot, &d);
+		else if (m->op_case == ZONE__TO_ZONE__OP_KEY_ORDER) {
+			zone__roll_order(z, m->key_order);
+			rc = RC_OK;
+		}
 	}
 	if (m)
 		zone__to_zone__free_unpacked(m, NULL);

@@ -21,6 +21,45 @@ struct zone_peer { /* a dns */
 	struct event *event;
 };
 
+#define ZONE_KEY_TIMES 7u /* of KeyState */
+
+/* A key of the zone, as keys says, and what was seen of it. Times in ms are monotonic; 0: not. */
+struct zone_life {
+	bool ksk, hold;
+	uint16_t tag;
+	unsigned state; /* Keys__ZoneKeyState */
+	int64_t times[ZONE_KEY_TIMES];
+	uint8_t ds[DS_LEN];
+	uint64_t state_ms; /* since when this process has known it in this state */
+	uint64_t there_ms; /* since when all the parent's servers give its DS */
+	uint64_t gone_ms;  /* since when none does */
+};
+
+/* Rollovers (zone_roll.c). Indexed by [ksk]. */
+struct zone_roll {
+	struct zone_life key[WORK_KEYS_MAX];
+	unsigned keys;
+	struct {
+		bool go;	/* ordered */
+		bool standby;	/* only up to ready */
+		bool fast;	/* all signatures anew at full speed */
+		bool confirmed; /* the parent was looked at by hand */
+	} want[2];
+	const char *waits[2]; /* for what; "" when nothing is under way */
+	bool served;	      /* the apex as the policy has it is served */
+	bool committing;      /* it is in the batch under way */
+	uint64_t moved_ms;
+	struct link *out;
+	uint64_t parent_asked_ms;
+	bool parent_asked;
+	uint32_t parent_ttl; /* of its DS: the longest seen */
+	int64_t wall_s;	     /* at the last tick */
+	uint64_t wall_ms;
+	uint64_t hold_ms; /* the clock jumped: nothing is removed before */
+	uint64_t late_pass;
+	uint64_t said_passes;
+};
+
 /* What waits for signatures. */
 enum zone_doing { DOING_NOTHING, DOING_BATCH, DOING_REBUILD };
 
@@ -61,6 +100,9 @@ struct zone_role {
 	bool rebuild_full; /* its content is complete: sign */
 
 	struct sweep sweep;
+	double look_budget; /* names that may still be looked at */
+	uint64_t look_ms;   /* when it was last filled */
+	struct zone_roll roll;
 	struct event *tick;	      /* once a second */
 	struct event *soon;	      /* retry, or go on sweeping */
 	unsigned long guards_seconds; /* for how long guards have piled up */
@@ -79,7 +121,21 @@ void zone__keys_link(struct zone_role *z, int take_fd);
 void zone__ask_public(struct zone_role *z);
 /* Asks keys for the next signatures of z->work. */
 void zone__ask_signatures(struct zone_role *z);
-/* zone_work.c */
+/* Asks keys to make or move a key; the answer is a new policy. */
+void zone__ask_move(struct zone_role *z, const Keys__MoveZoneKey *move);
+/* zone_roll.c */
+void zone__roll_keys(struct zone_role *z, const Keys__Public *pub); /* a new policy is there */
+void zone__roll_tick(struct zone_role *z);
+void zone__roll_order(struct zone_role *z, const Zone__KeyOrder *order);
+void zone__out_link(struct zone_role *z, int take_fd);
+bool zone__clock_is_certain(const struct zone_role *z);
+/* Seconds in which a pass over the zone shall end; 0: as fast as it can. */
+uint32_t zone__pass_time(const struct zone_role *z);
+/* zone_roll_say.c */
+void zone__say_keys(struct zone_role *z);
+/* zone_core.c, zone_work.c */
+void zone__send_core(struct zone_role *z, Zone__FromZone *m);
+void zone__infra(struct zone_role *z);	/* commits the apex as the policy has it, if it can */
 void zone__go_on(struct zone_role *z);	/* starts whatever is next, if nothing is under way */
 void zone__signed(struct zone_role *z); /* all signatures of z->work are there */
 void zone__refused(struct zone_role *z, const char *why);

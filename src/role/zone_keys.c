@@ -34,6 +34,17 @@ void zone__ask_public(struct zone_role *z)
 	send_request(z, &req);
 }
 
+void zone__ask_move(struct zone_role *z, const Keys__MoveZoneKey *move)
+{
+	Keys__Request req = KEYS__REQUEST__INIT;
+
+	if (z->asked)
+		return;
+	req.op_case = KEYS__REQUEST__OP_MOVE_ZONE_KEY;
+	req.move_zone_key = (Keys__MoveZoneKey *)(uintptr_t)move;
+	send_request(z, &req);
+}
+
 static ProtobufCBinaryData bytes_of(const uint8_t *p, size_t len)
 {
 	return (ProtobufCBinaryData){ len, (uint8_t *)(uintptr_t)p };
@@ -109,6 +120,7 @@ static void on_public(struct zone_role *z, const Keys__Public *pub)
 		return;
 	}
 	z->have_policy = true;
+	zone__roll_keys(z, pub);
 	zone__new_policy(z);
 }
 

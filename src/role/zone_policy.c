@@ -84,6 +84,26 @@ static enum rc read_rname(const char *text, const char *zone, struct zone_name *
 	return read_name("[zone] hostmaster", name, out, d);
 }
 
+/* What is published of each key. A KSK's DS is asked for until it retires. */
+static enum rc read_keys(struct zone_policy *p, const Keys__Public *pub, struct diag *d)
+{
+	if (pub->n_zone_keys > WORK_KEYS_MAX)
+		return diag_set(d, RC_TOO_LARGE, "keys: more than %u keys", WORK_KEYS_MAX);
+	for (size_t i = 0; i < pub->n_zone_keys; i++) {
+		const Keys__ZoneKey *k = pub->zone_keys[i];
+		struct work_key *out = &p->key[p->keys];
+
+		if (k->rdata.len != DNSKEY_LEN || k->n_times != ZONE_KEY_TIMES)
+			return diag_set(d, RC_MALFORMED, "keys: key %u", k->tag);
+		memcpy(out->rdata, k->rdata.data, DNSKEY_LEN);
+		out->cds = k->ksk && k->state <= KEYS__ZONE_KEY_STATE__KEY_RETIRING;
+		p->keys++;
+	}
+	p->ksk_tag = sign_key_tag(p->ksk, DNSKEY_LEN);
+	p->zsk_tag = sign_key_tag(p->zsk, DNSKEY_LEN);
+	return RC_OK;
+}
+
 enum rc zone__policy_read(const struct config *config, const Keys__Public *pub,
 	struct zone_policy *out, struct diag *d)
 {
@@ -108,6 +128,9 @@ enum rc zone__policy_read(const struct config *config, const Keys__Public *pub,
 		listen_address(&p, &config->dns.listen);
 	memcpy(p.ksk, pub->ksk.data, DNSKEY_LEN);
 	memcpy(p.zsk, pub->zsk.data, DNSKEY_LEN);
+	rc = read_keys(&p, pub, d);
+	if (rc != RC_OK)
+		return rc;
 	p.ttl = (uint32_t)config->zone.ttl_s;
 	p.minimum = (uint32_t)config->zone.minimum_s;
 	/* The negative TTL is the smaller of SOA TTL and minimum (RFC 9077). */

@@ -10,13 +10,11 @@
 #define REBUILD_GROUP 1000u
 #define RETRY_MS      200u
 /* One sweep step holds up core's changes for about a millisecond. */
-#define SWEEP_TAKE 32u
-#define ENDED_TAKE 256u
-#define LOOK_MIN   64u
-#define LOOK_MAX   20000u
-/* The sweep passes every name this often within the life of a signature. */
-#define PASSES_OF_LIFE 8u
-#define STUCK_SECONDS  5u
+#define SWEEP_TAKE    32u
+#define ENDED_TAKE    256u
+#define LOOK_MIN      64u
+#define LOOK_MAX      20000u
+#define STUCK_SECONDS 5u
 
 static int64_t now_of(const struct zone_role *z)
 {
@@ -40,6 +38,7 @@ static void end_work(struct zone_role *z)
 	z->signed_count = 0;
 	z->work = NULL;
 	z->doing = DOING_NOTHING;
+	z->roll.committing = false;
 	/* An answer that is still on its way is for nothing now. */
 	z->asked = z->asked && !z->have_policy;
 }
@@ -122,6 +121,7 @@ static void finish_rebuild(struct zone_role *z)
 	rebuild_free(z->rebuild);
 	z->rebuild = NULL;
 	z->rebuild_full = false;
+	z->roll.served = true; /* it was made by this policy: keys move between pieces of work */
 	zone__say_applied(z, z->applied_seq);
 }
 
@@ -179,6 +179,7 @@ static void commit_batch(struct zone_role *z)
 		give_up(z, &d);
 		return;
 	}
+	z->roll.served = z->roll.served || z->roll.committing;
 	if (seq) {
 		z->applied_seq = seq;
 		zone__say_applied(z, seq);
@@ -215,7 +216,6 @@ void zone__new_policy(struct zone_role *z)
 {
 	struct zone_state state = { 0 };
 	MDB_txn *txn = NULL;
-	struct batch *b = NULL;
 	bool same;
 
 	if (mdb_txn_begin(z->db->env, NULL, MDB_RDONLY, &txn) == 0) {
@@ -231,35 +231,64 @@ void zone__new_policy(struct zone_role *z)
 	z->applied_seq = z->have ? state.applied_seq : 0;
 	if (z->taken_seq < z->applied_seq)
 		z->taken_seq = z->applied_seq;
-	/* The apex as the policy says now: a no-op but for a serial when nothing changed. */
-	if (z->have && z->doing == DOING_NOTHING && !z->rebuild &&
-		batch_new(z->db, &z->policy, now_of(z), &b) == RC_OK && batch_infra(b) == RC_OK)
-		start_batch(z, b, 0);
+	zone__infra(z);
 	zone__go_on(z);
+}
+
+/* The apex as the policy says now: a no-op but for a serial when nothing changed. */
+void zone__infra(struct zone_role *z)
+{
+	struct batch *b = NULL;
+
+	if (!z->have || z->doing != DOING_NOTHING || z->rebuild || z->next || !z->keys ||
+		batch_new(z->db, &z->policy, now_of(z), &b) != RC_OK)
+		return;
+	if (batch_infra(b) != RC_OK) {
+		batch_free(b);
+		return;
+	}
+	z->roll.committing = true;
+	start_batch(z, b, 0);
 }
 
 /* ---- the schedule */
 
+/* Names to look at now, so that a pass takes the time it shall and its work is spread evenly over
+ * it; everything at once while signatures are past two thirds of their life. */
+static unsigned look_now(struct zone_role *z)
+{
+	uint64_t ms = z->role->clock->monotonic_ms(z->role->clock);
+	uint32_t pass = zone__pass_time(z);
+	double per_s = pass ? (double)z->sweep.names / pass + LOOK_MIN : LOOK_MAX;
+
+	if (z->sweep.last.late > 0 || z->sweep.count.late > 0)
+		per_s = LOOK_MAX;
+	z->look_budget += per_s * (double)(ms - z->look_ms) / 1000.0;
+	z->look_ms = ms;
+	if (z->look_budget > LOOK_MAX)
+		z->look_budget = LOOK_MAX;
+	return (unsigned)z->look_budget;
+}
+
 static void sweep(struct zone_role *z)
 {
-	struct sweep_limits limits = { .take = SWEEP_TAKE };
-	uint32_t period = z->policy.signature_s / PASSES_OF_LIFE;
+	struct sweep_limits limits = { .take = SWEEP_TAKE, .look = look_now(z) };
 	unsigned ended = 0;
 	unsigned due = 0;
 	struct batch *b = NULL;
-	uint64_t look = z->sweep.names / (period ? period : 1) + LOOK_MIN;
 	enum rc rc;
 
-	if (!z->have || z->doing != DOING_NOTHING || z->next || z->rebuild || !z->keys)
+	if (!z->have || z->doing != DOING_NOTHING || z->next || z->rebuild || !z->keys ||
+		limits.look == 0)
 		return;
-	limits.look = look > LOOK_MAX ? LOOK_MAX : (unsigned)look;
 	rc = batch_new(z->db, &z->policy, now_of(z), &b);
-	if (rc == RC_OK)
+	if (rc == RC_OK && zone__clock_is_certain(z))
 		rc = sweep_ended(z->db, now_of(z), ENDED_TAKE, b, &ended);
 	if (rc == RC_OK)
 		rc = sweep_step(&z->sweep, z->db, &z->policy, now_of(z), &limits, b, &due);
 	if (rc != RC_OK)
 		log_write(z->role->log, LOG_ERROR, "sweep why=%s", rc_text(rc));
+	z->look_budget -= (double)z->sweep.looked;
 	if (rc == RC_OK && ended > 0)
 		log_write(z->role->log, LOG_INFO, "ended certificates=%u", ended);
 	if (rc == RC_OK && (ended > 0 || due > 0))
@@ -288,6 +317,7 @@ void zone__tick(struct zone_role *z)
 	watch_guards(z);
 	if (!z->have_policy)
 		zone__ask_public(z);
+	zone__roll_tick(z);
 	sweep(z);
 	zone__go_on(z);
 }

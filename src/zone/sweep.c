@@ -53,6 +53,22 @@ enum rc sweep_ended(struct zone_db *db, int64_t now, unsigned max, struct batch 
 	return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
+void sweep_restart(struct sweep *s)
+{
+	*s = (struct sweep){ .names = s->names };
+}
+
+static void end_pass(struct sweep *s)
+{
+	s->at.len = 0;
+	if (s->whole) {
+		s->passes++;
+		s->last = s->count;
+	}
+	s->count = (struct work_count){ 0 };
+	s->whole = true;
+}
+
 static enum rc walk(struct sweep *s, MDB_cursor *c, const struct zone_policy *policy, int64_t now,
 	const struct sweep_limits *limits, struct batch *b, unsigned *count)
 {
@@ -65,6 +81,11 @@ static enum rc walk(struct sweep *s, MDB_cursor *c, const struct zone_policy *po
 		memcmp(k.mv_data, s->at.bytes, k.mv_size) == 0)
 		r = mdb_cursor_get(c, &k, &v, MDB_NEXT);
 	s->behind = false;
+	s->looked = 0;
+	if (s->at.len == 0) {
+		s->whole = true;
+		s->count = (struct work_count){ 0 };
+	}
 	for (unsigned seen = 0; r == 0 && seen < limits->look; seen++) {
 		if (k.mv_size > ZONE_KEY_MAX || !rec_is_sane(v.mv_data, v.mv_size))
 			return RC_IO;
@@ -83,12 +104,14 @@ static enum rc walk(struct sweep *s, MDB_cursor *c, const struct zone_policy *po
 				return rc;
 			++*count;
 		}
+		work_record_count(&probe, v.mv_data, v.mv_size, &s->count);
+		s->looked++;
 		s->at.len = (uint16_t)k.mv_size;
 		memcpy(s->at.bytes, k.mv_data, k.mv_size);
 		r = mdb_cursor_get(c, &k, &v, MDB_NEXT);
 	}
 	if (r == MDB_NOTFOUND)
-		s->at.len = 0;
+		end_pass(s);
 	return r == 0 || r == MDB_NOTFOUND ? RC_OK : RC_IO;
 }
 

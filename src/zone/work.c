@@ -63,23 +63,38 @@ static enum rc one_set(struct work *w, struct rec_node *node, uint16_t type, uns
 enum rc work_apex_infra(struct work *w, struct rec_node *node)
 {
 	const struct zone_policy *p = w->policy;
-	const uint8_t *keys[2] = { p->ksk, p->zsk };
-	const uint16_t key_len[2] = { DNSKEY_LEN, DNSKEY_LEN };
+	const uint8_t *keys[WORK_KEYS_MAX] = { p->ksk, p->zsk };
+	const uint8_t *cdnskeys[WORK_KEYS_MAX] = { p->ksk };
+	const uint8_t *cds[WORK_KEYS_MAX];
+	uint16_t key_len[WORK_KEYS_MAX], cds_len[WORK_KEYS_MAX];
+	uint8_t ds[WORK_KEYS_MAX][DS_LEN];
+	unsigned n = 2, to_parent = 1;
 	const uint8_t *ns[1] = { p->ns_name.wire };
 	const uint16_t ns_len[1] = { p->ns_name.len };
-	uint8_t ds[DS_LEN];
-	const uint8_t *cds[1] = { ds };
-	const uint16_t cds_len[1] = { DS_LEN };
-	enum rc rc = sign_ds(&p->origin, p->ksk, DNSKEY_LEN, ds);
+	enum rc rc = RC_OK;
 
+	if (p->keys > 0)
+		n = to_parent = 0;
+	for (unsigned i = 0; i < p->keys; i++) {
+		keys[n++] = p->key[i].rdata;
+		if (p->key[i].cds)
+			cdnskeys[to_parent++] = p->key[i].rdata;
+	}
+	for (unsigned i = 0; i < WORK_KEYS_MAX; i++) {
+		key_len[i] = DNSKEY_LEN;
+		cds_len[i] = DS_LEN;
+		cds[i] = ds[i];
+	}
+	for (unsigned i = 0; rc == RC_OK && i < to_parent; i++)
+		rc = sign_ds(&p->origin, cdnskeys[i], DNSKEY_LEN, ds[i]);
 	if (rc == RC_OK)
 		rc = one_set(w, node, RR_NS, 1, ns, ns_len);
 	if (rc == RC_OK)
-		rc = one_set(w, node, RR_DNSKEY, 2, keys, key_len);
+		rc = one_set(w, node, RR_DNSKEY, n, keys, key_len);
 	if (rc == RC_OK)
-		rc = one_set(w, node, RR_CDS, 1, cds, cds_len);
+		rc = one_set(w, node, RR_CDS, to_parent, cds, cds_len);
 	if (rc == RC_OK)
-		rc = one_set(w, node, RR_CDNSKEY, 1, keys, key_len);
+		rc = one_set(w, node, RR_CDNSKEY, to_parent, cdnskeys, key_len);
 	return rc;
 }
 
@@ -142,11 +157,9 @@ enum rc work_node_value(struct work *w, struct rec_node *node, uint8_t **value, 
 
 /* ---- what is due */
 
-bool work_span_is_due(const struct work *w, const uint8_t *span, uint32_t life_s)
+static bool by_ksk(uint16_t type)
 {
-	int64_t left = (int64_t)(int32_t)(rec_get32(span) - (uint32_t)w->now);
-
-	return left < (int64_t)(life_s / 2);
+	return type == RR_DNSKEY || type == RR_CDS || type == RR_CDNSKEY;
 }
 
 static uint32_t life_of(const struct work *w, uint16_t type)
@@ -155,9 +168,35 @@ static uint32_t life_of(const struct work *w, uint16_t type)
 						  : w->policy->infra_signature_s;
 }
 
+static int64_t left_of(const struct work *w, const uint8_t *span)
+{
+	return (int64_t)(int32_t)(rec_get32(span) - (uint32_t)w->now);
+}
+
+static bool is_foreign(const struct work *w, const uint8_t *span, uint16_t type)
+{
+	const struct zone_policy *p = w->policy;
+
+	if (p->zsk_tag == 0 && p->ksk_tag == 0)
+		return false;
+	return rec_get16(span + 8) != (by_ksk(type) ? p->ksk_tag : p->zsk_tag);
+}
+
+/* Made while the clock ran ahead: validators of today refuse it. */
+static bool is_of_the_future(const struct work *w, const uint8_t *span)
+{
+	return (int32_t)(rec_get32(span + 4) - (uint32_t)w->now) > 0;
+}
+
+bool work_span_is_due(const struct work *w, const uint8_t *span, uint16_t type)
+{
+	return left_of(w, span) < (int64_t)(life_of(w, type) / 2) || is_foreign(w, span, type) ||
+	       is_of_the_future(w, span);
+}
+
 bool work_nsec_is_due(const struct work *w, const uint8_t *value)
 {
-	return work_span_is_due(w, value + REC_NSEC_SPAN, w->policy->infra_signature_s);
+	return work_span_is_due(w, value + REC_NSEC_SPAN, RR_NSEC);
 }
 
 /* A signature that ends with its certificate is not made again. */
@@ -166,8 +205,9 @@ static bool device_data_is_due(const struct work *w, const uint8_t *value)
 	uint64_t not_after = rec_get64(value + REC_NOT_AFTER);
 
 	if (rec_get32(value + REC_DATA_SPAN) == (uint32_t)not_after)
-		return false;
-	return work_span_is_due(w, value + REC_DATA_SPAN, w->policy->signature_s);
+		return is_foreign(w, value + REC_DATA_SPAN, RR_CERT) ||
+		       is_of_the_future(w, value + REC_DATA_SPAN);
+	return work_span_is_due(w, value + REC_DATA_SPAN, RR_CERT);
 }
 
 bool work_record_is_due(const struct work *w, const uint8_t *value, size_t len)
@@ -180,9 +220,35 @@ bool work_record_is_due(const struct work *w, const uint8_t *value, size_t len)
 	if (value[REC_KIND] == REC_DEVICE)
 		return device_data_is_due(w, value);
 	while (rec_iter_next(&it, &v))
-		if (work_span_is_due(w, v.sig, life_of(w, v.type)))
+		if (work_span_is_due(w, v.sig, v.type))
 			return true;
 	return false;
+}
+
+static void count_span(
+	const struct work *w, const uint8_t *span, uint16_t type, struct work_count *count)
+{
+	count->foreign += is_foreign(w, span, type);
+	count->late += left_of(w, span) < (int64_t)(life_of(w, type) / 3);
+}
+
+void work_record_count(
+	const struct work *w, const uint8_t *value, size_t len, struct work_count *count)
+{
+	struct rec_iter it = rec_iter_init(value, len);
+	struct rec_view v;
+
+	count_span(w, value + REC_NSEC_SPAN, RR_NSEC, count);
+	if (value[REC_KIND] == REC_DEVICE) {
+		/* What ends with its certificate is not late. */
+		if (rec_get32(value + REC_DATA_SPAN) != (uint32_t)rec_get64(value + REC_NOT_AFTER))
+			count_span(w, value + REC_DATA_SPAN, RR_CERT, count);
+		else
+			count->foreign += is_foreign(w, value + REC_DATA_SPAN, RR_CERT);
+		return;
+	}
+	while (rec_iter_next(&it, &v))
+		count_span(w, v.sig, v.type, count);
 }
 
 /* ---- what is to be signed */
@@ -302,13 +368,13 @@ enum rc work_sign_general(struct work *w, const uint8_t *key, size_t key_len, ui
 		struct rec_set *set = &node.set[i];
 		struct sign_set s;
 
-		if (which == WORK_DUE && !work_span_is_due(w, set->sig, life_of(w, set->type)))
+		if (which == WORK_DUE && !work_span_is_due(w, set->sig, set->type))
 			continue;
 		rc = set_start(w, key, key_len, set->type, &s);
 		if (rc != RC_OK)
 			break;
 		s.ttl = set->ttl;
-		s.ksk = set->type == RR_DNSKEY || set->type == RR_CDS || set->type == RR_CDNSKEY;
+		s.ksk = by_ksk(set->type);
 		rc = set_rdata(w, &s, set->count, set->rdata, set->rdata_len);
 		if (rc == RC_OK)
 			rc = work_add(w, &s, set->sig, set->sig + RR_SPAN_LEN);

@@ -10,6 +10,13 @@
 #include "zone/sign.h"
 
 #define WORK_NS_ADDR_MAX 8u
+#define WORK_KEYS_MAX	 8u
+
+/* A key as it is published. */
+struct work_key {
+	uint8_t rdata[DNSKEY_LEN];
+	bool cds; /* also in CDS and CDNSKEY: the parent shall have its DS */
+};
 
 /* What the zone is like; immutable while `zone` runs. */
 struct zone_policy {
@@ -22,9 +29,12 @@ struct zone_policy {
 	uint8_t ns_addr[WORK_NS_ADDR_MAX][16];
 	uint8_t ns_addr_len[WORK_NS_ADDR_MAX]; /* 4 or 16 */
 	unsigned ns_addrs;
-	uint8_t ksk[DNSKEY_LEN], zsk[DNSKEY_LEN]; /* DNSKEY RDATA */
-	uint32_t signature_s;			  /* life of RRSIGs of CERT and TLSA */
-	uint32_t infra_signature_s;		  /* of all others */
+	uint8_t ksk[DNSKEY_LEN], zsk[DNSKEY_LEN]; /* DNSKEY RDATA of those that sign */
+	struct work_key key[WORK_KEYS_MAX];	  /* all that are published */
+	unsigned keys;				  /* 0: ksk and zsk and no others */
+	uint16_t ksk_tag, zsk_tag;  /* a signature by another key is due; both 0: any will do */
+	uint32_t signature_s;	    /* life of RRSIGs of CERT and TLSA */
+	uint32_t infra_signature_s; /* of all others */
 };
 
 /* Signatures start this much earlier than now: clocks of validators differ. */
@@ -71,8 +81,17 @@ enum rc work_node_set(
 enum rc work_node_value(
 	struct work *w, struct rec_node *node, uint8_t **value, size_t *len) ATT_MUST_CHECK;
 
-/* True when the span (RR_SPAN_LEN octets) has lived half of `life_s`, or is empty. */
-bool work_span_is_due(const struct work *w, const uint8_t *span, uint32_t life_s);
+/* True when the span (RR_SPAN_LEN octets) of a signature over `type` has lived half its life, is
+ * empty, lies in the future (the clock went back), or is another key's. */
+bool work_span_is_due(const struct work *w, const uint8_t *span, uint16_t type);
+
+/* What a pass over the zone counts. */
+struct work_count {
+	uint64_t foreign; /* signatures by another than the active key */
+	uint64_t late;	  /* past two thirds of their life */
+};
+void work_record_count(
+	const struct work *w, const uint8_t *value, size_t len, struct work_count *count);
 
 /* Adds what must be signed at a name. `value` is written when the signatures come. */
 enum work_which { WORK_ALL, WORK_DUE };

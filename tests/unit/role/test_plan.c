@@ -104,7 +104,8 @@ static void test_who_talks_to_whom(void **state)
 	static const char *const names[] = { "keys", "core", "zone", "front-api", "out", "dns/0",
 		"dns/1", "dns/2" };
 	static const char *const links[] = { "core keys", "zone keys", "core zone",
-		"front-api core", "out core", "dns/0 zone", "dns/1 zone", "dns/2 zone" };
+		"front-api core", "out core", "out zone", "dns/0 zone", "dns/1 zone",
+		"dns/2 zone" };
 	struct plan *p = calloc(1, sizeof(*p));
 	struct config config;
 	struct diag d = { 0 };

@@ -294,7 +294,8 @@ static size_t sweep_at(struct world *w, int64_t now, unsigned *ended, unsigned *
 	assert_rc(RC_OK, batch_prepare(b, &work, NULL));
 	n = work->count;
 	sigs = digests(work);
-	assert_rc(RC_OK, batch_commit(b, sigs, 1, 2, 0, &serial, NULL));
+	assert_rc(RC_OK, batch_commit(b, sigs, w->bulk.policy.zsk_tag ? w->bulk.policy.zsk_tag : 1,
+				 2, 0, &serial, NULL));
 	free(sigs);
 	batch_free(b);
 	return n;
@@ -325,6 +326,31 @@ static void test_sweep(void **state)
 		w->model.there[i] = false;
 	rebuild_all(w, 1);
 	assert_same(w);
+}
+
+/* Another ZSK signs: every signature of the old one is made anew once, whatever its age. What was
+ * signed while the clock ran a year ahead is made anew when it is back. */
+static void test_other_key_and_clock(void **state)
+{
+	struct world *w = *state;
+	unsigned ended, due;
+
+	for (unsigned i = 0; i < NAMES; i++)
+		w->model.there[i] = i % 2 == 0;
+	rebuild_all(w, 0);
+	w->bulk.policy.ksk_tag = 2;
+	w->bulk.policy.zsk_tag = 7;
+	sweep_at(w, NOW + 60, &ended, &due);
+	assert_int_equal(NAMES / 2 + 2, due);
+	sweep_at(w, NOW + 120, &ended, &due);
+	assert_int_equal(0, due);
+	sweep_at(w, NOW + 60 * 86400, &ended, &due);
+	assert_int_equal(NAMES / 2 + 2, due);
+	sweep_at(w, NOW + 180, &ended, &due);
+	assert_int_equal(NAMES / 2 + 2, due);
+	sweep_at(w, NOW + 240, &ended, &due);
+	assert_int_equal(0, due);
+	w->bulk.policy.ksk_tag = w->bulk.policy.zsk_tag = 0;
 }
 
 static int setup(void **state)
@@ -370,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_batches_equal_rebuild),
 		cmocka_unit_test(test_serial),
 		cmocka_unit_test(test_sweep),
+		cmocka_unit_test(test_other_key_and_clock),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
