@@ -100,6 +100,8 @@ void cli_help_all(FILE *to);
 void cli_help_noun(FILE *to, const char *noun);
 void cli_help_cmd(FILE *to, const struct cmd *cmd);
 
+int zone_timing(struct cli *cli); /* timing.c */
+
 /* ---- asking the registry (call.c) ---- */
 
 /* One request; the path is built from `fmt`, in which %s stands for values that are encoded for a

@@ -12,9 +12,7 @@
 
 #define MOVE_EVERY_MS 900u
 /* Wall clock and monotonic clock may drift this far apart between two ticks. */
-#define JUMP_S 30
-/* The sweep passes every name this often within the life of a signature. */
-#define PASSES_OF_LIFE 8u
+#define JUMP_S	       30
 #define PARENT_WAIT_MS 30000u /* then it is asked again */
 
 static uint64_t mono(const struct zone_role *z)
@@ -133,7 +131,7 @@ uint32_t zone__pass_time(const struct zone_role *z)
 {
 	const struct zone_roll *r = &z->roll;
 	int64_t roll = z->role->config->zone.roll_time_s;
-	uint32_t usual = z->policy.signature_s / PASSES_OF_LIFE;
+	uint32_t usual = z->policy.signature_s / WORK_PASSES_OF_LIFE;
 
 	for (unsigned i = 0; i < r->keys; i++) {
 		if (r->key[i].ksk || r->key[i].state != STATE(RETIRING))

@@ -37,6 +37,8 @@ struct zone_policy {
 	uint32_t infra_signature_s; /* of all others */
 };
 
+/* The sweep passes every name this often within the life of a device's signature. */
+#define WORK_PASSES_OF_LIFE 8u
 /* Signatures start this much earlier than now: clocks of validators differ. */
 #define WORK_SKEW_S 3600u
 
