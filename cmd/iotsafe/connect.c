@@ -94,6 +94,9 @@ static enum rc secure(const struct run *run, struct link *l, struct diag *d)
 	if (rc != RC_OK)
 		return rc;
 	SSL_CTX_set_cert_verify_callback(l->ctx, verify_server, l);
+	/* A session ticket is not data: reading it must not wait for some, while the user speaks.
+	 */
+	(void)SSL_CTX_clear_mode(l->ctx, SSL_MODE_AUTO_RETRY);
 	l->fd = dial(l->host, port);
 	if (l->fd < 0)
 		return diag_set(d, RC_UNAVAILABLE, "%s:%u: no connection", l->host, port);
