@@ -199,8 +199,9 @@ static bool is_database_line(const char *line)
 
 	if (n != strlen("database") || strncmp(line, "database", n) != 0)
 		return false;
-	n += strspn(line + n, " \t");
-	return line[n] == '=';
+	for (line += n; *line == ' ' || *line == '\t'; line++)
+		;
+	return *line == '=';
 }
 
 enum rc backup_set_database(const char *conf, const char *url, struct diag *d)
