@@ -118,6 +118,9 @@ int cli_profile_name(const struct cli *cli, const char *text, char out[64]);
 /* 19 digits with or without F, or 20 digits, to the registry's form. */
 int cli_iccid(const char *text, char out[32]);
 
+/* What the API says of the registry's health, from anywhere (registry.c). */
+int registry_health(struct cli *cli);
+
 /* ---- showing (out.c) ---- */
 
 enum out_kind {

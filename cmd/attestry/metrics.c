@@ -161,8 +161,12 @@ static int run_health(struct cli *cli)
 	const char *role = cli->arg_count ? cli->args[0] : NULL;
 	struct source source = { .stale_s = 0 };
 	struct verdict v;
-	int code = find_source(cli, &source);
+	int code;
 
+	/* From another machine there is only the API to ask. */
+	if (!role && !cli->dir && !cli->lab)
+		return registry_health(cli);
+	code = find_source(cli, &source);
 	if (code != EXIT_DONE)
 		return code;
 	v = judge(&source, role);
@@ -408,7 +412,7 @@ const struct cmd metrics_cmds[] = {
 		"attestry metrics --dir /srv/registry --listen 127.0.0.1:9464",
 		{ { "listen", "ADDRESS:PORT",
 			"answer GET /metrics, /healthz and /healthz/ROLE" } } },
-	{ "health", NULL, "[ROLE]", 0, 1, "operator", CMD_LOCAL, run_health,
+	{ "health", NULL, "[ROLE]", 0, 1, "operator", 0, run_health,
 		"whether the registry, or one of its roles, serves; exit 1 when not",
 		"attestry health core --dir /srv/registry", { { 0 } } },
 	{ "top", NULL, "", 0, 0, "operator", CMD_LOCAL, run_top,

@@ -63,7 +63,7 @@ static int run_ca(struct cli *cli)
 	return code;
 }
 
-static int run_health(struct cli *cli)
+int registry_health(struct cli *cli)
 {
 	static const struct out_col cols[] = { { "committed_seq", "committed", OUT_TEXT },
 		{ "served_seq", "served", OUT_TEXT }, { "serial", "SOA serial", OUT_TEXT },
@@ -88,7 +88,5 @@ const struct cmd registry_cmds[] = {
 		"certificates, trust anchors and resolvers of the registry",
 		"attestry ca show --out certs --lab /tmp/lab",
 		{ { "out", "DIR", "also write root.pem, issuing.pem ... there" } } },
-	{ "health", NULL, "", 0, 0, "operator", 0, run_health, "is all of it up",
-		"attestry health --lab /tmp/lab", { { 0 } } },
 	{ 0 },
 };
