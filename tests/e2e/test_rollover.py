@@ -133,7 +133,7 @@ def world():
     # Two runs make the folder: the first its tables, the second a zone from what was put into them.
     parts = []
     try:
-        reg = Registry(top, "zone.ttl=2", "zone.minimum=1", "zone.propagation=1s", "zone.roll_time=3s", "parent.check=1s")
+        reg = Registry(top, "zone.ttl=6", "zone.minimum=1", "zone.propagation=1s", "zone.roll_time=3s", "parent.check=1s")
         parts.append(reg)
         reg.start("rebuilt serial=")
         parent = Parent(top, [reg.ds])
