@@ -94,8 +94,12 @@ static bool parse_key_usage(struct cur value, struct ca_cert *cert)
 {
 	struct cur bits = der_take(&value, DER_BIT_STRING);
 	uint8_t unused = cur_u8(&bits), first = cur_u8(&bits);
+	uint8_t second = bits.left ? cur_u8(&bits) : 0;
+	uint8_t padding = (uint8_t)((1u << unused % 8) - 1);
 
-	if (bits.bad || unused > 7 || !cur_done(&value))
+	/* Nine bits at most; unused ones are zero (X.690 section 11.2.1). */
+	if (unused > 7 || !cur_done(&bits) || !cur_done(&value) ||
+		((second ? second : first) & padding))
 		return false;
 	cert->key_cert_sign = first & 0x04;
 	return true;
