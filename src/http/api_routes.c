@@ -73,6 +73,11 @@ const struct api_route api_routes[] = {
 		"the oldest message (long poll)" },
 	{ "DELETE", "/v1/poll/{id}", "poll_ack", NULL, NULL, NULL, 200, 0, "a message was read" },
 
+	{ "GET", "/v1/feed", "feed_wait", NULL, "after,wait,limit", NULL, 200, 0,
+		"what concerns your names: activated, superseded, withdrawn (long poll)" },
+	{ "PATCH", "/v1/feed", "feed_set", "", NULL, NULL, 200, 0,
+		"the same as poll messages, or not" },
+
 	{ "GET", "/v1/ca", "ca_info", NULL, NULL, NULL, 200, 0,
 		"certificates, trust anchors, resolvers" },
 	{ "GET", "/v1/zone/keys", "zone_keys", NULL, NULL, NULL, 200, 0,

@@ -137,7 +137,7 @@ static enum rc unsuspend(struct registry_run *run, struct store_profile_view *v)
 
 	v->cert.state = CERT(VALID);
 	if (rc == RC_OK)
-		rc = reg__publish(run, v);
+		rc = reg__publish(run, v, false);
 	v->p.state = STATE(ACTIVATED);
 	v->p.install_due++;
 	v->p.attempts = 0;

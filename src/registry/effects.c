@@ -25,7 +25,7 @@ enum rc reg__audit(struct registry_run *run, const char *object, const char *fmt
 	return store_audit_add(run->reg->store, &row);
 }
 
-static struct registry_news *add_news(struct registry_run *run, const char *party)
+struct registry_news *reg__news(struct registry_run *run, const char *party)
 {
 	struct registry_news *n = arena_alloc(run->arena, sizeof(*n));
 
@@ -47,7 +47,7 @@ enum rc reg__poll(struct registry_run *run, const char *party, const char *event
 		.trid = run->request ? run->request->sv_trid : "",
 		.ended_cl_trid = run->ended_cl_trid,
 		.ended_sv_trid = run->ended_sv_trid };
-	struct registry_news *n = add_news(run, party);
+	struct registry_news *n = reg__news(run, party);
 	char text[300];
 	va_list ap;
 
@@ -73,7 +73,7 @@ enum rc reg__ended(struct registry_run *run, int64_t profile)
 
 enum rc reg__news_job(struct registry_run *run, const char *mno, int64_t job)
 {
-	struct registry_news *n = add_news(run, mno);
+	struct registry_news *n = reg__news(run, mno);
 
 	if (!n)
 		return RC_NOMEM;
@@ -104,22 +104,26 @@ static void name_of(struct store_change *c, const struct store_profile_view *v)
 	snprintf(c->name, sizeof(c->name), "%u.%s", v->p.slot, v->iccid);
 }
 
-enum rc reg__publish(struct registry_run *run, const struct store_profile_view *v)
+enum rc reg__publish(struct registry_run *run, const struct store_profile_view *v, bool instead)
 {
 	struct store_change c = { .has_cert = true, .not_after = v->cert.not_after };
+	enum rc rc;
 
 	name_of(&c, v);
 	memcpy(c.cert_sha256, v->cert.sha256, sizeof(c.cert_sha256));
 	memcpy(c.spki_sha256, v->cert.spki, sizeof(c.spki_sha256));
-	return reg__change(run, &c);
+	rc = reg__change(run, &c);
+	return rc == RC_OK ? reg__feed_published(run, v, instead) : rc;
 }
 
 enum rc reg__withdraw(struct registry_run *run, const struct store_profile_view *v)
 {
 	struct store_change c = { .withdrawn = true };
+	enum rc rc;
 
 	name_of(&c, v);
-	return reg__change(run, &c);
+	rc = reg__change(run, &c);
+	return rc == RC_OK ? reg__feed_withdrawn(run, v) : rc;
 }
 
 Zone__Change *registry_change_message(const struct store_change *c, struct arena *arena)

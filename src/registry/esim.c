@@ -45,7 +45,7 @@ static enum rc resume(struct registry_run *run, struct store_profile_view *v)
 	v->cert.state = CERT(VALID);
 	v->p.state = STATE(ACTIVATED);
 	if (rc == RC_OK)
-		rc = reg__publish(run, v);
+		rc = reg__publish(run, v, false);
 	if (rc == RC_OK)
 		rc = reg__poll(run, v->p.sponsor, "profile.activated", reg__profile_name(run, v),
 			"its operator has enabled the eSIM again");

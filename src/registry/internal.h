@@ -43,10 +43,25 @@ enum rc reg__audit(struct registry_run *run, const char *object, const char *fmt
 enum rc reg__poll(struct registry_run *run, const char *party, const char *event, const char *name,
 	const char *fmt, ...) ATT_PRINTF(5, 6) ATT_MUST_CHECK;
 enum rc reg__change(struct registry_run *run, struct store_change *c) ATT_MUST_CHECK;
-/* Publishes or withdraws the records of a profile's certificate. */
-enum rc reg__publish(struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
+/* Publishes or withdraws the records of a profile's certificate, and tells its sponsor's feed.
+ * `instead`: of another certificate that was published for the same sponsor. */
+enum rc reg__publish(struct registry_run *run, const struct store_profile_view *v,
+	bool instead) ATT_MUST_CHECK;
 enum rc reg__withdraw(struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
 enum rc reg__news_job(struct registry_run *run, const char *mno, int64_t job) ATT_MUST_CHECK;
+
+/* Somebody who may be waiting; NULL: no memory. */
+struct registry_news *reg__news(struct registry_run *run, const char *party);
+
+/* ---- feed.c: what the sponsor's servers must hear ------------------------------------------ */
+/* `instead`: another certificate stood at this name and service until now. */
+enum rc reg__feed_published(struct registry_run *run, const struct store_profile_view *v,
+	bool instead) ATT_MUST_CHECK;
+enum rc reg__feed_withdrawn(
+	struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
+/* The name has gone to another sponsor. */
+enum rc reg__feed_lost(struct registry_run *run, const struct store_profile_view *v,
+	const char *loser) ATT_MUST_CHECK;
 
 /* The command that waited for this profile's card has ended: the next reg__poll says so. */
 enum rc reg__ended(struct registry_run *run, int64_t profile) ATT_MUST_CHECK;
@@ -161,6 +176,7 @@ reg__handler reg__maintenance_create, reg__maintenance_info;
 reg__handler reg__poll_request, reg__poll_ack;
 reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
 reg__handler reg__zone_keys, reg__zone_key_order;
+reg__handler reg__feed_wait, reg__feed_set;
 
 /* Ends the profile's job in a way that failed: counts, tells, repeats what must not be dropped. */
 enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,

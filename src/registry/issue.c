@@ -128,6 +128,8 @@ enum rc reg__issue(struct registry_run *run, struct store_profile_view *v,
 	const struct reg__csr *csr, struct store_blob *der, bool *done)
 {
 	const Keys__CertResult *r = run->made.cert;
+	/* To another sponsor it is new. */
+	bool was_live = v->p.state == STATE(ACTIVATED) && !run->loser;
 	Keys__CertOrder *wanted;
 	enum rc rc = order(run, v, csr, &wanted);
 
@@ -153,7 +155,7 @@ enum rc reg__issue(struct registry_run *run, struct store_profile_view *v,
 	if (rc == RC_OK)
 		rc = reg__attest_keep(run, v, r);
 	if (rc == RC_OK)
-		rc = reg__publish(run, v);
+		rc = reg__publish(run, v, was_live);
 	if (rc != RC_OK)
 		return rc;
 	v->p.state = STATE(ACTIVATED);

@@ -53,6 +53,7 @@ struct registry_settings {
 	int64_t job_ttl_s;
 	int64_t idem_ttl_s;
 	int64_t transfer_wait_s; /* how long a transfer waits for the losing side */
+	int64_t feed_s;		 /* how long events stay in the feeds */
 	/* Whose SIMs must prove their keys: "mno" or "mno/ICCID prefix". */
 	const char *const *attest_require;
 	size_t attest_require_count;
@@ -75,6 +76,7 @@ struct registry {
 	const struct registry_trust *trust; /* NULL until keys has been heard */
 	const Registry__CaData *ca;	    /* the same */
 	const uint8_t *seal_point;	    /* 65 bytes, the same */
+	uint64_t served;		    /* the change that the zone has come to */
 	/* Refuses what is no complete X.509 certificate; NULL accepts nothing. */
 	enum rc (*asp_cert_check)(const uint8_t *der, size_t len, struct diag *d);
 };
@@ -90,6 +92,7 @@ struct registry_news {
 	struct registry_news *next;
 	char party[STORE_ID_MAX]; /* has a new poll message, or a job */
 	bool poll;
+	bool feed;   /* something in the provider's feed */
 	int64_t job; /* a job that may now be handed out, 0 = none */
 };
 
@@ -128,12 +131,14 @@ struct registry_run {
 	const Keys__IssueParty *party_order;	  /* planning: a login certificate is needed */
 	const char *password_order;		  /* planning: this is to be hashed */
 	const struct registry_login *login_order; /* planning: this is to be checked */
+	const char *loser;			  /* the sponsor whom a profile leaves */
 	const char *ended_cl_trid;		  /* the next poll message tells its end */
 	const char *ended_sv_trid;
 	bool again;	/* executing: what was made does not fit any more */
 	bool keep;	/* a refusal whose writes stay (counted attempts) */
 	bool uses_zone; /* the answer holds once the zone serves `change_seq` */
 	uint64_t change_seq;
+	bool held;    /* a feed: something is there, but the zone does not serve it yet */
 	bool install; /* a payload is due */
 	struct registry_change *changes;
 	struct registry_change **changes_end;

@@ -148,6 +148,9 @@ static const struct op_row ops[] = {
 		reg__device_transfer },
 	{ OP(DEVICE_EVENT), { "device.event", REGISTRY_WRITE, false }, ANY, ROLE_BIT(MNO),
 		reg__device_event },
+	{ OP(FEED_WAIT), { "feed.wait", REGISTRY_WAIT, false }, ANY, ROLE_BIT(ASP),
+		reg__feed_wait },
+	{ OP(FEED_SET), { "feed.set", REGISTRY_WRITE, false }, ANY, ROLE_BIT(ASP), reg__feed_set },
 };
 
 static const struct op_row *row_of(const Registry__Request *request)

@@ -67,6 +67,8 @@ enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 		rc = reg__transfer_expire(run, ids[i]);
 	if (rc == RC_OK)
 		rc = store_idem_expire(run->reg->store, run->now, limit);
+	if (rc == RC_OK)
+		rc = store_feed_prune(run->reg->store, run->now - run->reg->settings.feed_s, limit);
 	*more = certs == limit || jobs == limit || transfers == limit;
 	return rc;
 }

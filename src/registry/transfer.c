@@ -192,19 +192,26 @@ static enum rc reissue(
 enum rc reg__move(struct registry_run *run, struct store_profile_view *v, const char *sponsor,
 	const char *service, struct store_blob *der, bool *done)
 {
+	bool was_live = v->p.state == STATE(ACTIVATED);
+	char loser[STORE_ID_MAX];
 	enum rc rc = RC_OK;
 
 	*done = true;
-	if (strcmp(v->p.sponsor, sponsor) != 0) {
+	memcpy(loser, v->p.sponsor, sizeof(loser));
+	if (strcmp(loser, sponsor) != 0) {
 		v->p.has_auth = false;
 		v->p.auth_expires = 0;
 		v->p.auth_tries = 0;
+		run->loser = loser;
 	}
 	snprintf(v->p.sponsor, sizeof(v->p.sponsor), "%s", sponsor);
 	snprintf(v->p.service, sizeof(v->p.service), "%s", service);
 	v->p.updated = run->now;
-	if (v->p.state == STATE(ACTIVATED))
+	if (was_live)
 		rc = reissue(run, v, der, done);
+	if (rc == RC_OK && *done && !run->planning && was_live && run->loser)
+		rc = reg__feed_lost(run, v, loser);
+	run->loser = NULL;
 	if (rc != RC_OK || !*done || run->planning)
 		return rc;
 	/* A suspended certificate names the old service: re-activation makes a new one. */

@@ -69,6 +69,8 @@ static const struct conf_row rows[] = {
 		"When a job without result is handed out again."),
 	TIME("registry", "idempotency_ttl", registry.idempotency_ttl_s, 60, 30 * DAY, "24h", "s",
 		"How long the answer to an Idempotency-Key is kept."),
+	TIME("registry", "feed", registry.feed_s, 3600, 3650 * DAY, "30d", "s",
+		"How long events stay in the providers' feeds."),
 	TIME("registry", "transfer_wait", registry.transfer_wait_s, 5, 60 * DAY, "5d", "s",
 		"How long a transfer waits for the losing side before it is cancelled."),
 	LIST("registry", "attest_require", registry.attest_require, "",

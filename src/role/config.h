@@ -26,6 +26,7 @@ struct config {
 		int64_t job_retry_s;	/* until a job that was handed out is handed out again */
 		int64_t idempotency_ttl_s;
 		int64_t transfer_wait_s;	 /* for the losing side's answer */
+		int64_t feed_s;			 /* events stay in the feeds */
 		struct conf_list attest_require; /* MNOs (or ranges) whose keys need a proof */
 	} registry;
 	struct {

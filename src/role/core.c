@@ -85,6 +85,7 @@ static enum rc read_options(
 		.job_retry_s = c->registry.job_retry_s,
 		.idempotency_ttl_s = c->registry.idempotency_ttl_s,
 		.transfer_wait_s = c->registry.transfer_wait_s,
+		.feed_s = c->registry.feed_s,
 	};
 	rc = read_operator(c, b, o, d);
 	return rc == RC_OK ? read_resolver(c, b, &o->resolver, d) : rc;

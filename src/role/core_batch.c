@@ -418,6 +418,7 @@ void core__served(struct core *core)
 	event_del(core->overdue);
 	arm_overdue(core);
 	core__form_soon(core);
+	core__waiters_served(core);
 }
 
 struct overdue {

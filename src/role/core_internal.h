@@ -208,6 +208,7 @@ void core__zone_close(struct core *core);
 /* ---- core_wait.c, core_jobs.c ---- */
 void core__wait(struct core *core, struct core_item *item);
 void core__news(struct core *core, const struct registry_news *news);
+void core__waiters_served(struct core *core); /* the zone has applied more */
 void core__waiters_tick(struct core *core, uint64_t now_ms);
 void core__waiters_drop(struct core *core, const struct core_front *front);
 /* Fills the reply's job list with what may go to the caller now. */

@@ -4,15 +4,19 @@
 
 #include <string.h>
 
-static bool is_jobs(const struct core_item *item)
+#define OP(id) REGISTRY__REQUEST__OP_##id
+
+static bool is_for(const struct core_item *item, Registry__Request__OpCase op)
 {
-	return item->run.request->op_case == REGISTRY__REQUEST__OP_JOB_WAIT;
+	return item->run.request->op_case == op;
 }
 
 static uint32_t wanted_s(const struct core_item *item)
 {
-	uint32_t wait = is_jobs(item) ? item->run.request->job_wait->wait
-				      : item->run.request->poll_request->wait;
+	const Registry__Request *r = item->run.request;
+	uint32_t wait = is_for(item, OP(JOB_WAIT))	? r->job_wait->wait
+			: is_for(item, OP(FEED_WAIT)) ? r->feed_wait->wait
+						      : r->poll_request->wait;
 
 	return wait > CORE_WAIT_MAX_S ? CORE_WAIT_MAX_S : wait;
 }
@@ -23,6 +27,7 @@ static bool look(struct core *core, struct core_item *item)
 	struct registry_run *run = &item->run;
 	enum rc rc;
 
+	core->registry.served = core->zone.applied;
 	registry_run_init(run, &core->registry, &item->arena, item->front->class,
 		item->has_caller ? &item->caller : NULL, run->request);
 	rc = registry_execute(run);
@@ -65,14 +70,14 @@ static void unlink_and_answer(struct core *core, struct core_item **at)
 	core__answer(item);
 }
 
-static void wake(struct core *core, const char *party, bool jobs)
+static void wake(struct core *core, const char *party, Registry__Request__OpCase op)
 {
 	struct core_item **at = &core->waiters;
 
 	while (*at) {
 		struct core_item *item = *at;
 
-		if (is_jobs(item) == jobs && strcmp(item->caller.id, party) == 0 &&
+		if (is_for(item, op) && strcmp(item->caller.id, party) == 0 &&
 			look(core, item))
 			unlink_and_answer(core, at);
 		else
@@ -86,9 +91,25 @@ void core__news(struct core *core, const struct registry_news *news)
 		if (news->job)
 			core__job_news(core, news->party, news->job);
 		if (core->waiters && news->poll)
-			wake(core, news->party, false);
+			wake(core, news->party, OP(POLL_REQUEST));
+		if (core->waiters && news->feed)
+			wake(core, news->party, OP(FEED_WAIT));
 		if (core->waiters && news->job)
-			wake(core, news->party, true);
+			wake(core, news->party, OP(JOB_WAIT));
+	}
+}
+
+void core__waiters_served(struct core *core)
+{
+	struct core_item **at = &core->waiters;
+
+	while (*at) {
+		struct core_item *item = *at;
+
+		if (item->run.held && look(core, item))
+			unlink_and_answer(core, at);
+		else
+			at = &item->next;
 	}
 }
 
@@ -100,7 +121,8 @@ void core__waiters_tick(struct core *core, uint64_t now_ms)
 	while (*at) {
 		struct core_item *item = *at;
 
-		if ((ready && is_jobs(item) && look(core, item)) || item->deadline_ms <= now_ms)
+		if ((ready && is_for(item, OP(JOB_WAIT)) && look(core, item)) ||
+			(item->run.held && look(core, item)) || item->deadline_ms <= now_ms)
 			unlink_and_answer(core, at);
 		else
 			at = &item->next;

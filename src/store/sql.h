@@ -221,6 +221,20 @@
 		"seq = excluded.seq, expires = excluded.expires") \
 	X(IDEM_EXPIRE, "DELETE FROM idempotency WHERE (party, idem_key) IN " \
 		"(SELECT party, idem_key FROM idempotency WHERE expires <= $1 LIMIT $2)") \
+	X(FEED_ADD, "INSERT INTO feed (party, position, mark, seq, date, kind, name, owner_name, " \
+		"service, cert_sha256) VALUES ($1, (SELECT coalesce(max(position), 0) + 1 FROM feed " \
+		"WHERE party = $1), $2, $3, $4, $5, $6, $7, $8, $9) RETURNING position") \
+	X(FEED_LIST, "SELECT position, mark, seq, date, kind, name, owner_name, service, " \
+		"cert_sha256 FROM feed WHERE party = $1 AND position >= $2 " \
+		"ORDER BY position LIMIT $3") \
+	X(FEED_HEAD, "SELECT position, mark, seq, date, kind, name, owner_name, service, " \
+		"cert_sha256 FROM feed WHERE party = $1 ORDER BY position DESC LIMIT 1") \
+	X(FEED_PRUNE, "DELETE FROM feed WHERE (party, position) IN (SELECT f.party, f.position " \
+		"FROM feed f WHERE f.date < $1 AND EXISTS (SELECT 1 FROM feed g " \
+		"WHERE g.party = f.party AND g.position > f.position) ORDER BY f.date LIMIT $2)") \
+	X(FEED_POLL_GET, "SELECT party FROM feed_poll WHERE party = $1") \
+	X(FEED_POLL_ADD, "INSERT INTO feed_poll (party) VALUES ($1) ON CONFLICT (party) DO NOTHING") \
+	X(FEED_POLL_DROP, "DELETE FROM feed_poll WHERE party = $1") \
 	X(AUDIT_ADD, "INSERT INTO audit (seq, time, party, operation, object, detail, hash) " \
 		"VALUES ($1, $2, $3, $4, $5, $6, $7)") \
 	X(AUDIT_HEAD, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1") \

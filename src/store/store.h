@@ -204,6 +204,23 @@ struct store_poll {
 	const char *ended_sv_trid;
 };
 
+#define STORE_MARK 8 /* tells apart two events with one position: after a restored backup */
+#define STORE_OWNER_MAX 96 /* an owner name with its zone */
+
+/* One event of a provider's feed; `kind` is proto/registry.proto's FeedKind. */
+struct store_feed {
+	uint64_t position;
+	uint8_t mark[STORE_MARK];
+	uint64_t seq; /* of the zone change that it tells of */
+	int64_t date;
+	int kind;
+	char name[64];
+	char owner_name[STORE_OWNER_MAX];
+	char service[STORE_HANDLE_MAX];
+	bool has_cert;
+	uint8_t cert_sha256[STORE_SHA256];
+};
+
 /* Refused logins since the last good one, and when that was. */
 struct store_login {
 	uint32_t failed;
@@ -537,6 +554,22 @@ enum rc store_idem_get(struct store *s, const char *party, const char *key, stru
 enum rc store_idem_put(struct store *s, const char *party, const char *key,
 	const struct store_idem *i) ATT_MUST_CHECK;
 enum rc store_idem_expire(struct store *s, int64_t now, size_t limit) ATT_MUST_CHECK;
+
+/* ---- the providers' feeds --------------------------------------------------------------- */
+
+/* Appends to the party's feed; fills in the position. */
+enum rc store_feed_add(struct store *s, const char *party, struct store_feed *e) ATT_MUST_CHECK;
+/* Events from `position` on, that one included. */
+enum rc store_feed_list(struct store *s, const char *party, uint64_t position, size_t limit,
+	struct arena *a, struct store_feed **out, size_t *n) ATT_MUST_CHECK;
+/* The newest; RC_NOT_FOUND: the feed is empty. */
+enum rc store_feed_head(
+	struct store *s, const char *party, struct store_feed *out) ATT_MUST_CHECK;
+/* Removes what is older than `date`, but never a party's newest event. */
+enum rc store_feed_prune(struct store *s, int64_t date, size_t limit) ATT_MUST_CHECK;
+/* Whether the party wants its events as poll messages too: RC_OK or RC_NOT_FOUND. */
+enum rc store_feed_poll_get(struct store *s, const char *party) ATT_MUST_CHECK;
+enum rc store_feed_poll_set(struct store *s, const char *party, bool on) ATT_MUST_CHECK;
 
 /* Appends to the chain; fills in seq and hash. */
 enum rc store_audit_add(struct store *s, struct store_audit *row) ATT_MUST_CHECK;
