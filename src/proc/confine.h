@@ -16,13 +16,14 @@
 /* What system calls a process keeps beyond the common ones (memory, time, reading and writing
  * open descriptors, waiting). exec, socket, bind, listen are in no common set. */
 enum confine_may {
-	CONFINE_READ_FILES = 1 << 0,  /* open and stat for reading */
-	CONFINE_WRITE_FILES = 1 << 1, /* create, write, lock, rename, unlink, sync */
-	CONFINE_THREADS = 1 << 2,     /* make threads, never processes */
-	CONFINE_ACCEPT = 1 << 3,      /* accept on inherited listening sockets */
-	CONFINE_DATAGRAMS = 1 << 4,   /* recvmmsg, sendmmsg on inherited sockets */
-	CONFINE_CONNECT = 1 << 5,     /* new IPv4 and IPv6 sockets and connect; never listen */
-	CONFINE_CONNECT_UNIX = 1 << 6 /* the same for Unix sockets */
+	CONFINE_READ_FILES = 1 << 0,   /* open and stat for reading */
+	CONFINE_WRITE_FILES = 1 << 1,  /* create, write, lock, rename, unlink, sync */
+	CONFINE_THREADS = 1 << 2,      /* make threads, never processes */
+	CONFINE_ACCEPT = 1 << 3,       /* accept on inherited listening sockets */
+	CONFINE_DATAGRAMS = 1 << 4,    /* recvmmsg, sendmmsg on inherited sockets */
+	CONFINE_CONNECT = 1 << 5,      /* new IPv4 and IPv6 sockets and connect; never listen */
+	CONFINE_CONNECT_UNIX = 1 << 6, /* the same for Unix sockets */
+	CONFINE_SPOOL = 1 << 7	       /* ftruncate, fallocate of files that are open */
 };
 
 struct confine_path {

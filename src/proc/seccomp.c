@@ -143,6 +143,8 @@ static const int write_calls[] = {
 };
 
 static const int accept_calls[] = { SCMP_SYS(accept), SCMP_SYS(accept4) };
+/* Making an open file shorter, or full of holes: which files these are was settled before. */
+static const int spool_calls[] = { SCMP_SYS(ftruncate), SCMP_SYS(fallocate) };
 static const int datagram_calls[] = { SCMP_SYS(recvmmsg), SCMP_SYS(sendmmsg) };
 
 /* No library tries these in passing. */
@@ -305,6 +307,8 @@ static int add_rules(scmp_filter_ctx ctx, unsigned may)
 		err |= ALLOW_ALL(ctx, accept_calls);
 	if (may & CONFINE_DATAGRAMS)
 		err |= ALLOW_ALL(ctx, datagram_calls);
+	if (may & CONFINE_SPOOL)
+		err |= ALLOW_ALL(ctx, spool_calls);
 	if (may & (CONFINE_CONNECT | CONFINE_CONNECT_UNIX))
 		err |= add_connect(ctx, may);
 	return err;

@@ -4,6 +4,7 @@
 #include "store/store.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,9 @@ static const struct conf_row rows[] = {
 		"How long the answer to an Idempotency-Key is kept."),
 	TIME("registry", "feed", registry.feed_s, 3600, 3650 * DAY, "30d", "s",
 		"How long events stay in the providers' feeds."),
+	INT("registry", "publish_wait", registry.publish_wait, 0, 32, "0", NULL,
+		"Secondaries that must serve a change before it is answered; 0: this node is "
+		"enough."),
 	TIME("registry", "transfer_wait", registry.transfer_wait_s, 5, 60 * DAY, "5d", "s",
 		"How long a transfer waits for the losing side before it is cancelled."),
 	LIST("registry", "attest_require", registry.attest_require, "",
@@ -93,6 +97,8 @@ static const struct conf_row rows[] = {
 		"Life of the signatures of device records; refreshed at half."),
 	TIME("zone", "infra_signature_life", zone.infra_signature_s, 60, 60 * DAY, "14d", "s",
 		"Life of the signatures of SOA, NSEC and DNSKEY."),
+	INT("zone", "journal_mib", zone.journal_mib, 0, 65536, "64", "MiB",
+		"What is kept of past changes for secondaries (IXFR)."),
 	INT("zone", "map_gib", zone.map_gib, 1, 4096, "64", "GiB",
 		"Address space (not memory) set aside for the zone."),
 	TEXT("zone", "hostmaster", zone.hostmaster, 0, 180, "",
@@ -119,6 +125,22 @@ static const struct conf_row rows[] = {
 		"An idle TCP or TLS connection is closed after this."),
 	INT("dns", "tcp_clients", dns.tcp_clients, 1, 100000, "1000", NULL,
 		"TCP and TLS connections of one worker."),
+
+	INT("dns", "tcp_per_address", dns.tcp_per_address, 0, 100000, "100", NULL,
+		"TCP and TLS connections of one client address with one worker; 0: no limit."),
+	INT("dns", "transfers", dns.transfers, 0, 1000, "16", NULL,
+		"Transfers that one worker sends at a time."),
+	INT("dns", "rrl_rate", dns.rrl_rate, 0, 1000000, "1000", NULL,
+		"Like answers a second to one network over UDP; 0: no limit."),
+	INT("dns", "rrl_slip", dns.rrl_slip, 0, 100, "2", NULL,
+		"Of the answers over the limit each so manieth is truncated, not dropped; 0: "
+		"none."),
+	TEXT("dns", "nsid", dns.nsid, 0, 64, "",
+		"Who this server is (NSID); empty: it does not say."),
+	TEXT("dns", "transfer_keys", dns.transfer_keys, 0, 180, "",
+		"File of TSIG keys, lines of hmac-sha256:NAME:BASE64; empty: none."),
+	LIST("dns", "secondary", dns.secondary, "",
+		"Secondaries: NAME ADDRESS:PORT [key=NAME] [tls] [quiet]."),
 
 	ADDR("https", "listen", https.listen, "127.0.0.1:8443", "Port 0: any free one."),
 	PATH("https", "cert", https.cert, "tls/https.pem", "Certificate chain, PEM."),
@@ -243,6 +265,20 @@ static enum rc check(const struct config *c, struct diag *d)
 	return config_database(c, path, sizeof(path), d);
 }
 
+/* A file that may be left out: empty stays empty. */
+static enum rc absolute(char **path, const char *dir)
+{
+	char *whole;
+
+	if (!(*path)[0] || (*path)[0] == '/')
+		return RC_OK;
+	if (asprintf(&whole, "%s/%s", dir, *path) < 0)
+		return RC_NOMEM;
+	free(*path);
+	*path = whole;
+	return RC_OK;
+}
+
 enum rc config_read(const char *path, struct config *out, struct diag *d)
 {
 	struct config c = { 0 };
@@ -257,7 +293,9 @@ enum rc config_read(const char *path, struct config *out, struct diag *d)
 		goto out;
 	}
 	*strrchr(c.dir, '/') = '\0';
-	rc = check(&c, d);
+	rc = absolute(&c.dns.transfer_keys, c.dir);
+	if (rc == RC_OK)
+		rc = check(&c, d);
 	if (rc != RC_OK) {
 		diag_prefix(d, path);
 		goto out;

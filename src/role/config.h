@@ -27,6 +27,7 @@ struct config {
 		int64_t idempotency_ttl_s;
 		int64_t transfer_wait_s;	 /* for the losing side's answer */
 		int64_t feed_s;			 /* events stay in the feeds */
+		int64_t publish_wait;		 /* secondaries */
 		struct conf_list attest_require; /* MNOs (or ranges) whose keys need a proof */
 	} registry;
 	struct {
@@ -42,7 +43,8 @@ struct config {
 		int64_t signature_s;		      /* life of RRSIGs of CERT and TLSA */
 		int64_t infra_signature_s;	      /* life of RRSIGs of SOA, NSEC, DNSKEY */
 		int64_t map_gib;		      /* address space of the LMDB map */
-		char *hostmaster;		      /* SOA rname as a mail address or name */
+		int64_t journal_mib;
+		char *hostmaster;		/* SOA rname as a mail address or name */
 		int64_t zsk_life_s, ksk_life_s; /* then the next key is made; 0: never by itself */
 		int64_t roll_time_s;   /* in which a new ZSK replaces the old one's signatures */
 		int64_t propagation_s; /* until the last secondary serves what this node does */
@@ -57,6 +59,12 @@ struct config {
 		int64_t udp_max;	  /* EDNS payload */
 		int64_t tcp_idle_ms;
 		int64_t tcp_clients; /* TCP and DoT connections of one worker */
+		int64_t tcp_per_address;
+		int64_t transfers; /* of one worker at a time */
+		int64_t rrl_rate, rrl_slip;
+		char *nsid;
+		char *transfer_keys;	    /* file of TSIG keys; empty: none */
+		struct conf_list secondary; /* zone/peers.h */
 	} dns;
 	struct {
 		struct conf_addr listen;

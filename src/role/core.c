@@ -86,6 +86,7 @@ static enum rc read_options(
 		.idempotency_ttl_s = c->registry.idempotency_ttl_s,
 		.transfer_wait_s = c->registry.transfer_wait_s,
 		.feed_s = c->registry.feed_s,
+		.publish_wait = c->registry.publish_wait,
 	};
 	rc = read_operator(c, b, o, d);
 	return rc == RC_OK ? read_resolver(c, b, &o->resolver, d) : rc;

@@ -335,7 +335,7 @@ static void answer_all(struct core *core, struct core_item *items)
 		struct core_item *item = items;
 
 		items = item->next;
-		if (item->run.uses_zone && item->run.change_seq > core->zone.applied)
+		if (item->run.uses_zone && item->run.change_seq > core->zone.served)
 			wait_for_zone(core, item);
 		else
 			core__answer(item);
@@ -404,7 +404,7 @@ void core__served(struct core *core)
 {
 	bool point = false;
 
-	while (core->serving && core->serving->run.change_seq <= core->zone.applied) {
+	while (core->serving && core->serving->run.change_seq <= core->zone.served) {
 		struct core_item *item = core->serving;
 
 		if (!point)

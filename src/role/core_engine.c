@@ -178,6 +178,8 @@ enum rc core_link(struct core *core, const char *peer, int take_fd)
 		return core__keys_link(core, take_fd);
 	if (strcmp(peer, "zone") == 0)
 		return core__zone_link(core, take_fd);
+	if (strcmp(peer, "out") == 0)
+		return core__out_link(core, take_fd);
 	return core__front_link(core, peer, take_fd);
 }
 
@@ -201,6 +203,7 @@ void core_close(struct core *core)
 {
 	if (!core)
 		return;
+	core__out_close(core);
 	core__hasher_close(core);
 	for (size_t i = 0; i < core->front_count; i++) {
 		link_free(core->fronts[i].link);

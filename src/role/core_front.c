@@ -20,16 +20,17 @@ void core__item_free(struct core_item *item)
 	free(item);
 }
 
-static void fill_health(struct core *core, Registry__HealthData *h)
+static void fill_health(struct core *core, Registry__HealthData *h, struct arena *arena)
 {
 	h->committed_seq = store_change_last(core->store);
-	h->served_seq = core->zone.applied;
+	h->served_seq = core->zone.served;
 	h->serial = core->zone.serial;
 	h->keys = core->keys != NULL;
 	h->zone = core->zone.up;
 	h->requests = core->count.requests;
 	h->refused = core->count.refused;
 	h->batches = core->count.batches;
+	core__health_secondaries(core, h, arena);
 }
 
 static double length(const struct core_item *list)
@@ -72,7 +73,7 @@ void core__answer(struct core_item *item)
 	if (reply->code >= REGISTRY__CODE__CODE_UNKNOWN_COMMAND)
 		core->count.refused++;
 	if (reply->result_case == REGISTRY__REPLY__RESULT_HEALTH)
-		fill_health(core, reply->health);
+		fill_health(core, reply->health, &item->arena);
 	if (reply->result_case == REGISTRY__REPLY__RESULT_ZONE_KEYS)
 		core__keys_fill(core, item);
 	if (item->run.request->op_case == REGISTRY__REQUEST__OP_ZONE_KEY_ORDER &&

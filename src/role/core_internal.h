@@ -95,6 +95,14 @@ struct core_call {
 	void *user;
 };
 
+/* A secondary name server, as out saw it last. */
+struct core_secondary {
+	char name[32];
+	bool seen;
+	uint32_t serial, lag_ms;
+	uint64_t silent_s;
+};
+
 struct core_desk;     /* core_jobs.c */
 struct core_hasher;   /* core_prep.c */
 struct core_installs; /* core_install.c */
@@ -136,6 +144,7 @@ struct core {
 		bool snapshot;
 		uint64_t sent;
 		uint64_t applied;
+		uint64_t served; /* applied, and at as many secondaries as publish_wait says */
 		uint32_t serial;
 		size_t batches;	   /* Apply frames not acknowledged */
 		uint64_t acks[64]; /* their to_seq */
@@ -147,6 +156,19 @@ struct core {
 		bool has_waits;
 		Zone__FromZone *keys; /* the last KeyStatus; NULL: none yet */
 	} zone;
+
+	struct {
+		struct link *link;
+		size_t count;
+		struct core_secondary secondary[32];
+		/* What answers wait for, oldest first: a change is served where this serial is. */
+		size_t point_count;
+		struct {
+			uint64_t seq;
+			uint32_t serial;
+		} point[1024];
+		uint32_t mark; /* above every serial that was used; 0: not read yet */
+	} out;
 
 	struct core_item *waiters;
 	size_t waiter_count;
@@ -204,6 +226,17 @@ void core__calls_expire(struct core *core, uint64_t now_ms);
 void core__zone_commit(struct core *core, uint64_t from, Zone__Change **changes, size_t n);
 void core__zone_pump(evutil_socket_t fd, short what, void *user);
 void core__zone_close(struct core *core);
+/* More is served than before: answers go, pending ones are told. */
+void core__zone_served(struct core *core);
+
+/* ---- core_out.c ---- */
+enum rc core__out_link(struct core *core, int take_fd) ATT_MUST_CHECK;
+void core__out_close(struct core *core);
+/* zone.applied and zone.serial are known anew: sets zone.served. */
+void core__zone_at(struct core *core);
+uint32_t core__serial_mark(struct core *core);
+void core__health_secondaries(
+	const struct core *core, Registry__HealthData *h, struct arena *arena);
 
 /* ---- core_wait.c, core_jobs.c ---- */
 void core__wait(struct core *core, struct core_item *item);

@@ -99,6 +99,8 @@ static enum rc send_snapshot(struct core *core, bool begin, bool end, struct sto
 	s.begin = begin;
 	s.end = end;
 	s.to_seq = core->zone.snapshot_seq;
+	if (begin)
+		s.min_serial = core__serial_mark(core);
 	s.changes = arena_array(a, n, sizeof(*s.changes));
 	for (size_t i = 0; s.changes && i < n; i++)
 		s.changes[s.n_changes++] = registry_change_message(&list[i], a);
@@ -209,6 +211,8 @@ static void on_hello(struct core *core, const Zone__Hello *h)
 	core->zone.applied = h->have ? h->applied_seq : 0;
 	core->zone.sent = core->zone.applied;
 	core->zone.serial = h->serial;
+	if (h->have)
+		core__zone_at(core);
 	if (store_change_first(core->store, &first) != RC_OK)
 		log_write(core->log, LOG_ERROR, "first change is unknown");
 	gap = h->applied_seq > last || (h->applied_seq < last && first > h->applied_seq + 1);
@@ -231,7 +235,14 @@ static enum rc tell(struct registry_run *run, void *user)
 {
 	struct core *core = user;
 
-	return registry_published(run, core->zone.applied, 200, &core->zone.has_waits);
+	return registry_published(run, core->zone.served, 200, &core->zone.has_waits);
+}
+
+void core__zone_served(struct core *core)
+{
+	core__served(core);
+	if (core->zone.has_waits && core__system(core, tell, core) != RC_OK)
+		log_write(core->log, LOG_ERROR, "published answers are not told");
 }
 
 static void on_applied(struct core *core, const Zone__Applied *m)
@@ -248,9 +259,8 @@ static void on_applied(struct core *core, const Zone__Applied *m)
 	core->zone.batches -= done;
 	memmove(core->zone.acks, core->zone.acks + done,
 		core->zone.batches * sizeof(core->zone.acks[0]));
-	core__served(core);
-	if (core->zone.has_waits && core__system(core, tell, core) != RC_OK)
-		log_write(core->log, LOG_ERROR, "published answers are not told");
+	core__zone_at(core);
+	core__zone_served(core);
 	if (following(core) && core->zone.sent < store_change_last(core->store))
 		event_add(core->zone.pump, &soon);
 }

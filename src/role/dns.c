@@ -6,7 +6,12 @@
 #include "zone/udp.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* How often a new certificate is looked for. */
+#define ROTATE_S 5
 
 struct dns_role {
 	struct role *role;
@@ -17,6 +22,13 @@ struct dns_role {
 	const struct snap_board *board;
 	struct snap_slot *slot;
 	struct snap_reader reader;
+	struct snap_reader copier;
+	struct spool *spool;
+	struct tsig_keys *keys;
+	struct peers peers;
+	struct rrl *rrl;
+	struct event *rotate;
+	struct timespec cert_time, key_time;
 	struct serve *serve;
 	struct udp *udp;
 	struct stream *tcp;
@@ -29,11 +41,17 @@ static void stop_serving(struct dns_role *r)
 	stream_free(r->tcp);
 	udp_free(r->udp);
 	serve_free(r->serve);
+	spool_free(r->spool);
+	r->spool = NULL;
+	if (r->tls)
+		stream_tls_board(r->tls, NULL);
 	r->dot = r->tcp = NULL;
 	r->udp = NULL;
 	r->serve = NULL;
-	if (r->db)
+	if (r->db) {
+		snap_reader_fini(&r->copier);
 		snap_reader_fini(&r->reader);
+	}
 	zone_db_close(r->db);
 	snap_reader_detach(r->board, r->slot);
 	r->db = NULL;
@@ -55,19 +73,34 @@ static enum rc start_sockets(struct dns_role *r)
 {
 	const struct config *c = r->role->config;
 	struct stream_limits limits = { .clients = (unsigned)c->dns.tcp_clients,
-		.idle_ms = (unsigned)c->dns.tcp_idle_ms };
+		.idle_ms = (unsigned)c->dns.tcp_idle_ms,
+		.per_address = (unsigned)c->dns.tcp_per_address,
+		.transfers = (unsigned)c->dns.transfers };
+	struct serve_options options = { .nsid = c->dns.nsid,
+		.keys = r->keys,
+		.peers = &r->peers,
+		.board = r->board,
+		.rrl = r->rrl,
+		.idle_ms = (uint32_t)c->dns.tcp_idle_ms };
 	uint16_t udp_max = (uint16_t)c->dns.udp_max;
 	int udp = role_listener(r->role, "dns-udp");
 	int tcp = role_listener(r->role, "dns-tcp");
 	int dot = role_listener(r->role, "dot");
+	int spool = role_listener(r->role, "spool");
 	enum rc rc = serve_new(&r->reader, udp_max, &r->serve);
 
+	if (rc == RC_OK)
+		serve_setup(r->serve, &options);
+	if (rc == RC_OK && spool >= 0)
+		rc = spool_new(r->role->base, &r->copier, spool, &r->spool);
+	if (r->tls)
+		stream_tls_board(r->tls, r->board);
 	if (rc == RC_OK && udp >= 0)
 		rc = udp_new(r->role->base, udp, r->serve, udp_max, &r->udp);
 	if (rc == RC_OK && tcp >= 0)
-		rc = stream_new(r->role->base, tcp, r->serve, NULL, &limits, &r->tcp);
+		rc = stream_new(r->role->base, tcp, r->serve, NULL, r->spool, &limits, &r->tcp);
 	if (rc == RC_OK && dot >= 0 && r->tls)
-		rc = stream_new(r->role->base, dot, r->serve, r->tls, &limits, &r->dot);
+		rc = stream_new(r->role->base, dot, r->serve, r->tls, r->spool, &limits, &r->dot);
 	return rc;
 }
 
@@ -87,6 +120,8 @@ static enum rc start_serving(struct dns_role *r, struct diag *d)
 		(size_t)r->role->config->zone.map_gib << 30, &r->db, d);
 	if (rc == RC_OK)
 		rc = snap_reader_init(&r->reader, r->db, board, slot);
+	if (rc == RC_OK)
+		rc = snap_reader_init_copy(&r->copier, r->db, board, slot);
 	if (rc == RC_OK)
 		rc = start_sockets(r);
 	if (rc != RC_OK)
@@ -130,13 +165,67 @@ static void on_zone_link(struct role *role, const char *peer, int take_fd, void 
 		drop_link(r);
 }
 
+/* ---- certificate rotation: the files are written anew in place, we notice */
+
+static bool changed(const char *path, struct timespec *last)
+{
+	struct stat st;
+	bool is;
+
+	if (stat(path, &st) != 0)
+		return false;
+	is = st.st_mtim.tv_sec != last->tv_sec || st.st_mtim.tv_nsec != last->tv_nsec;
+	*last = st.st_mtim;
+	return is;
+}
+
+static void on_rotate(evutil_socket_t fd, short what, void *user)
+{
+	struct dns_role *r = user;
+	const struct config *c = r->role->config;
+	struct diag d = { 0 };
+	bool cert = changed(c->dns.dot_cert, &r->cert_time);
+	bool key = changed(c->dns.dot_key, &r->key_time);
+
+	(void)fd;
+	(void)what;
+	if (!cert && !key)
+		return;
+	/* One of the two may come a moment later: then we look again. */
+	if (stream_tls_rotate(r->tls, c->dns.dot_cert, c->dns.dot_key, &d) == RC_OK)
+		log_write(r->role->log, LOG_INFO, "certificate loaded file=%s", c->dns.dot_cert);
+	else
+		log_write(r->role->log, LOG_WARNING, "certificate kept why=%s", d.text);
+}
+
+static enum rc open_tls(struct dns_role *r, struct diag *d)
+{
+	static const struct timeval every = { ROTATE_S, 0 };
+	const struct config *c = r->role->config;
+	enum rc rc = stream_tls_new(c->dns.dot_cert, c->dns.dot_key, &r->tls, d);
+
+	if (rc != RC_OK)
+		return rc;
+	(void)changed(c->dns.dot_cert, &r->cert_time);
+	(void)changed(c->dns.dot_key, &r->key_time);
+	r->rotate = event_new(r->role->base, -1, EV_PERSIST, on_rotate, r);
+	return r->rotate && event_add(r->rotate, &every) == 0 ? RC_OK : RC_NOMEM;
+}
+
 static enum rc open_all(struct dns_role *r, struct diag *d)
 {
 	const struct config *c = r->role->config;
 	enum rc rc = RC_OK;
 
 	if (c->dns.dot.len > 0)
-		rc = stream_tls_new(c->dns.dot_cert, c->dns.dot_key, &r->tls, d);
+		rc = open_tls(r, d);
+	if (rc == RC_OK && c->dns.transfer_keys[0])
+		rc = tsig_keys_read(c->dns.transfer_keys, &r->keys, d);
+	if (rc == RC_OK)
+		rc = peers_read((const char *const *)c->dns.secondary.items, c->dns.secondary.count,
+			r->keys, true, &r->peers, d);
+	if (rc == RC_OK && c->dns.rrl_rate > 0)
+		rc = rrl_new((uint32_t)c->dns.rrl_rate, (uint32_t)c->dns.rrl_slip, &r->rrl);
 	if (rc == RC_OK)
 		rc = role_on_link(r->role, "zone", on_zone_link, r);
 	return rc == RC_OK ? role_confine(r->role, d) : rc;
@@ -161,7 +250,11 @@ enum rc role_dns_run(struct role *role)
 		rc = role_loop(role);
 	stop_serving(r);
 	drop_link(r);
+	if (r->rotate)
+		event_free(r->rotate);
 	SSL_CTX_free(r->tls);
+	rrl_free(r->rrl);
+	tsig_keys_free(r->keys);
 	free(r);
 	return rc;
 }

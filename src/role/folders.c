@@ -117,6 +117,8 @@ static enum rc give_tls(const struct config *config, const struct role_users *us
 		0600 };
 	const struct owner epp = { users->uid[USER_FRONT_EPP], users->gid[USER_FRONT_EPP], 0700,
 		0600 };
+	/* Both dns and out sign with them. */
+	const struct owner shared = { users->uid[USER_DNS], users->gid[USER_OUT], 0700, 0640 };
 	char folder[4096];
 	enum rc rc = str_copy(folder, sizeof(folder), config->https.key);
 
@@ -130,6 +132,8 @@ static enum rc give_tls(const struct config *config, const struct role_users *us
 		rc = give_file(config->dns.dot_key, &dns, d);
 	if (rc == RC_OK && config->epp.listen.len > 0)
 		rc = give_file(config->epp.key, &epp, d);
+	if (rc == RC_OK)
+		rc = give_file(config->dns.transfer_keys, &shared, d);
 	return rc;
 }
 

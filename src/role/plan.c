@@ -5,6 +5,7 @@
 #include "role/folders.h"
 #include "role/listen.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,6 +76,18 @@ static size_t dns_workers(const struct config *config)
 	return cores < 1 ? 1 : cores > 64 ? 64 : (size_t)cores;
 }
 
+/* A nameless file for each worker's transfers. Opened here, so that a worker needs no right to open
+ * any file for writing. */
+static enum rc open_spool(struct plan *p, const struct config *config, size_t child, struct diag *d)
+{
+	int fd = open(config->zone.folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return diag_errno(d, RC_IO, "%s: a file for transfers", config->zone.folder);
+	add_listener(p, child, "spool", fd);
+	return RC_OK;
+}
+
 static enum rc open_dns(
 	struct plan *p, const struct config *config, size_t first, size_t count, struct diag *d)
 {
@@ -91,7 +104,11 @@ static enum rc open_dns(
 	for (size_t i = 0; i < count; i++) {
 		add_listener(p, first + i, "dns-udp", udp[i]);
 		add_listener(p, first + i, "dns-tcp", tcp[i]);
+		if (config->dns.secondary.count > 0 && rc == RC_OK)
+			rc = open_spool(p, config, first + i, d);
 	}
+	if (rc != RC_OK)
+		return rc;
 	if (dot.len > 0) {
 		rc = listen_open(&dot, tcp, NULL, count, d);
 		if (rc != RC_OK) {

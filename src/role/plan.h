@@ -8,7 +8,7 @@
 #include "role/config.h"
 
 #define PLAN_LINKS_MAX (SUPERVISOR_ROLES_MAX * 2)
-#define PLAN_FDS_MAX   (SUPERVISOR_ROLES_MAX * 3)
+#define PLAN_FDS_MAX   (SUPERVISOR_ROLES_MAX * 4)
 
 struct plan {
 	struct supervisor_plan supervisor; /* points into this struct */

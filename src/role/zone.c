@@ -97,6 +97,8 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 
 	z->slots = slots_of(role->config);
 	if (rc == RC_OK)
+		z->db->journal_max = (size_t)role->config->zone.journal_mib << 20;
+	if (rc == RC_OK)
 		rc = snap_writer_new(z->db, z->slots, &z->snaps, d);
 	if (rc != RC_OK)
 		return rc;

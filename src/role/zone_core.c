@@ -38,6 +38,7 @@ void zone__say_applied(struct zone_role *z, uint64_t seq)
 
 	applied.seq = seq;
 	applied.serial = z->serial;
+	z->told_serial = z->serial;
 	m.op_case = ZONE__FROM_ZONE__OP_APPLIED;
 	m.applied = &applied;
 	zone__send_core(z, &m);
@@ -179,6 +180,8 @@ static enum rc on_snapshot(struct zone_role *z, const Zone__Snapshot *s, struct 
 		zone__drop_work(z);
 		rc = rebuild_new(
 			z->db, &z->policy, z->role->clock->unix_s(z->role->clock), &z->rebuild, d);
+		if (rc == RC_OK)
+			rc = rebuild_serial_min(z->rebuild, s->min_serial, d);
 	}
 	if (rc != RC_OK)
 		return rc;

@@ -105,6 +105,8 @@ struct zone_role {
 	struct zone_roll roll;
 	struct event *tick;	      /* once a second */
 	struct event *soon;	      /* retry, or go on sweeping */
+	unsigned long secret_seconds; /* age of what all dns share */
+	uint32_t told_serial;	      /* core knows it */
 	unsigned long guards_seconds; /* for how long guards have piled up */
 };
 

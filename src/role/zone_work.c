@@ -10,11 +10,12 @@
 #define REBUILD_GROUP 1000u
 #define RETRY_MS      200u
 /* One sweep step holds up core's changes for about a millisecond. */
-#define SWEEP_TAKE    32u
-#define ENDED_TAKE    256u
-#define LOOK_MIN      64u
-#define LOOK_MAX      20000u
-#define STUCK_SECONDS 5u
+#define SWEEP_TAKE     32u
+#define ENDED_TAKE     256u
+#define LOOK_MIN       64u
+#define LOOK_MAX       20000u
+#define STUCK_SECONDS  5u
+#define SECRET_SECONDS (24u * 3600)
 
 static int64_t now_of(const struct zone_role *z)
 {
@@ -315,6 +316,10 @@ static void watch_guards(struct zone_role *z)
 void zone__tick(struct zone_role *z)
 {
 	watch_guards(z);
+	if (++z->secret_seconds >= SECRET_SECONDS && snap_writer_secret(z->snaps) == RC_OK)
+		z->secret_seconds = 0;
+	if (z->have && z->core && z->told_serial != z->serial && !z->hello_due && !z->rebuild)
+		zone__say_applied(z, z->applied_seq);
 	if (!z->have_policy)
 		zone__ask_public(z);
 	zone__roll_tick(z);

@@ -217,7 +217,7 @@ enum rc batch_commit(struct batch *b, const uint8_t *sigs, uint16_t zsk_tag, uin
 	r = mdb_txn_begin(b->db->env, NULL, 0, &txn);
 	if (r)
 		return zone_db_error(r, d, "begin");
-	journal_begin(&j, b->state.serial, b->serial);
+	journal_begin(&j, b->state.serial, b->serial, b->db->journal_max);
 	rc = write_entries(b, txn, &j, &b->change, d);
 	if (rc == RC_OK)
 		rc = write_entries(b, txn, &j, &b->neighbour, d);

@@ -3,6 +3,7 @@
 
 #include "base/cur.h"
 #include "base/put.h"
+#include "zone/journal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,7 +41,7 @@ static int open_tables(struct zone_db *db, bool create)
 		(r = mdb_dbi_open(txn, "names.0", flags, &db->names[0])) ||
 		(r = mdb_dbi_open(txn, "names.1", flags, &db->names[1])) ||
 		(r = mdb_dbi_open(txn, "due", flags, &db->due)) ||
-		(r = mdb_dbi_open(txn, "journal", flags, &db->journal))) {
+		(r = mdb_dbi_open(txn, "deltas", flags, &db->journal))) {
 		mdb_txn_abort(txn);
 		return r;
 	}
@@ -62,6 +63,7 @@ enum rc zone_db_open(
 
 	if (!db)
 		return RC_NOMEM;
+	db->journal_max = JOURNAL_PRESET;
 	if ((r = mdb_env_create(&db->env)) || (r = mdb_env_set_maxdbs(db->env, 8)) ||
 		(r = mdb_env_set_mapsize(db->env, map ? map : ZONE_MAP_PRESET)) ||
 		(r = mdb_env_open(db->env, dir, mode_flags[mode], 0640)) ||

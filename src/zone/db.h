@@ -24,10 +24,11 @@ enum zone_db_mode {
 
 struct zone_db {
 	MDB_env *env;
-	MDB_dbi meta;	  /* "state" */
-	MDB_dbi names[2]; /* sort key -> record (rec.h) */
-	MDB_dbi due;	  /* time (8) | sort key -> nothing: devices whose notAfter is near */
-	MDB_dbi journal;  /* serial (4) -> delta (journal.h) */
+	MDB_dbi meta;	    /* "state" */
+	MDB_dbi names[2];   /* sort key -> record (rec.h) */
+	MDB_dbi due;	    /* time (8) | sort key -> nothing: devices whose notAfter is near */
+	MDB_dbi journal;    /* serial (4), part (2) -> delta (journal.h) */
+	size_t journal_max; /* octets of it, 0: none is kept; only the writer's */
 };
 
 /* One row that says what the rest means; written in every transaction. */

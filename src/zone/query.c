@@ -51,6 +51,31 @@ static size_t skip_owner(struct cur *c, const uint8_t *wire)
 	return total;
 }
 
+#define OPTION_NSID	 3u
+#define OPTION_COOKIE	 10u
+#define OPTION_KEEPALIVE 11u
+#define OPTION_PADDING	 12u
+
+/* False: FORMERR. */
+static bool read_option(struct query *q, uint16_t code, struct cur option)
+{
+	switch (code) {
+	case OPTION_NSID: q->nsid = true; return true;
+	case OPTION_KEEPALIVE: q->keepalive = option.left == 0; return true;
+	case OPTION_PADDING: q->padding = true; return true;
+	case OPTION_COOKIE:
+		/* RFC 7873 section 5.2.2. */
+		if (option.left != 8 && (option.left < 16 || option.left > 40))
+			return false;
+		if (!q->cookie) {
+			q->cookie = option.at;
+			q->cookie_len = (uint8_t)option.left;
+		}
+		return true;
+	default: return true;
+	}
+}
+
 /* The OPT record's fixed part (RFC 6891 section 6.1.2) and the form of its options. */
 static bool read_opt(
 	struct query *q, size_t owner_len, uint16_t class, uint32_t ttl, struct cur rdata)
@@ -62,14 +87,28 @@ static bool read_opt(
 	q->edns_version = (uint8_t)(ttl >> 16);
 	q->dnssec_ok = (ttl & 0x8000u) != 0;
 	while (rdata.left > 0 && !rdata.bad) {
-		cur_u16(&rdata);
-		cur_skip(&rdata, cur_u16(&rdata));
+		uint16_t code = cur_u16(&rdata);
+		struct cur option = cur_take(&rdata, cur_u16(&rdata));
+
+		if (rdata.bad || !read_option(q, code, option))
+			return false;
 	}
 	return !rdata.bad;
 }
 
-static bool read_record(struct query *q, struct cur *c, bool additional, bool last)
+/* Octets of mname and rname are stepped over; in a request both may be compressed. */
+static void read_serial(struct query *q, struct cur rdata)
 {
+	if (skip_owner(&rdata, q->wire) == 0 || skip_owner(&rdata, q->wire) == 0)
+		return;
+	q->serial = cur_u32(&rdata);
+	q->has_serial = !rdata.bad;
+}
+
+static bool read_record(struct query *q, struct cur *c, unsigned section, bool last)
+{
+	bool additional = section == 2;
+	size_t at = (size_t)(c->at - q->wire);
 	size_t owner_len = skip_owner(c, q->wire);
 	uint16_t type = cur_u16(c);
 	uint16_t class = cur_u16(c);
@@ -82,8 +121,11 @@ static bool read_record(struct query *q, struct cur *c, bool additional, bool la
 		return additional && read_opt(q, owner_len, class, ttl, rdata);
 	if (type == RR_TSIG) {
 		q->signed_request = additional && last;
+		q->tsig_at = at;
 		return q->signed_request;
 	}
+	if (type == RR_SOA && section == 1)
+		read_serial(q, rdata);
 	return true;
 }
 
@@ -111,7 +153,7 @@ static bool read_body(struct query *q, struct cur *c, uint16_t qd, const uint16_
 		return false;
 	for (unsigned section = 0; section < 3; section++)
 		for (unsigned i = 0; i < count[section]; i++)
-			if (!read_record(q, c, section == 2, i + 1 == count[section]))
+			if (!read_record(q, c, section, i + 1 == count[section]))
 				return false;
 	return cur_done(c);
 }

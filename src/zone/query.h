@@ -33,7 +33,16 @@ struct query {
 	uint8_t edns_version;
 	bool dnssec_ok;
 	uint16_t udp_size;
-	bool signed_request; /* a TSIG record stands last */
+	bool signed_request; /* a TSIG record stands last ... */
+	size_t tsig_at;	     /* ... here */
+	bool has_serial;     /* a SOA in authority: of an IXFR (RFC 1995 section 3) */
+	uint32_t serial;
+	/* EDNS options, borrowed */
+	const uint8_t *cookie; /* NULL: none (RFC 7873) */
+	uint8_t cookie_len;    /* 8, or 16 to 40 */
+	bool nsid;	       /* RFC 5001 */
+	bool padding;	       /* RFC 7830 */
+	bool keepalive;	       /* RFC 7828 */
 };
 
 /* Reads a message. RC_MALFORMED: not even an answerable header (shorter than one, or a response)

@@ -2,6 +2,7 @@
 #include "zone/rebuild.h"
 
 #include "zone/due.h"
+#include "zone/journal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct rebuild {
 	MDB_txn *txn; /* open between an add and its flush */
 	unsigned put_flags;
 	bool host_written;
+	bool begins;	    /* there was no zone: its last serial is not known here */
 	struct work work;   /* of one step */
 	struct item *items; /* of one step */
 	size_t count;
@@ -125,7 +127,8 @@ static enum rc start(struct rebuild *r, struct diag *d)
 		return diag_set(d, rc, "zone store: state");
 	/* A zone that begins takes the time as its serial: one that was deleted and rebuilt then
 	 * goes on above its old numbers, or its secondaries would not follow. */
-	if (rc == RC_NOT_FOUND || !r->next.have) {
+	r->begins = rc == RC_NOT_FOUND || !r->next.have;
+	if (r->begins) {
 		memset(&r->next, 0, sizeof(r->next));
 		r->next.serial = (uint32_t)r->now;
 	} else {
@@ -162,6 +165,19 @@ enum rc rebuild_new(struct zone_db *db, const struct zone_policy *policy, int64_
 	}
 	*out = r;
 	return RC_OK;
+}
+
+enum rc rebuild_serial_min(struct rebuild *r, uint32_t serial, struct diag *d)
+{
+	enum rc rc;
+
+	if (!r->begins || serial == 0 || (int32_t)(serial - r->next.serial) <= 0)
+		return RC_OK;
+	r->next.serial = serial;
+	rc = txn_need(r, d);
+	if (rc == RC_OK)
+		rc = put_apex(r);
+	return rc == RC_OK ? rebuild_flush(r, d) : diag_set(d, rc, "zone store: serial");
 }
 
 void rebuild_free(struct rebuild *r)
@@ -340,7 +356,7 @@ enum rc rebuild_finish(struct rebuild *r, uint64_t applied_seq, uint32_t *serial
 	rc = zone_db_state_put(r->db, r->txn, &r->next);
 	/* The journal does not lead to the new content. */
 	if (rc == RC_OK)
-		rc = zone_db_error(mdb_drop(r->txn, r->db->journal, 0), d, "journal");
+		rc = journal_clear(r->db, r->txn, d);
 	if (rc == RC_OK)
 		rc = zone_db_error(
 			mdb_drop(r->txn, r->db->names[r->next.active ^ 1u], 0), d, "drop");

@@ -14,6 +14,8 @@ struct rebuild;
 /* Empties the spare tree and writes apex and name server into it. */
 enum rc rebuild_new(struct zone_db *db, const struct zone_policy *policy, int64_t now,
 	struct rebuild **out, struct diag *d) ATT_MUST_CHECK;
+/* A zone that begins anew has at least this serial; at once after rebuild_new. 0: none is known. */
+enum rc rebuild_serial_min(struct rebuild *r, uint32_t serial, struct diag *d) ATT_MUST_CHECK;
 void rebuild_free(struct rebuild *r);
 
 /* Content; names that have ended already are left out. Everything since the last flush is one

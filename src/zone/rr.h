@@ -39,6 +39,7 @@ enum dns_rcode {
 	DNS_REFUSED = 5,
 	DNS_NOTAUTH = 9,
 	DNS_BADVERS = 16,
+	DNS_BADCOOKIE = 23,
 };
 
 enum dns_opcode { DNS_QUERY = 0, DNS_NOTIFY = 4, DNS_UPDATE = 5 };

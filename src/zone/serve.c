@@ -2,8 +2,7 @@
 #include "zone/serve_internal.h"
 
 #include <stdlib.h>
-
-#define OPT_LEN 11u
+#include <time.h>
 
 enum rc serve_new(struct snap_reader *reader, uint16_t udp_max, struct serve **out)
 {
@@ -121,10 +120,37 @@ static bool refresh(struct serve *s)
 	return serve__before(s, found, &s->wild_pred);
 }
 
+void serve_setup(struct serve *s, const struct serve_options *options)
+{
+	s->options = *options;
+}
+
+const struct serve_counts *serve_counts(const struct serve *s)
+{
+	return &s->counts;
+}
+
+int64_t serve_now(const struct serve *s)
+{
+	return s->now_s;
+}
+
+/* The coarse clocks are read without a system call. */
+static void look_at_clock(struct serve *s)
+{
+	struct timespec t = { 0 };
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &t);
+	s->now_s = t.tv_sec;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	s->now_ms = (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
 void serve_begin(struct serve *s)
 {
 	bool fresh;
 
+	look_at_clock(s);
 	if (snap_reader_enter(s->reader, &fresh) != RC_OK) {
 		s->usable = false;
 		s->stale = true;
@@ -165,9 +191,8 @@ static enum dns_rcode answer_zone(struct serve *s, struct serve_msg *m)
 	return DNS_NXDOMAIN;
 }
 
-/* What is not a question for data (RFC 1035 section 4.1.1, RFC 1996, RFC 2136, RFC 5936): the
- * RCODE, or -1. Transfers, notifications and updates are for authorized peers, of which there are
- * none. */
+/* What is not a question for data (RFC 1035 section 4.1.1, RFC 1996, RFC 2136): the RCODE, or -1.
+ * Notifications and updates are for nobody. */
 static int refuse_kind(const struct query *q, enum serve_via via)
 {
 	if (q->opcode == DNS_NOTIFY)
@@ -176,55 +201,62 @@ static int refuse_kind(const struct query *q, enum serve_via via)
 		return q->qtype == RR_SOA ? DNS_NOTAUTH : DNS_FORMERR;
 	if (q->opcode != DNS_QUERY || q->qtype == 0)
 		return DNS_NOTIMP;
-	if (q->qtype == RR_IXFR)
-		return DNS_NOTAUTH;
-	if (q->qtype == RR_AXFR)
-		return via == SERVE_STREAM ? DNS_NOTAUTH : DNS_NOTIMP;
+	if (q->qtype == RR_AXFR && via != SERVE_STREAM)
+		return DNS_NOTIMP;
 	return -1;
 }
 
+static bool is_transfer(const struct query *q)
+{
+	return q->qtype == RR_AXFR || q->qtype == RR_IXFR;
+}
+
+/* Whether this client may have the zone. */
+static bool may_transfer(const struct serve *s, const struct serve_msg *m, const struct tsig *t)
+{
+	return m->q->qclass == RR_IN && m->rel_len == 0 &&
+	       peers_may_transfer(s->options.peers, m->client->from, t->key, m->client->tls13);
+}
+
 /* Everything before the zone is looked at: the RCODE, or -1 to go on. */
-static int answer_early(struct serve *s, struct serve_msg *m, enum serve_via via)
+static int answer_early(struct serve *s, struct serve_msg *m)
 {
 	const struct query *q = m->q;
 	bool known = q->opcode == DNS_QUERY || q->opcode == DNS_NOTIFY || q->opcode == DNS_UPDATE;
 	int rel, kind;
 
+	/* RFC 7873 section 5.4: who has no question may ask for a cookie. */
+	if (!q->malformed && q->opcode == DNS_QUERY && !q->has_question && q->cookie &&
+		s->options.board)
+		return DNS_NOERROR;
 	if (q->malformed || (known && !q->has_question))
 		return DNS_FORMERR;
 	if (q->edns && q->edns_version != 0)
 		return DNS_BADVERS;
-	kind = refuse_kind(q, via);
-	if (q->has_question && q->qclass == RR_CH)
-		return kind < 0 ? DNS_REFUSED : DNS_NOTIMP;
-	if (q->has_question && q->qclass != RR_IN && q->qclass != RR_CLASS_ANY)
+	kind = refuse_kind(q, m->client->via);
+	if (q->has_question && q->qclass == RR_CH) {
+		m->ede = EDE_NOT_SUPPORTED;
+		return kind < 0 && !is_transfer(q) ? DNS_REFUSED : DNS_NOTIMP;
+	}
+	if (q->has_question && q->qclass != RR_IN && q->qclass != RR_CLASS_ANY) {
+		m->ede = EDE_NOT_SUPPORTED;
 		return DNS_REFUSED;
+	}
 	if (kind >= 0)
 		return kind;
-	if (!s->usable)
+	if (!s->usable) {
+		m->ede = EDE_NOT_READY;
 		return DNS_SERVFAIL;
+	}
 	rel = zone_name_below(q->qname, q->qname_len, &s->origin);
-	if (rel < 0)
-		return DNS_REFUSED;
+	if (rel < 0) {
+		m->ede = EDE_NOT_AUTH;
+		return is_transfer(q) ? DNS_NOTAUTH : DNS_REFUSED;
+	}
 	m->rel_len = (size_t)rel;
 	m->zone_at = DNS_HEADER_LEN + (unsigned)rel;
 	m->q_labels = zone_name_labels(q->qname);
 	return -1;
-}
-
-static void put_opt(struct serve *s, struct serve_msg *m, unsigned rcode)
-{
-	uint8_t *p = m->at;
-
-	p[0] = 0;
-	rec_put16(p + 1, RR_OPT);
-	rec_put16(p + 3, s->udp_max);
-	p[5] = (uint8_t)(rcode >> 4);
-	p[6] = 0;
-	rec_put16(p + 7, m->q->dnssec_ok ? 0x8000 : 0);
-	rec_put16(p + 9, 0);
-	m->at += OPT_LEN;
-	m->count[SECTION_ADDITIONAL]++;
 }
 
 static size_t room_of(const struct serve *s, const struct query *q, enum serve_via via)
@@ -238,36 +270,154 @@ static size_t room_of(const struct serve *s, const struct query *q, enum serve_v
 	return room < s->udp_max ? room : s->udp_max;
 }
 
-size_t serve_answer(
-	struct serve *s, const uint8_t *wire, size_t len, enum serve_via via, uint8_t *out)
+static void note_ask(struct serve *s, const struct serve_msg *m, const struct tsig *t)
+{
+	const struct query *q = m->q;
+	struct xfr_ask *ask = m->client->ask;
+
+	*ask = (struct xfr_ask){ .whole = q->qtype == RR_AXFR,
+		.from = q->serial,
+		.id = rec_get16(q->wire),
+		.rd = (q->flags & DNS_RD) != 0,
+		.question_len = q->question_end - DNS_HEADER_LEN,
+		.is_signed = t->key != NULL,
+		.tsig = *t };
+	memcpy(ask->question, q->wire + DNS_HEADER_LEN, ask->question_len);
+	s->counts.transfers++;
+}
+
+/* RFC 1995 section 4 lets an answer over UDP be the newest SOA alone: come over TCP. */
+static void answer_soa_only(struct serve *s, struct serve_msg *m)
+{
+	struct serve_owner o = { .pointer = DNS_HEADER_LEN, .count = m->q_labels };
+
+	(void)serve__put_view(s, m, SECTION_ANSWER, &o, &s->soa, s->soa.ttl, false);
+}
+
+/* A transfer: the RCODE; *granted: it is to be made. */
+static unsigned answer_transfer(
+	struct serve *s, struct serve_msg *m, const struct tsig *t, bool *granted)
+{
+	if (!may_transfer(s, m, t) || (m->client->via == SERVE_STREAM && !m->client->ask)) {
+		s->counts.transfers_refused++;
+		m->ede = EDE_PROHIBITED;
+		return DNS_NOTAUTH;
+	}
+	if (m->q->qtype == RR_IXFR && !m->q->has_serial)
+		return DNS_FORMERR;
+	if (m->client->via == SERVE_UDP) {
+		answer_soa_only(s, m);
+		return DNS_NOERROR;
+	}
+	note_ask(s, m, t);
+	*granted = true;
+	return DNS_NOERROR;
+}
+
+/* The RCODE and the sections. */
+static uint16_t answer_all(
+	struct serve *s, struct serve_msg *m, const struct tsig *t, bool *granted)
+{
+	const struct query *q = m->q;
+	uint16_t flags = DNS_QR;
+	int rcode = t->error ? DNS_NOTAUTH : answer_early(s, m);
+
+	if (rcode < 0 && is_transfer(q)) {
+		rcode = (int)answer_transfer(s, m, t, granted);
+		if (rcode == DNS_NOERROR)
+			flags |= DNS_AA;
+	} else if (rcode < 0) {
+		flags |= DNS_AA;
+		rcode = (int)answer_zone(s, m);
+		if (m->full)
+			flags |= DNS_TC;
+	}
+	m->rcode = (unsigned)rcode;
+	return flags;
+}
+
+/* Over the limit: false to drop, else the answer shrinks to what costs nobody anything. */
+static bool limit(struct serve *s, struct serve_msg *m, uint8_t *after_question, uint16_t *flags)
+{
+	const struct query *q = m->q;
+	enum rrl_kind kind = m->rcode == DNS_NXDOMAIN || (m->rcode == 0 && !m->count[0])
+				     ? RRL_DENIAL
+			     : m->rcode ? RRL_ERROR
+					: RRL_DATA;
+	enum rrl_verdict v;
+
+	if (!s->options.rrl || m->client->via != SERVE_UDP || !m->client->from || m->cookie_good)
+		return true;
+	v = rrl_count(s->options.rrl, m->client->from, kind, q->qname, q->qname_len, s->now_ms);
+	if (v == RRL_SEND)
+		return true;
+	s->counts.limited++;
+	if (v == RRL_DROP)
+		return false;
+	m->at = after_question;
+	memset(m->count, 0, sizeof(m->count));
+	/* RFC 7873 section 5.2.3: whoever knows cookies asks again with ours. */
+	if (q->cookie && s->options.board)
+		m->rcode = DNS_BADCOOKIE;
+	else
+		*flags |= DNS_TC;
+	return true;
+}
+
+static size_t finish(struct serve *s, struct serve_msg *m, uint16_t flags, struct tsig *t)
+{
+	const struct query *q = m->q;
+	size_t len;
+
+	flags |= q->flags & (DNS_OPCODE | DNS_RD);
+	if (q->edns && !q->malformed)
+		serve__put_opt(s, m);
+	rec_put16(m->buf + 2, (uint16_t)(flags | (m->rcode & 0xf)));
+	rec_put16(m->buf + 4, q->has_question);
+	rec_put16(m->buf + 6, m->count[SECTION_ANSWER]);
+	rec_put16(m->buf + 8, m->count[SECTION_AUTHORITY]);
+	rec_put16(m->buf + 10, m->count[SECTION_ADDITIONAL]);
+	len = (size_t)(m->at - m->buf);
+	return t->name.len > 0 ? tsig_sign(t, m->buf, len, s->now_s) : len;
+}
+
+size_t serve_answer_to(
+	struct serve *s, struct serve_client *client, const uint8_t *wire, size_t len, uint8_t *out)
 {
 	struct query q;
-	struct serve_msg m = { .q = &q, .buf = out };
-	uint16_t flags = DNS_QR;
-	size_t question;
-	int rcode;
+	struct serve_msg m = { .q = &q, .client = client, .buf = out, .ede = EDE_NONE };
+	struct tsig t = { .error = TSIG_GOOD };
+	uint16_t flags;
+	size_t question, room;
 
+	client->granted = false;
 	if (query_parse(wire, len, &q) != RC_OK)
 		return 0;
+	if (q.signed_request && !q.malformed &&
+		tsig_verify(s->options.keys, wire, len, q.tsig_at, s->now_s, &t) != RC_OK)
+		q.malformed = true;
+	s->counts.bad_tsig += t.error != TSIG_GOOD;
 	question = q.has_question ? q.question_end : DNS_HEADER_LEN;
 	memcpy(out, wire, question);
 	m.at = out + question;
-	m.end = out + room_of(s, &q, via) - (q.edns ? OPT_LEN : 0);
+	m.cookie_good = serve__cookie_good(s, &m);
+	s->counts.good_cookies += m.cookie_good;
+	room = room_of(s, &q, client->via) - (q.edns ? serve__opt_room(s, &m) : 0);
+	if (t.name.len > 0)
+		room = room > TSIG_ROOM + question ? room - TSIG_ROOM : question;
+	m.end = out + room;
 	m.dnssec = q.dnssec_ok;
-	rcode = answer_early(s, &m, via);
-	if (rcode < 0) {
-		flags |= DNS_AA;
-		rcode = (int)answer_zone(s, &m);
-		if (m.full)
-			flags |= DNS_TC;
-	}
-	flags |= q.flags & (DNS_OPCODE | DNS_RD);
-	if (q.edns && !q.malformed)
-		put_opt(s, &m, (unsigned)rcode);
-	rec_put16(out + 2, (uint16_t)(flags | ((unsigned)rcode & 0xf)));
-	rec_put16(out + 4, q.has_question);
-	rec_put16(out + 6, m.count[SECTION_ANSWER]);
-	rec_put16(out + 8, m.count[SECTION_AUTHORITY]);
-	rec_put16(out + 10, m.count[SECTION_ADDITIONAL]);
-	return (size_t)(m.at - out);
+	flags = answer_all(s, &m, &t, &client->granted);
+	if (client->granted || !limit(s, &m, out + question, &flags))
+		return 0;
+	s->counts.answers++;
+	return finish(s, &m, flags, &t);
+}
+
+size_t serve_answer(
+	struct serve *s, const uint8_t *wire, size_t len, enum serve_via via, uint8_t *out)
+{
+	struct serve_client nobody = { .via = via };
+
+	return serve_answer_to(s, &nobody, wire, len, out);
 }

@@ -23,8 +23,12 @@ struct serve_rec {
 struct serve {
 	struct snap_reader *reader;
 	uint16_t udp_max;
-	bool usable; /* a snapshot with content is entered */
-	bool stale;  /* the next begin must refresh what is below */
+	struct serve_options options;
+	struct serve_counts counts;
+	int64_t now_s;
+	uint64_t now_ms; /* of a clock that never jumps */
+	bool usable;	 /* a snapshot with content is entered */
+	bool stale;	 /* the next begin must refresh what is below */
 	MDB_cursor *cursor[2];
 	unsigned apex_labels;
 	uint32_t ttl;
@@ -53,6 +57,10 @@ struct serve_owner {
 
 struct serve_msg {
 	const struct query *q;
+	const struct serve_client *client;
+	unsigned rcode;
+	uint16_t ede; /* EDE_NONE, or RFC 8914 section 5.2 */
+	bool cookie_good;
 	uint8_t *buf;
 	uint8_t *at;
 	uint8_t *end;	   /* room without the OPT record */
@@ -64,6 +72,12 @@ struct serve_msg {
 	bool dnssec;
 	struct zone_key key;
 };
+
+#define EDE_NONE	  0xffffu
+#define EDE_NOT_READY	  14u
+#define EDE_PROHIBITED	  18u
+#define EDE_NOT_AUTH	  20u
+#define EDE_NOT_SUPPORTED 21u
 
 enum serve_section { SECTION_ANSWER, SECTION_AUTHORITY, SECTION_ADDITIONAL };
 
@@ -91,6 +105,12 @@ bool serve__put_rrsig(struct serve *s, struct serve_msg *m, enum serve_section s
 /* The owner form of a stored key; `room` (ZONE_NAME_MAX) holds its labels. */
 bool serve__owner(const struct serve *s, const struct serve_msg *m, const uint8_t *key,
 	size_t key_len, uint8_t *room, struct serve_owner *out);
+
+/* serve_edns.c: octets that the OPT record will take beyond padding, the record itself, and the
+ * client's cookie looked at. */
+size_t serve__opt_room(const struct serve *s, const struct serve_msg *m);
+void serve__put_opt(struct serve *s, struct serve_msg *m);
+bool serve__cookie_good(const struct serve *s, const struct serve_msg *m);
 
 /* Fills answer (and additional) for an existing name; false when the type is not there. */
 bool serve__data(struct serve *s, struct serve_msg *m, const struct serve_rec *rec);

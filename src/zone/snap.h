@@ -17,15 +17,23 @@
 
 #include <stdatomic.h>
 
+#define SNAP_SECRETS	4u
+#define SNAP_SECRET_LEN 32u
+
 struct snap_board {
 	_Atomic uint64_t committed; /* newest transaction that is complete */
 	_Atomic uint64_t floor;	    /* snapshots from here on are safe to enter */
+	/* What all dns share: cookies and TLS tickets are made from it. The newest and the one
+	 * before count; the next is written where nobody looks. */
+	_Atomic uint32_t secret_at;
+	uint8_t secret[SNAP_SECRETS][SNAP_SECRET_LEN];
 };
 
 #define SNAP_IDLE UINT64_MAX /* reads nothing */
 
 struct snap_slot {
 	_Atomic uint64_t reading; /* transaction id, or SNAP_IDLE */
+	_Atomic uint64_t copying; /* the same of a copy that takes many turns (spool.h) */
 };
 
 #define SNAP_SLOTS_MAX 64u
@@ -48,6 +56,9 @@ void snap_writer_trim(struct snap_writer *w);
 /* The dns of a slot is gone for certain (its link ended), or a new one takes its place. */
 void snap_writer_release(struct snap_writer *w, unsigned slot);
 
+/* A new shared secret; the one before stays good. RC_CRYPTO. */
+enum rc snap_writer_secret(struct snap_writer *w) ATT_MUST_CHECK;
+
 /* Sends board and slot to a dns over a fresh link, before anything else. */
 enum rc snap_writer_greet(struct snap_writer *w, unsigned slot, int fd) ATT_MUST_CHECK;
 
@@ -56,11 +67,17 @@ unsigned snap_writer_guards(const struct snap_writer *w, unsigned *slot);
 
 /* ---- the reader's side */
 
+/* The shared secret; `age` 0: the present one, 1: the one before. */
+static inline const uint8_t *snap_secret(const struct snap_board *b, unsigned age)
+{
+	return b->secret[(atomic_load(&b->secret_at) + SNAP_SECRETS - age) % SNAP_SECRETS];
+}
+
 struct snap_reader {
 	struct zone_db *db;
 	const struct snap_board *board; /* NULL: a store that nobody writes (tools, tests) */
-	struct snap_slot *slot;
-	MDB_txn *txn[2]; /* one is current, the other tries the next */
+	_Atomic uint64_t *reading;	/* our word in the slot */
+	MDB_txn *txn[2];		/* one is current, the other tries the next */
 	unsigned current;
 	uint64_t id;		 /* of the current transaction */
 	bool open;		 /* a snapshot is entered */
@@ -76,6 +93,10 @@ void snap_reader_detach(const struct snap_board *board, struct snap_slot *slot);
 /* Reader over an open store; board and slot are borrowed (both NULL, or both given). */
 enum rc snap_reader_init(struct snap_reader *r, struct zone_db *db, const struct snap_board *board,
 	struct snap_slot *slot) ATT_MUST_CHECK;
+/* A second reader of the same dns, for copies: what it enters may stay open over many of the
+ * first one's. */
+enum rc snap_reader_init_copy(struct snap_reader *r, struct zone_db *db,
+	const struct snap_board *board, struct snap_slot *slot) ATT_MUST_CHECK;
 void snap_reader_fini(struct snap_reader *r);
 
 /* Enters the newest snapshot: everything acknowledged before this call is in it. Not nested.

@@ -58,6 +58,7 @@ enum rc snap_reader_attach(
 	*board = b;
 	*slot = s;
 	atomic_store(&(*slot)->reading, SNAP_IDLE);
+	atomic_store(&(*slot)->copying, SNAP_IDLE);
 	return RC_OK;
 }
 
@@ -75,14 +76,23 @@ enum rc snap_reader_init(struct snap_reader *r, struct zone_db *db, const struct
 	memset(r, 0, sizeof(*r));
 	r->db = db;
 	r->board = board;
-	r->slot = slot;
+	r->reading = slot ? &slot->reading : NULL;
 	return RC_OK;
+}
+
+enum rc snap_reader_init_copy(struct snap_reader *r, struct zone_db *db,
+	const struct snap_board *board, struct snap_slot *slot)
+{
+	enum rc rc = snap_reader_init(r, db, board, slot);
+
+	r->reading = slot ? &slot->copying : NULL;
+	return rc;
 }
 
 void snap_reader_fini(struct snap_reader *r)
 {
-	if (r->slot)
-		atomic_store(&r->slot->reading, SNAP_IDLE);
+	if (r->reading)
+		atomic_store(r->reading, SNAP_IDLE);
 	mdb_txn_abort(r->txn[0]);
 	mdb_txn_abort(r->txn[1]);
 	memset(r, 0, sizeof(*r));
@@ -135,7 +145,7 @@ static uint64_t announce(struct snap_reader *r)
 
 	do {
 		want = atomic_load(&r->board->committed);
-		atomic_store(&r->slot->reading, want);
+		atomic_store(r->reading, want);
 	} while (atomic_load(&r->board->floor) > want);
 	return want;
 }
@@ -169,7 +179,7 @@ static bool is_current(struct snap_reader *r)
 		return false;
 	if (atomic_load(&r->board->committed) != r->id)
 		return false;
-	atomic_store(&r->slot->reading, r->id);
+	atomic_store(r->reading, r->id);
 	return atomic_load(&r->board->floor) <= r->id;
 }
 
@@ -213,6 +223,6 @@ enum rc snap_reader_enter(struct snap_reader *r, bool *fresh)
 void snap_reader_leave(struct snap_reader *r)
 {
 	r->open = false;
-	if (r->slot)
-		atomic_store_explicit(&r->slot->reading, SNAP_IDLE, memory_order_release);
+	if (r->reading)
+		atomic_store_explicit(r->reading, SNAP_IDLE, memory_order_release);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,8 @@ enum rc snap_writer_new(
 		 * of ours left it: nothing is let go of before. */
 		if (rc == RC_OK)
 			atomic_store(&slot_of(w, i)->reading, 0);
+		if (rc == RC_OK)
+			atomic_store(&slot_of(w, i)->copying, SNAP_IDLE);
 	}
 	w->slots = slots;
 	if (rc == RC_OK) {
@@ -120,6 +123,9 @@ enum rc snap_writer_new(
 		if (w->board_ro_fd < 0)
 			rc = diag_errno(d, RC_IO, "zone snapshots: %s", path);
 	}
+	/* Both, so that the one before is not a known one. */
+	for (int i = 0; rc == RC_OK && i < 2; i++)
+		rc = snap_writer_secret(w);
 	if (rc == RC_OK)
 		rc = guard_push(w, &id);
 	if (rc == RC_OK) {
@@ -153,7 +159,9 @@ static uint64_t oldest_reading(const struct snap_writer *w, unsigned *slot)
 
 	for (unsigned i = 0; i < w->slots; i++) {
 		uint64_t r = atomic_load(&slot_of(w, i)->reading);
+		uint64_t c = atomic_load(&slot_of(w, i)->copying);
 
+		r = c < r ? c : r;
 		if (r < oldest) {
 			oldest = r;
 			*slot = i;
@@ -195,11 +203,23 @@ enum rc snap_writer_publish(struct snap_writer *w)
 	return RC_OK;
 }
 
+enum rc snap_writer_secret(struct snap_writer *w)
+{
+	struct snap_board *b = board_of(w);
+	uint32_t next = (atomic_load(&b->secret_at) + 1) % SNAP_SECRETS;
+
+	if (RAND_bytes(b->secret[next], SNAP_SECRET_LEN) != 1)
+		return RC_CRYPTO;
+	atomic_store(&b->secret_at, next);
+	return RC_OK;
+}
+
 void snap_writer_release(struct snap_writer *w, unsigned slot)
 {
 	if (slot >= w->slots)
 		return;
 	atomic_store(&slot_of(w, slot)->reading, SNAP_IDLE);
+	atomic_store(&slot_of(w, slot)->copying, SNAP_IDLE);
 	snap_writer_trim(w);
 }
 

@@ -1,97 +1,107 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "zone/stream.h"
+#include "zone/stream_internal.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LENGTH_LEN 2u
-/* A client that asks without reading its answers is not read from beyond this. */
-#define OUTPUT_MAX (256u << 10)
 /* Answers written before another connection gets its turn. */
 #define TURN_MAX   256
 #define ACCEPT_MAX 64
+/* A reader is given more when no more than this waits for it. */
+#define OUTPUT_LOW (32u << 10)
 
-struct client {
-	TAILQ_ENTRY(client) in_line; /* longest idle first */
-	struct stream *stream;
-	struct bufferevent *bev;
-};
-
-struct stream {
-	struct event_base *base;
-	int fd;
-	struct serve *serve;
-	SSL_CTX *tls;
-	struct stream_limits limits;
-	struct event *event;
-	unsigned count;
-	TAILQ_HEAD(, client) clients;
-	uint8_t out[LENGTH_LEN + SERVE_TCP_MAX];
-};
-
-static void client_close(struct client *c)
+static void client_close(struct stream_client *c)
 {
 	struct stream *s = c->stream;
 
+	stream__transfers_end(c);
 	TAILQ_REMOVE(&s->clients, c, in_line);
 	s->count--;
 	bufferevent_free(c->bev);
 	free(c);
 }
 
-static void client_touch(struct client *c)
+void stream__touch(struct stream_client *c)
 {
 	TAILQ_REMOVE(&c->stream->clients, c, in_line);
 	TAILQ_INSERT_TAIL(&c->stream->clients, c, in_line);
 }
 
+bool stream__send(struct stream_client *c, size_t len)
+{
+	uint8_t *out = c->stream->out;
+
+	out[0] = (uint8_t)(len >> 8);
+	out[1] = (uint8_t)len;
+	return bufferevent_write(c->bev, out, STREAM_LENGTH_LEN + len) == 0;
+}
+
+/* RFC 9103 section 7.1: a transfer's TLS is 1.3, with "dot" agreed upon. */
+static bool is_xot(const struct stream_client *c)
+{
+	const SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
+	const unsigned char *alpn = NULL;
+	unsigned len = 0;
+
+	if (!ssl)
+		return false;
+	SSL_get0_alpn_selected(ssl, &alpn, &len);
+	return SSL_version(ssl) == TLS1_3_VERSION && len == 3 && memcmp(alpn, "dot", 3) == 0;
+}
+
 /* One request from the front of the input; false: none is whole yet. *bad: to be closed. */
-static bool answer_one(struct client *c, struct evbuffer *in, bool *bad)
+static bool answer_one(struct stream_client *c, struct evbuffer *in, bool xot, bool *bad)
 {
 	struct stream *s = c->stream;
-	uint8_t head[LENGTH_LEN];
+	struct xfr_ask ask;
+	struct serve_client client = { .via = SERVE_STREAM,
+		.tls = s->tls != NULL,
+		.tls13 = xot,
+		.from = (const struct sockaddr *)&c->from,
+		.ask = s->spool ? &ask : NULL };
+	uint8_t head[STREAM_LENGTH_LEN];
 	uint8_t *frame;
 	size_t want, len;
 
-	if (evbuffer_copyout(in, head, LENGTH_LEN) != LENGTH_LEN)
+	if (evbuffer_copyout(in, head, STREAM_LENGTH_LEN) != STREAM_LENGTH_LEN)
 		return false;
 	want = (size_t)(head[0] << 8 | head[1]);
-	if (evbuffer_get_length(in) < LENGTH_LEN + want)
+	if (evbuffer_get_length(in) < STREAM_LENGTH_LEN + want)
 		return false;
-	frame = evbuffer_pullup(in, (ev_ssize_t)(LENGTH_LEN + want));
+	frame = evbuffer_pullup(in, (ev_ssize_t)(STREAM_LENGTH_LEN + want));
 	if (!frame) {
 		*bad = true;
 		return false;
 	}
-	len = serve_answer(s->serve, frame + LENGTH_LEN, want, SERVE_STREAM, s->out + LENGTH_LEN);
-	evbuffer_drain(in, LENGTH_LEN + want);
-	if (len > 0) {
-		s->out[0] = (uint8_t)(len >> 8);
-		s->out[1] = (uint8_t)len;
-		*bad = bufferevent_write(c->bev, s->out, LENGTH_LEN + len) != 0;
-	}
+	len = serve_answer_to(
+		s->serve, &client, frame + STREAM_LENGTH_LEN, want, s->out + STREAM_LENGTH_LEN);
+	evbuffer_drain(in, STREAM_LENGTH_LEN + want);
+	if (client.granted)
+		*bad = !stream__transfer(c, &ask);
+	else if (len > 0)
+		*bad = !stream__send(c, len);
 	return !*bad;
 }
 
-static void client_serve(struct client *c)
+static void client_serve(struct stream_client *c)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
 	struct evbuffer *out = bufferevent_get_output(c->bev);
 	bool bad = false;
+	bool xot = is_xot(c);
 	unsigned n = 0;
 
 	serve_begin(c->stream->serve);
-	while (evbuffer_get_length(out) < OUTPUT_MAX && n < TURN_MAX && answer_one(c, in, &bad))
+	while (evbuffer_get_length(out) < STREAM_OUTPUT_MAX && n < TURN_MAX &&
+		answer_one(c, in, xot, &bad))
 		n++;
 	serve_end(c->stream->serve);
 	if (bad) {
@@ -99,8 +109,8 @@ static void client_serve(struct client *c)
 		return;
 	}
 	if (n > 0)
-		client_touch(c);
-	if (evbuffer_get_length(out) >= OUTPUT_MAX)
+		stream__touch(c);
+	if (evbuffer_get_length(out) >= STREAM_OUTPUT_MAX)
 		bufferevent_disable(c->bev, EV_READ);
 	else if (n == TURN_MAX)
 		bufferevent_trigger(
@@ -116,8 +126,12 @@ static void on_read(struct bufferevent *bev, void *user)
 /* The output has drained: go on reading, and answer what was read meanwhile. */
 static void on_written(struct bufferevent *bev, void *user)
 {
-	struct client *c = user;
+	struct stream_client *c = user;
 
+	if (!stream__transfers_go_on(c)) {
+		client_close(c);
+		return;
+	}
 	if (bufferevent_get_enabled(bev) & EV_READ)
 		return;
 	bufferevent_enable(bev, EV_READ);
@@ -126,12 +140,18 @@ static void on_written(struct bufferevent *bev, void *user)
 
 static void on_event(struct bufferevent *bev, short what, void *user)
 {
-	(void)bev;
+	struct stream_client *c = user;
+
 	if (what & BEV_EVENT_CONNECTED)
 		return;
+	/* Who is being sent a zone has nothing to say meanwhile. */
+	if (what == (BEV_EVENT_TIMEOUT | BEV_EVENT_READING) && c->transfer_count > 0) {
+		bufferevent_enable(bev, EV_READ);
+		return;
+	}
 	/* Idle, closed, or broken: nothing that a client could be told. */
 	ERR_clear_error();
-	client_close(user);
+	client_close(c);
 }
 
 static struct bufferevent *transport(struct stream *s, int fd)
@@ -153,9 +173,37 @@ static struct bufferevent *transport(struct stream *s, int fd)
 	return bev;
 }
 
-static void client_open(struct stream *s, int fd)
+static const void *address_of(const struct sockaddr_storage *a, size_t *len)
 {
-	struct client *c = calloc(1, sizeof(*c));
+	const struct sockaddr_in *a4 = (const void *)a;
+	const struct sockaddr_in6 *a6 = (const void *)a;
+
+	*len = a->ss_family == AF_INET ? 4 : 16;
+	return a->ss_family == AF_INET ? (const void *)&a4->sin_addr : (const void *)&a6->sin6_addr;
+}
+
+/* RFC 7766 section 6.2.2: nobody needs many. */
+static bool has_too_many(const struct stream *s, const struct sockaddr_storage *from)
+{
+	const struct stream_client *c;
+	size_t len, other_len;
+	const void *addr = address_of(from, &len);
+	unsigned n = 0;
+
+	if (s->limits.per_address == 0)
+		return false;
+	TAILQ_FOREACH(c, &s->clients, in_line)
+	{
+		const void *other = address_of(&c->from, &other_len);
+
+		n += other_len == len && memcmp(addr, other, len) == 0;
+	}
+	return n >= s->limits.per_address;
+}
+
+static void client_open(struct stream *s, int fd, const struct sockaddr_storage *from)
+{
+	struct stream_client *c = has_too_many(s, from) ? NULL : calloc(1, sizeof(*c));
 	struct timeval idle = { (time_t)(s->limits.idle_ms / 1000),
 		(suseconds_t)(s->limits.idle_ms % 1000) * 1000 };
 	int on = 1;
@@ -171,11 +219,14 @@ static void client_open(struct stream *s, int fd)
 	if (s->count == s->limits.clients)
 		client_close(TAILQ_FIRST(&s->clients));
 	c->stream = s;
+	c->from = *from;
+	TAILQ_INIT(&c->transfers);
 	TAILQ_INSERT_TAIL(&s->clients, c, in_line);
 	s->count++;
 	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
 	bufferevent_set_timeouts(c->bev, &idle, &idle);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, LENGTH_LEN + SERVE_TCP_MAX);
+	bufferevent_setwatermark(c->bev, EV_WRITE, OUTPUT_LOW, 0);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, STREAM_LENGTH_LEN + SERVE_TCP_MAX);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 
@@ -183,16 +234,19 @@ static void on_accept(evutil_socket_t fd, short what, void *user)
 {
 	(void)what;
 	for (int i = 0; i < ACCEPT_MAX; i++) {
-		int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_storage from = { 0 };
+		socklen_t len = sizeof(from);
+		int peer =
+			accept4(fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (peer < 0)
 			return;
-		client_open(user, peer);
+		client_open(user, peer, &from);
 	}
 }
 
 enum rc stream_new(struct event_base *base, int fd, struct serve *serve, SSL_CTX *tls,
-	const struct stream_limits *limits, struct stream **out)
+	struct spool *spool, const struct stream_limits *limits, struct stream **out)
 {
 	struct stream *s = calloc(1, sizeof(*s));
 
@@ -202,6 +256,7 @@ enum rc stream_new(struct event_base *base, int fd, struct serve *serve, SSL_CTX
 	s->fd = fd;
 	s->serve = serve;
 	s->tls = tls;
+	s->spool = spool;
 	s->limits = *limits;
 	TAILQ_INIT(&s->clients);
 	s->event = event_new(base, fd, EV_READ | EV_PERSIST, on_accept, s);
@@ -215,7 +270,7 @@ enum rc stream_new(struct event_base *base, int fd, struct serve *serve, SSL_CTX
 
 void stream_free(struct stream *s)
 {
-	struct client *c;
+	struct stream_client *c;
 
 	if (!s)
 		return;
@@ -223,45 +278,6 @@ void stream_free(struct stream *s)
 		client_close(c);
 	if (s->event)
 		event_free(s->event);
+	free(s->desk);
 	free(s);
-}
-
-/* RFC 7858 needs no ALPN; who offers some must offer "dot" (RFC 7301 section 3.2). */
-static int pick_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-	const unsigned char *in, unsigned in_len, void *user)
-{
-	static const unsigned char dot[] = { 3, 'd', 'o', 't' };
-
-	(void)ssl;
-	(void)user;
-	if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_len, dot, sizeof(dot), in,
-		    in_len) != OPENSSL_NPN_NEGOTIATED)
-		return SSL_TLSEXT_ERR_ALERT_FATAL;
-	return SSL_TLSEXT_ERR_OK;
-}
-
-enum rc stream_tls_new(const char *cert, const char *key, SSL_CTX **out, struct diag *d)
-{
-	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-
-	if (!ctx)
-		return RC_NOMEM;
-	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-	SSL_CTX_set_options(ctx,
-		SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_num_tickets(ctx, 1);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_alpn_select_cb(ctx, pick_alpn, NULL);
-	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1 ||
-		SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 ||
-		SSL_CTX_check_private_key(ctx) != 1) {
-		diag_set(d, RC_CRYPTO, "DNS over TLS: %s, %s: %s", cert, key,
-			ERR_reason_error_string(ERR_peek_last_error()));
-		ERR_clear_error();
-		SSL_CTX_free(ctx);
-		return RC_CRYPTO;
-	}
-	*out = ctx;
-	return RC_OK;
 }

@@ -27,7 +27,7 @@ struct udp {
 	struct serve *serve;
 	struct event *event;
 	uint8_t *in;  /* BATCH * REQUEST_MAX; pages are touched as far as requests are long */
-	uint8_t *out; /* BATCH * udp_max */
+	uint8_t *out; /* BATCH * (udp_max + TSIG_ROOM) */
 	struct peer peer[BATCH];
 	struct iovec in_iov[BATCH];
 	struct iovec out_iov[BATCH];
@@ -65,9 +65,11 @@ static void answer_batch(struct udp *u, unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		const struct mmsghdr *in = &u->in_msg[i];
 		struct mmsghdr *out = &u->out_msg[n];
-		uint8_t *buf = u->out + (size_t)n * u->udp_max;
+		uint8_t *buf = u->out + (size_t)n * (u->udp_max + TSIG_ROOM);
+		struct serve_client client = { .via = SERVE_UDP,
+			.from = (const struct sockaddr *)&u->peer[i].addr };
 		size_t len =
-			serve_answer(u->serve, u->in_iov[i].iov_base, in->msg_len, SERVE_UDP, buf);
+			serve_answer_to(u->serve, &client, u->in_iov[i].iov_base, in->msg_len, buf);
 
 		if (len == 0)
 			continue;
@@ -154,7 +156,7 @@ enum rc udp_new(
 	u->serve = serve;
 	u->udp_max = udp_max;
 	u->in = malloc((size_t)BATCH * REQUEST_MAX);
-	u->out = malloc((size_t)BATCH * udp_max);
+	u->out = malloc((size_t)BATCH * (udp_max + TSIG_ROOM));
 	u->event = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, u);
 	if (!u->in || !u->out || !u->event || event_add(u->event, NULL) != 0) {
 		udp_free(u);

@@ -4,6 +4,7 @@
 
 #include "zone/stream.h"
 #include "zone/udp.h"
+#include "zone/spool.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -67,9 +68,9 @@ static enum rc open_sockets(struct server *s)
 	if (rc == RC_OK)
 		rc = udp_new(s->base, udp, s->serve, UDP_MAX, &s->udp);
 	if (rc == RC_OK)
-		rc = stream_new(s->base, tcp, s->serve, NULL, &limits, &s->tcp);
+		rc = stream_new(s->base, tcp, s->serve, NULL, NULL, &limits, &s->tcp);
 	if (rc == RC_OK && s->tls)
-		rc = stream_new(s->base, dot, s->serve, s->tls, &limits, &s->dot);
+		rc = stream_new(s->base, dot, s->serve, s->tls, NULL, &limits, &s->dot);
 	return rc;
 }
 

@@ -243,7 +243,7 @@ static void test_numbers_and_booleans_are_always_there(void **state)
 	(void)state;
 	check_text(&health.base,
 		"{\"committed_seq\":0,\"served_seq\":0,\"serial\":0,\"keys\":false,"
-		"\"zone\":false,\"requests\":0,\"refused\":0,\"batches\":0}");
+		"\"zone\":false,\"requests\":0,\"refused\":0,\"batches\":0,\"secondaries\":[]}");
 	update.stolen = REGISTRY__FLAG__FLAG_TRUE;
 	update.broken = REGISTRY__FLAG__FLAG_FALSE;
 	check_text(&update.base, "{\"stolen\":true,\"broken\":false}");
