@@ -125,6 +125,13 @@ void core__zone_at(struct core *core)
 {
 	size_t n = core->out.point_count;
 
+	/* It has nothing, or what the database does not know: it is rebuilt, and nothing that
+	 * comes is served before. */
+	if (core->zone.applied == 0) {
+		core->zone.served = 0;
+		core->out.point_count = 0;
+		return;
+	}
 	/* When there are very many the last two become one: that only waits for more. */
 	if (n == ARRAY_LEN(core->out.point))
 		n--;

@@ -211,16 +211,15 @@ static void on_hello(struct core *core, const Zone__Hello *h)
 	core->zone.applied = h->have ? h->applied_seq : 0;
 	core->zone.sent = core->zone.applied;
 	core->zone.serial = h->serial;
-	if (h->have)
-		core__zone_at(core);
 	if (store_change_first(core->store, &first) != RC_OK)
 		log_write(core->log, LOG_ERROR, "first change is unknown");
 	gap = h->applied_seq > last || (h->applied_seq < last && first > h->applied_seq + 1);
 	log_write(core->log, LOG_INFO, "zone hello have=%d applied=%llu last=%llu", h->have,
 		(unsigned long long)h->applied_seq, (unsigned long long)last);
+	if (gap)
+		core->zone.applied = 0;
+	core__zone_at(core);
 	if (!h->have || gap) {
-		if (gap)
-			core->zone.applied = 0;
 		if (snapshot_start(core) != RC_OK)
 			snapshot_stop(core);
 	} else if (last - core->zone.sent > CORE_ZONE_CHUNK) {

@@ -21,6 +21,7 @@ struct dns_role {
 	struct zone_db *db;
 	const struct snap_board *board;
 	struct snap_slot *slot;
+	bool serving; /* what we read has content */
 	struct snap_reader reader;
 	struct snap_reader copier;
 	struct spool *spool;
@@ -55,6 +56,7 @@ static void stop_serving(struct dns_role *r)
 	zone_db_close(r->db);
 	snap_reader_detach(r->board, r->slot);
 	r->db = NULL;
+	r->serving = false;
 	r->board = NULL;
 	r->slot = NULL;
 }
@@ -104,20 +106,47 @@ static enum rc start_sockets(struct dns_role *r)
 	return rc;
 }
 
-/* zone has greeted us: everything before was of a zone process that is gone. */
+static bool has_content(struct zone_db *db, const struct snap_board *board, struct snap_slot *slot)
+{
+	struct snap_reader reader;
+	bool fresh, has = false;
+
+	if (snap_reader_init(&reader, db, board, slot) != RC_OK)
+		return false;
+	if (snap_reader_enter(&reader, &fresh) == RC_OK) {
+		has = reader.state.have;
+		snap_reader_leave(&reader);
+	}
+	snap_reader_fini(&reader);
+	return has;
+}
+
+/* zone has greeted us: everything before was of a zone process that is gone. Of a store that was
+ * deleted nobody writes what we read: it is served on until the new one has content, of which zone
+ * tells us by greeting us again. */
 static enum rc start_serving(struct dns_role *r, struct diag *d)
 {
 	const struct snap_board *board;
 	struct snap_slot *slot;
+	struct zone_db *db = NULL;
 	enum rc rc = snap_reader_attach(r->zone_fd, &board, &slot, d);
 
 	if (rc != RC_OK)
 		return rc;
+	rc = zone_db_open(r->role->config->zone.folder, ZONE_DB_SERVE,
+		(size_t)r->role->config->zone.map_gib << 30, &db, d);
+	if (rc == RC_OK && r->serving && !has_content(db, board, slot)) {
+		log_write(r->role->log, LOG_WARNING, "the zone is built anew: served as it was");
+		zone_db_close(db);
+		snap_reader_detach(board, slot);
+		return RC_OK;
+	}
 	stop_serving(r);
 	r->board = board;
 	r->slot = slot;
-	rc = zone_db_open(r->role->config->zone.folder, ZONE_DB_SERVE,
-		(size_t)r->role->config->zone.map_gib << 30, &r->db, d);
+	r->db = db;
+	if (rc == RC_OK)
+		r->serving = has_content(db, board, slot);
 	if (rc == RC_OK)
 		rc = snap_reader_init(&r->reader, r->db, board, slot);
 	if (rc == RC_OK)

@@ -166,18 +166,19 @@ static enum rc add_roles(
 		size_t n = add_child(p, users, single[i].user, single[i].stage);
 		rc = str_copy(p->children[n].name, SUPERVISOR_NAME_MAX, single[i].name);
 	}
+	first_dns = p->supervisor.child_count;
+	/* Before zone's other links: it tells core what all dns that live serve. */
+	for (size_t i = 0; i < workers && rc == RC_OK; i++) {
+		size_t n = add_child(p, users, USER_DNS, STAGE_FRONT);
+		rc = str_format(p->children[n].name, SUPERVISOR_NAME_MAX, "dns/%zu", i);
+		add_link(p, ZONE, n);
+	}
 	add_link(p, CORE, KEYS);
 	add_link(p, ZONE, KEYS);
 	add_link(p, CORE, ZONE);
 	add_link(p, FRONT_API, CORE);
 	add_link(p, OUT, CORE);
 	add_link(p, OUT, ZONE);
-	first_dns = p->supervisor.child_count;
-	for (size_t i = 0; i < workers && rc == RC_OK; i++) {
-		size_t n = add_child(p, users, USER_DNS, STAGE_FRONT);
-		rc = str_format(p->children[n].name, SUPERVISOR_NAME_MAX, "dns/%zu", i);
-		add_link(p, ZONE, n);
-	}
 	if (rc == RC_OK)
 		rc = open_dns(p, config, first_dns, workers, d);
 	if (rc == RC_OK)

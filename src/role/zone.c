@@ -52,6 +52,25 @@ static void on_dns_link(struct role *role, const char *peer, int take_fd, void *
 	}
 }
 
+/* Its first content is there: who still serves what a deleted folder left comes over now. */
+void zone__greet_again(struct zone_role *z)
+{
+	for (unsigned i = 0; i < z->slots; i++) {
+		struct zone_peer *p = &z->peers[i];
+
+		if (p->fd >= 0 && snap_writer_greet(z->snaps, p->slot, p->fd) != RC_OK)
+			peer_gone(p);
+	}
+}
+
+bool zone__dns_attached(const struct zone_role *z)
+{
+	for (unsigned i = 0; i < z->slots; i++)
+		if (z->peers[i].fd >= 0 && !snap_writer_attached(z->snaps, z->peers[i].slot))
+			return false;
+	return true;
+}
+
 static void on_keys_link(struct role *role, const char *peer, int take_fd, void *user)
 {
 	(void)role;
@@ -80,6 +99,13 @@ static void on_tick(evutil_socket_t fd, short what, void *user)
 	zone__tick(user);
 }
 
+static void on_soon(evutil_socket_t fd, short what, void *user)
+{
+	(void)fd;
+	(void)what;
+	zone__again(user);
+}
+
 static unsigned slots_of(const struct config *config)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -100,10 +126,12 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 		z->db->journal_max = (size_t)role->config->zone.journal_mib << 20;
 	if (rc == RC_OK)
 		rc = snap_writer_new(z->db, z->slots, &z->snaps, d);
+	if (rc == RC_OK)
+		z->content = zone__content(z);
 	if (rc != RC_OK)
 		return rc;
 	z->tick = event_new(role->base, -1, EV_PERSIST, on_tick, z);
-	z->soon = event_new(role->base, -1, 0, on_tick, z);
+	z->soon = event_new(role->base, -1, 0, on_soon, z);
 	if (!z->tick || !z->soon || event_add(z->tick, &second) != 0)
 		return RC_NOMEM;
 	rc = role_on_link(role, "keys", on_keys_link, z);

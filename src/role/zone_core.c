@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define SETS_OF_CHANGE 2 /* CERT, TLSA */
+#define ATTACH_MS      2 /* how often is looked whether all dns serve us */
 
 void zone__send_core(struct zone_role *z, Zone__FromZone *m)
 {
@@ -19,6 +20,11 @@ void zone__say_hello(struct zone_role *z)
 	Zone__Hello hello = ZONE__HELLO__INIT;
 	Zone__FromZone m = ZONE__FROM_ZONE__INIT;
 
+	if (z->have && !zone__dns_attached(z)) {
+		zone__soon(z, ATTACH_MS);
+		return;
+	}
+	z->tell_due = false;
 	hello.have = z->have;
 	hello.applied_seq = z->have ? z->applied_seq : 0;
 	hello.serial = z->serial;
@@ -36,6 +42,11 @@ void zone__say_applied(struct zone_role *z, uint64_t seq)
 	Zone__Applied applied = ZONE__APPLIED__INIT;
 	Zone__FromZone m = ZONE__FROM_ZONE__INIT;
 
+	z->tell_due = !zone__dns_attached(z);
+	if (z->tell_due) {
+		zone__soon(z, ATTACH_MS);
+		return;
+	}
 	applied.seq = seq;
 	applied.serial = z->serial;
 	z->told_serial = z->serial;

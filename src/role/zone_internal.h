@@ -78,6 +78,7 @@ struct zone_role {
 	struct zone_policy policy;
 	bool have_policy;
 	bool have;	      /* the store holds content of this policy */
+	bool content;	      /* the store holds content, if of another policy: dns serves it */
 	bool hello_due;	      /* core is to be told where we are */
 	uint64_t applied_seq; /* durable */
 	uint64_t taken_seq;   /* received from core: applied_seq, or more while work is queued */
@@ -107,9 +108,15 @@ struct zone_role {
 	struct event *soon;	      /* retry, or go on sweeping */
 	unsigned long secret_seconds; /* age of what all dns share */
 	uint32_t told_serial;	      /* core knows it */
+	bool tell_due;		      /* it is to be told what is applied, once all dns serve it */
 	unsigned long guards_seconds; /* for how long guards have piled up */
 };
 
+/* zone.c */
+/* Sends every dns the board anew. */
+void zone__greet_again(struct zone_role *z);
+/* Whether no dns answers any more from what a process before this one left it. */
+bool zone__dns_attached(const struct zone_role *z);
 /* zone_policy.c */
 enum rc zone__policy_read(const struct config *config, const Keys__Public *pub,
 	struct zone_policy *out, struct diag *d) ATT_MUST_CHECK;
@@ -144,4 +151,6 @@ void zone__refused(struct zone_role *z, const char *why);
 void zone__new_policy(struct zone_role *z);
 void zone__drop_work(struct zone_role *z);
 void zone__soon(struct zone_role *z, unsigned ms);
-void zone__tick(struct zone_role *z);
+void zone__tick(struct zone_role *z);  /* once a second */
+void zone__again(struct zone_role *z); /* after zone__soon */
+bool zone__content(const struct zone_role *z);

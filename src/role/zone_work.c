@@ -122,6 +122,9 @@ static void finish_rebuild(struct zone_role *z)
 	rebuild_free(z->rebuild);
 	z->rebuild = NULL;
 	z->rebuild_full = false;
+	if (!z->content)
+		zone__greet_again(z);
+	z->content = true;
 	z->roll.served = true; /* it was made by this policy: keys move between pieces of work */
 	zone__say_applied(z, z->applied_seq);
 }
@@ -152,6 +155,8 @@ void zone__go_on(struct zone_role *z)
 	/* Core is greeted when nothing of its last session is under way any more. */
 	if (z->doing == DOING_NOTHING && z->hello_due && z->core && !z->rebuild)
 		zone__say_hello(z);
+	else if (z->tell_due && z->core && !z->hello_due)
+		zone__say_applied(z, z->applied_seq);
 	if (z->doing == DOING_NOTHING && z->next && z->keys) {
 		struct batch *b = z->next;
 		uint64_t seq = z->next_seq;
@@ -213,17 +218,29 @@ void zone__signed(struct zone_role *z)
 
 /* ---- keys are known */
 
-void zone__new_policy(struct zone_role *z)
+static struct zone_state state_of(const struct zone_role *z)
 {
 	struct zone_state state = { 0 };
 	MDB_txn *txn = NULL;
-	bool same;
 
 	if (mdb_txn_begin(z->db->env, NULL, MDB_RDONLY, &txn) == 0) {
 		if (zone_db_state_get(z->db, txn, &state) != RC_OK)
 			memset(&state, 0, sizeof(state));
 		mdb_txn_abort(txn);
 	}
+	return state;
+}
+
+bool zone__content(const struct zone_role *z)
+{
+	return state_of(z).have;
+}
+
+void zone__new_policy(struct zone_role *z)
+{
+	struct zone_state state = state_of(z);
+	bool same;
+
 	same = state.ttl == z->policy.ttl && state.minimum == z->policy.minimum &&
 	       state.origin.len == z->policy.origin.len &&
 	       memcmp(state.origin.wire, z->policy.origin.wire, state.origin.len) == 0;
@@ -320,6 +337,11 @@ void zone__tick(struct zone_role *z)
 		z->secret_seconds = 0;
 	if (z->have && z->core && z->told_serial != z->serial && !z->hello_due && !z->rebuild)
 		zone__say_applied(z, z->applied_seq);
+	zone__again(z);
+}
+
+void zone__again(struct zone_role *z)
+{
 	if (!z->have_policy)
 		zone__ask_public(z);
 	zone__roll_tick(z);

@@ -59,8 +59,12 @@ void snap_writer_release(struct snap_writer *w, unsigned slot);
 /* A new shared secret; the one before stays good. RC_CRYPTO. */
 enum rc snap_writer_secret(struct snap_writer *w) ATT_MUST_CHECK;
 
-/* Sends board and slot to a dns over a fresh link, before anything else. */
+/* Sends board and slot to a dns; again when there is content for the first time. */
 enum rc snap_writer_greet(struct snap_writer *w, unsigned slot, int fd) ATT_MUST_CHECK;
+
+/* Whether the dns that was greeted reads under this board: until then it may still answer from what
+ * a process before this one left it. */
+bool snap_writer_attached(const struct snap_writer *w, unsigned slot);
 
 /* Guards held now: more than one for long means that a dns is stuck. *slot names the oldest. */
 unsigned snap_writer_guards(const struct snap_writer *w, unsigned *slot);

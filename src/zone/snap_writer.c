@@ -230,6 +230,11 @@ unsigned snap_writer_guards(const struct snap_writer *w, unsigned *slot)
 	return w->count;
 }
 
+bool snap_writer_attached(const struct snap_writer *w, unsigned slot)
+{
+	return slot < w->slots && atomic_load(&slot_of(w, slot)->reading) != 0;
+}
+
 enum rc snap_writer_greet(struct snap_writer *w, unsigned slot, int fd)
 {
 	union {
@@ -247,6 +252,9 @@ enum rc snap_writer_greet(struct snap_writer *w, unsigned slot, int fd)
 
 	if (slot >= w->slots)
 		return RC_RANGE;
+	/* Until it has attached, it may be reading under a board that a dead process of ours left
+	 * it: nothing is let go of before. */
+	atomic_store(&slot_of(w, slot)->reading, 0);
 	fds[0] = w->board_ro_fd;
 	fds[1] = w->slot[slot].fd;
 	c->cmsg_level = SOL_SOCKET;

@@ -12,6 +12,7 @@ import threading
 import time
 
 import dns.exception
+import dns.rcode
 import pytest
 
 from device import iccid, load_inventory, make_csr, new_key
@@ -229,13 +230,38 @@ def test_killed_at_a_point(empty_lab, point):
     assert verify_everything(lab, workers) > DEVICES / 2
 
 
+class Asker(threading.Thread):
+    """Asks for what is activated, without pause; whatever is answered must be there."""
+
+    def __init__(self, lab, names):
+        super().__init__()
+        self.lab, self.names, self.stop = lab, names, threading.Event()
+        self.asked = self.silent = 0
+        self.missing = []
+
+    def run(self):
+        while not self.stop.is_set():
+            name = self.names[self.asked % len(self.names)]
+            try:
+                answer = self.lab.query(f"{name}.{self.lab.zone}", "CERT", timeout=1)
+            except (OSError, dns.exception.DNSException):
+                self.silent += 1
+                continue
+            self.asked += 1
+            if not answer.answer:
+                self.missing.append((name, dns.rcode.to_text(answer.rcode())))
+
+
 def test_zone_folder_deleted(empty_lab):
-    """The zone is rebuilt from the database, with the same content."""
+    """The zone is rebuilt from the database, with the same content; what was served goes on being
+    served until then."""
     lab = empty_lab
     workers, stop = start_load(lab, 30000)
     wait_answers(workers, 60)
     finish(workers, stop)
     settle(lab)
+    asker = Asker(lab, [n for w in workers for n, state in w.answered.items() if state == "activated"])
+    asker.start()
     zone = lab.dir / "registry" / "zone"
     old = pid_of(lab, "zone")
     for f in zone.iterdir():
@@ -243,7 +269,16 @@ def test_zone_folder_deleted(empty_lab):
             f.unlink()
     os.kill(old, signal.SIGKILL)
     wait_restarted(lab, "zone", old)
-    assert verify_everything(lab, workers) > DEVICES / 2
+    try:
+        assert verify_everything(lab, workers) > DEVICES / 2
+        # What is activated from now on is in the new zone, not in what was served meanwhile.
+        more, stop = start_load(lab, 40000)
+        finish(more, stop)
+        assert verify_everything(lab, more) > 0
+    finally:
+        asker.stop.set()
+        asker.join()
+    assert not asker.missing and asker.asked > 100, (asker.missing[:5], asker.asked, asker.silent)
 
 
 @pytest.mark.plain
