@@ -63,6 +63,7 @@ static const struct epp_mapping *const mappings[NS_OBJECTS] = {
 	[NS_DEVICE] = &epp__device,
 	[NS_PROFILE] = &epp__profile,
 	[NS_SERVICE] = &epp__service,
+	[NS_JOB] = &epp__job,
 	[NS_ORG] = &epp__org,
 	[NS_MAINTENANCE] = &epp__maintenance,
 };

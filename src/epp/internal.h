@@ -21,6 +21,7 @@ enum epp_ns {
 	NS_DEVICE,
 	NS_PROFILE,
 	NS_SERVICE,
+	NS_JOB,
 	NS_ORG,
 	NS_MAINTENANCE,
 	NS_OBJECTS,
@@ -64,7 +65,8 @@ struct epp_mapping {
 	struct epp_row rows[VERBS];
 };
 
-extern const struct epp_mapping epp__device, epp__profile, epp__service, epp__org, epp__maintenance;
+extern const struct epp_mapping epp__device, epp__profile, epp__service, epp__job, epp__org,
+	epp__maintenance;
 
 /* The extensions of one element each that a reply may carry. */
 struct epp_part {
@@ -92,6 +94,7 @@ struct epp_command {
 	bool has_queue;
 	uint64_t queue_count;
 	uint64_t queue_id;
+	bool queue_job;	    /* queue_id is a job's */
 	int64_t queue_date; /* 0: no date, no text */
 	const char *queue_text;
 	bool close;  /* after the answer */
@@ -196,6 +199,9 @@ void epp__profile_data(struct epp_command *cmd, const Registry__Profile *p);
 /* <maint:infData>: a list, or the one item. */
 void epp__maintenance_data(
 	struct epp_command *cmd, const Registry__MaintenanceData *data, bool list, bool poll);
+/* <job:infData>, for info, results and poll. */
+void epp__job_data(
+	struct epp_command *cmd, const Registry__Job *j, const ProtobufCBinaryData *certificate);
 void epp__transfer_data(struct epp_command *cmd, const Registry__Transfer *t);
 
 /* ---- grammar of the forms that several mappings use: forms.c ---- */

@@ -185,6 +185,7 @@ void epp__poll_answer(struct epp_command *cmd, const Registry__Reply *reply)
 	if (reply->code == CODE_(OK)) { /* acknowledged */
 		cmd->has_queue = data->count > 0;
 		cmd->queue_id = data->message ? data->message->id : 0;
+		cmd->queue_job = data->message && data->message->job;
 		cmd->has_queue = cmd->has_queue && cmd->queue_id;
 		return;
 	}
@@ -195,6 +196,11 @@ void epp__poll_answer(struct epp_command *cmd, const Registry__Reply *reply)
 	cmd->queue_id = m->id;
 	cmd->queue_date = m->date;
 	cmd->queue_text = m->text;
+	if (data->message->job) {
+		cmd->queue_job = true;
+		epp__job_data(cmd, data->message->job, NULL);
+		return;
+	}
 	if (strlen(m->sv_trid) >= 3) {
 		write_pending(cmd, m);
 		return;
@@ -207,6 +213,7 @@ void epp__poll_answer(struct epp_command *cmd, const Registry__Reply *reply)
 bool epp__poll(struct epp_command *cmd, const struct xml_node *poll)
 {
 	const char *op = xml_attr(poll, "op"), *id = xml_attr(poll, "msgID");
+	bool jobs = cmd->session->services & 1u << NS_JOB;
 
 	cmd->answer = epp__poll_answer;
 	if (strcmp(op, "req") == 0) {
@@ -216,6 +223,8 @@ bool epp__poll(struct epp_command *cmd, const struct xml_node *poll)
 			return epp__no(cmd, 2306, poll, "msgID goes with ack");
 		cmd->request.op_case = REGISTRY__REQUEST__OP_POLL_REQUEST;
 		cmd->request.poll_request = m;
+		if (m)
+			m->jobs = jobs;
 		return m != NULL;
 	}
 	Registry__PollAck *m = epp__new(cmd, &registry__poll_ack__descriptor);
@@ -224,7 +233,9 @@ bool epp__poll(struct epp_command *cmd, const struct xml_node *poll)
 		return false;
 	if (!id || !*id)
 		return epp__no(cmd, 2003, poll, "attribute msgID is missing");
-	if (u64_read(id, 1, INT64_MAX, &m->id) != RC_OK)
+	m->jobs = jobs;
+	m->job = id[0] == 'J';
+	if (u64_read(id + m->job, 1, INT64_MAX, &m->id) != RC_OK)
 		return epp__no(cmd, 2303, poll, "no such message");
 	cmd->request.op_case = REGISTRY__REQUEST__OP_POLL_ACK;
 	cmd->request.poll_ack = m;

@@ -9,6 +9,7 @@ const char *const epp__uris[NS_COUNT] = {
 	[NS_DEVICE] = "urn:attestry:params:xml:ns:device-1.0",
 	[NS_PROFILE] = "urn:attestry:params:xml:ns:profile-1.0",
 	[NS_SERVICE] = "urn:attestry:params:xml:ns:service-1.0",
+	[NS_JOB] = "urn:attestry:params:xml:ns:job-1.0",
 	[NS_ORG] = "urn:ietf:params:xml:ns:epp:org-1.0",
 	[NS_MAINTENANCE] = "urn:ietf:params:xml:ns:epp:maintenance-1.0",
 	[NS_LOGIN_SEC] = "urn:ietf:params:xml:ns:epp:loginSec-1.0",
@@ -187,8 +188,8 @@ static void write_queue(struct out *o, const struct epp_command *cmd)
 {
 	if (!cmd->has_queue)
 		return;
-	out_fmt(o, "<msgQ count=\"%llu\" id=\"%llu\"", (unsigned long long)cmd->queue_count,
-		(unsigned long long)cmd->queue_id);
+	out_fmt(o, "<msgQ count=\"%llu\" id=\"%s%llu\"", (unsigned long long)cmd->queue_count,
+		cmd->queue_job ? "J" : "", (unsigned long long)cmd->queue_id);
 	if (!cmd->queue_date) {
 		out_raw(o, "/>");
 		return;

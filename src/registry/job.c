@@ -70,6 +70,12 @@ static enum rc close_job(struct registry_run *run, struct store_profile_view *v,
 	rc = store_job_close(run->reg->store, job);
 	if (v->p.pending_job == job->id)
 		v->p.pending_job = 0;
+	/* A gateway that took it from its queue is told that nobody waits for its result any more.
+	 */
+	if (rc == RC_OK && job->polled && state != JOBSTATE(DONE) && !reg__is_caller(run, job->mno))
+		rc = reg__poll(run, job->mno, "job.ended",
+			arena_printf(run->arena, "%u.%s", job->slot, job->iccid),
+			"job %" PRId64 ": %s", job->id, reason);
 	/* The job behind it may now be handed out. */
 	if (rc == RC_OK)
 		rc = store_job_of_profile(run->reg->store, v->p.id, &next, 1, &n);

@@ -4,61 +4,117 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What may stand at the head of a party's queue: a message, or a job of an operator that takes its
+ * jobs here. */
+struct head {
+	uint32_t count;
+	bool has_message, has_job;
+	struct store_poll message;
+	struct store_job job;
+};
+
+static enum rc look(struct registry_run *run, bool jobs, struct head *h)
+{
+	struct store *store = run->reg->store;
+	uint32_t waiting = 0;
+	enum rc rc = store_poll_head(store, run->caller->id, run->arena, &h->message, &h->count);
+
+	h->has_message = rc == RC_OK;
+	if (rc == RC_NOT_FOUND)
+		rc = RC_OK;
+	if (rc != RC_OK || !jobs || !reg__has_role(run, ROLE_BIT(MNO)))
+		return rc;
+	rc = store_job_queue_head(store, run->caller->id, run->arena, &h->job, &waiting);
+	h->has_job = rc == RC_OK;
+	h->count += waiting;
+	/* First in, first out. */
+	if (h->has_job && h->has_message) {
+		h->has_job = h->job.created < h->message.date;
+		h->has_message = !h->has_job;
+	}
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+static void tell(Registry__PollMessage *out, const struct store_poll *m)
+{
+	out->date = m->date;
+	out->event = (char *)(uintptr_t)m->event;
+	out->name = (char *)(uintptr_t)m->name;
+	out->text = (char *)(uintptr_t)m->text;
+	out->who = (char *)(uintptr_t)m->who;
+	out->trid = (char *)(uintptr_t)m->trid;
+	out->pending_cl_trid = (char *)(uintptr_t)m->ended_cl_trid;
+	out->pending_sv_trid = (char *)(uintptr_t)m->ended_sv_trid;
+}
+
+static enum rc tell_job(
+	struct registry_run *run, Registry__PollMessage *out, const struct store_job *job)
+{
+	out->date = job->created;
+	out->event = (char *)(uintptr_t) "job";
+	out->name = arena_printf(run->arena, "%u.%s", job->slot, job->iccid);
+	out->text = (char *)(uintptr_t) "a job for your gateway";
+	out->who = (char *)(uintptr_t) "registry";
+	return registry_job_message(run, job, &out->job);
+}
+
 /* The oldest message, again and again until it is acknowledged. */
-static enum rc head(struct registry_run *run, bool ack)
+static enum rc head(struct registry_run *run, bool ack, bool jobs)
 {
 	Registry__PollData *out = arena_alloc(run->arena, sizeof(*out));
-	struct store_poll m;
-	uint32_t count = 0;
+	struct head h = { 0 };
 	enum rc rc;
 
 	if (!out)
 		return RC_NOMEM;
 	registry__poll_data__init(out);
-	rc = store_poll_head(run->reg->store, run->caller->id, run->arena, &m, &count);
-	if (rc != RC_OK && rc != RC_NOT_FOUND)
+	rc = look(run, jobs, &h);
+	if (rc != RC_OK)
 		return rc;
-	out->count = count;
-	run->reply.code = count && !ack ? CODE(ACK_TO_DEQUEUE) : ack ? CODE(OK) : CODE(NO_MESSAGES);
+	out->count = h.count;
+	run->reply.code = h.count && !ack ? CODE(ACK_TO_DEQUEUE)
+			  : ack		  ? CODE(OK)
+					  : CODE(NO_MESSAGES);
 	run->reply.result_case = REGISTRY__REPLY__RESULT_POLL;
 	run->reply.poll = out;
-	if (!count)
+	if (!h.count)
 		return RC_OK;
 	/* After an acknowledgement only the next one's id is told (RFC 5730 section 2.9.2.3). */
 	out->message = arena_alloc(run->arena, sizeof(*out->message));
 	if (!out->message)
 		return RC_NOMEM;
 	registry__poll_message__init(out->message);
-	out->message->id = m.id;
-	if (ack)
-		return RC_OK;
-	out->message->date = m.date;
-	out->message->event = (char *)(uintptr_t)m.event;
-	out->message->name = (char *)(uintptr_t)m.name;
-	out->message->text = (char *)(uintptr_t)m.text;
-	out->message->who = (char *)(uintptr_t)m.who;
-	out->message->trid = (char *)(uintptr_t)m.trid;
-	out->message->pending_cl_trid = (char *)(uintptr_t)m.ended_cl_trid;
-	out->message->pending_sv_trid = (char *)(uintptr_t)m.ended_sv_trid;
+	out->message->id = h.has_job ? (uint64_t)h.job.id : h.message.id;
+	if (h.has_job && ack) {
+		out->message->job = arena_alloc(run->arena, sizeof(*out->message->job));
+		if (!out->message->job)
+			return RC_NOMEM;
+		registry__job__init(out->message->job);
+	} else if (h.has_job) {
+		return tell_job(run, out->message, &h.job);
+	}
+	if (!ack)
+		tell(out->message, &h.message);
 	return RC_OK;
 }
 
 enum rc reg__poll_request(struct registry_run *run)
 {
-	return head(run, false);
+	return head(run, false, run->request->poll_request->jobs);
 }
 
 enum rc reg__poll_ack(struct registry_run *run)
 {
-	uint64_t id = run->request->poll_ack->id;
+	const Registry__PollAck *m = run->request->poll_ack;
 	enum rc rc;
 
-	if (!id)
+	if (!m->id)
 		return reg__no(run, CODE(MISSING), "id", "which message?");
-	rc = store_poll_remove(run->reg->store, run->caller->id, id);
+	rc = m->job ? store_job_queue_take(run->reg->store, run->caller->id, (int64_t)m->id)
+		    : store_poll_remove(run->reg->store, run->caller->id, m->id);
 	if (rc == RC_NOT_FOUND)
 		return reg__no(run, CODE(NOT_FOUND), "id", "no such message");
-	return rc == RC_OK ? head(run, true) : rc;
+	return rc == RC_OK ? head(run, true, m->jobs) : rc;
 }
 
 /* ---- answers given as pending ----------------------------------------------------------- */

@@ -24,6 +24,7 @@ static void read_job(struct st__q *q, struct arena *a, struct store_job *j)
 	j->not_after = st__col_int(q, 16);
 	j->created = st__col_int(q, 17);
 	j->closed = st__col_int(q, 18);
+	j->polled = st__col_int(q, 19) != 0;
 }
 
 enum rc store_job_add(struct store *s, struct store_job *j)
@@ -99,6 +100,42 @@ enum rc store_job_open(struct store *s, const char *mno, int64_t after, size_t l
 	*out = (struct store_job *)(void *)l.items;
 	*n = l.n;
 	return st__end(&q);
+}
+
+enum rc store_job_queue_head(
+	struct store *s, const char *mno, struct arena *a, struct store_job *out, uint32_t *count)
+{
+	struct st__q q = st__start(s, ST__JOB_QUEUE_HEAD);
+	struct store_job j = { 0 };
+	int64_t n = 0;
+	enum rc rc;
+
+	st__text(&q, mno);
+	if (st__row(&q))
+		read_job(&q, a, &j);
+	rc = st__end(&q);
+	if (rc == RC_OK && !j.id)
+		return RC_NOT_FOUND;
+	if (rc != RC_OK)
+		return rc;
+	q = st__start(s, ST__JOB_QUEUE_COUNT);
+	st__text(&q, mno);
+	rc = st__run_int(&q, &n);
+	if (rc == RC_OK) {
+		*out = j;
+		*count = (uint32_t)n;
+	}
+	return rc;
+}
+
+enum rc store_job_queue_take(struct store *s, const char *mno, int64_t id)
+{
+	struct st__q q = st__start(s, ST__JOB_QUEUE_TAKE);
+	int64_t taken;
+
+	st__text(&q, mno);
+	st__int(&q, id);
+	return st__run_int(&q, &taken);
 }
 
 static enum rc ids(struct st__q *q, size_t limit, int64_t *out, size_t *n)

@@ -28,7 +28,11 @@
 	"d.claim_salt, d.claim_sha256, d.claim_tries, d.claim_tried, d.created FROM device d "
 #define ST__JOB \
 	"SELECT id, profile, kind, state, iccid, slot, mno, attempt, nonce, cert, sequence, " \
-	"with_cert, payload, kit, reason, result_sha256, not_after, created, closed FROM job "
+	"with_cert, payload, kit, reason, result_sha256, not_after, created, closed, polled FROM job "
+/* Open, not acknowledged, and not behind an older one for the same slot of the same SIM. */
+#define ST__JOB_QUEUED \
+	"WHERE mno = $1 AND state = 1 AND polled = 0 AND NOT EXISTS (SELECT 1 FROM job o " \
+	"WHERE o.profile = j.profile AND o.state = 1 AND o.id < j.id AND o.iccid = j.iccid) "
 #define ST__PARTY "SELECT id, name, roles, spki, password, created FROM party "
 #define ST__CERT "SELECT id, profile, sha256, spki, state, not_before, not_after, service"
 #define ST__KEY "SELECT id, spki, device, slot, state"
@@ -139,6 +143,10 @@
 	X(JOB_OF_PROFILE, "SELECT id FROM job WHERE profile = $1 AND state = 1 " \
 		"ORDER BY id LIMIT $2") \
 	X(JOB_EXPIRED, "SELECT id FROM job WHERE state = 1 AND not_after <= $1 ORDER BY id LIMIT $2") \
+	X(JOB_QUEUE_HEAD, ST__JOB "j " ST__JOB_QUEUED "ORDER BY id LIMIT 1") \
+	X(JOB_QUEUE_COUNT, "SELECT count(*) FROM job j " ST__JOB_QUEUED) \
+	X(JOB_QUEUE_TAKE, "UPDATE job SET polled = 1 WHERE id = $2 AND mno = $1 AND state = 1 " \
+		"AND polled = 0 RETURNING id") \
 	X(RECEIPT_ADD, "INSERT INTO receipt (job, file, por, received) VALUES ($1, $2, $3, $4)") \
 	X(RECEIPT_LIST, "SELECT file, por, received FROM receipt WHERE job = $1 ORDER BY file") \
 	X(ATTEST_SET, "INSERT INTO device_attest (device, cert) VALUES ($1, $2) " \

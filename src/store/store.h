@@ -179,6 +179,7 @@ struct store_job {
 	int64_t not_after;
 	int64_t created;
 	int64_t closed;
+	bool polled; /* its operator has taken it from its queue */
 };
 
 struct store_change {
@@ -489,6 +490,12 @@ enum rc store_job_of_profile(
 /* Open jobs with not_after <= now. */
 enum rc store_job_expired(
 	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+/* The jobs of an MNO that stand in its queue: open, not acknowledged there, and not behind an older
+ * one for the same slot. The oldest and how many; RC_NOT_FOUND when none. */
+enum rc store_job_queue_head(struct store *s, const char *mno, struct arena *a,
+	struct store_job *out, uint32_t *count) ATT_MUST_CHECK;
+/* Takes a job out of the queue; it stays open. */
+enum rc store_job_queue_take(struct store *s, const char *mno, int64_t id) ATT_MUST_CHECK;
 enum rc store_receipt_add(struct store *s, int64_t job, const char *file, struct store_blob por,
 	int64_t received) ATT_MUST_CHECK;
 

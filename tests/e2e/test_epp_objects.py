@@ -13,7 +13,7 @@ import time
 import pytest
 
 import epp
-from epp import DEVICE, ORG, PROFILE, SERVICE, Epp, session
+from epp import DEVICE, ORG, PROFILE, SERVICE, Epp, session, until
 from lab import PATIENCE, ROOT, Refused, run
 
 CODE = "Tr4nsfer-c0de/with,enough;bits"
@@ -38,17 +38,6 @@ def sim_off(lab):
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-
-
-def until(what, good):
-    """Asks until the answer is good: the card's side of things has no event of its own here."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        r = what()
-        if good(r):
-            return r
-        assert time.monotonic() < end, r
-        time.sleep(0.05)
 
 
 def create(s, lab, sim=0, slot=1, service=None):

@@ -8,6 +8,8 @@ import ssl
 import struct
 import subprocess
 import tempfile
+import threading
+import time
 import xml.etree.ElementTree as ET
 
 from lab import PATIENCE, ROOT
@@ -16,15 +18,16 @@ EPP = "urn:ietf:params:xml:ns:epp-1.0"
 DEVICE = "urn:attestry:params:xml:ns:device-1.0"
 PROFILE = "urn:attestry:params:xml:ns:profile-1.0"
 SERVICE = "urn:attestry:params:xml:ns:service-1.0"
+JOB = "urn:attestry:params:xml:ns:job-1.0"
 ORG = "urn:ietf:params:xml:ns:epp:org-1.0"
 MAINTENANCE = "urn:ietf:params:xml:ns:epp:maintenance-1.0"
 LOGIN_SEC = "urn:ietf:params:xml:ns:epp:loginSec-1.0"
 SECURE_AUTH = "urn:ietf:params:xml:ns:epp:secure-authinfo-transfer-1.0"
 UNHANDLED = "urn:ietf:params:xml:ns:epp:unhandled-namespaces-1.0"
 CHANGE_POLL = "urn:ietf:params:xml:ns:changePoll-1.0"
-OBJECTS = [DEVICE, PROFILE, SERVICE, ORG, MAINTENANCE]
+OBJECTS = [DEVICE, PROFILE, SERVICE, JOB, ORG, MAINTENANCE]
 EXTENSIONS = [LOGIN_SEC, SECURE_AUTH, UNHANDLED, CHANGE_POLL]
-NS = {"e": EPP, "d": DEVICE, "p": PROFILE, "s": SERVICE, "o": ORG, "m": MAINTENANCE, "l": LOGIN_SEC, "c": CHANGE_POLL}
+NS = {"e": EPP, "d": DEVICE, "p": PROFILE, "s": SERVICE, "j": JOB, "o": ORG, "m": MAINTENANCE, "l": LOGIN_SEC, "c": CHANGE_POLL}
 
 FRAMES = []  # (who sent it, bytes, whether it must be valid)
 
@@ -200,6 +203,17 @@ class Epp:
         return self.object("update", PROFILE, f"<name>{name}</name><chg>{change}</chg>")
 
 
+def until(what, good):
+    """Asks until the answer is good, for what has no event of its own here."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        r = what()
+        if good(r):
+            return r
+        assert time.monotonic() < end, r
+        threading.Event().wait(0.02)
+
+
 def session(lab, party, **more):
     s = Epp(lab, party)
     r = s.login(**more)
@@ -225,7 +239,7 @@ def write_driver(folder, ietf):
     files = {EPP: ietf / "epp-1.0.xsd", "urn:ietf:params:xml:ns:eppcom-1.0": ietf / "eppcom-1.0.xsd",
              ORG: ietf / "org-1.0.xsd", LOGIN_SEC: ietf / "loginSec-1.0.xsd", CHANGE_POLL: ietf / "changePoll-1.0.xsd",
              MAINTENANCE: ietf / "maintenance-1.0.xsd", DEVICE: ours / "device-1.0.xsd",
-             PROFILE: ours / "profile-1.0.xsd", SERVICE: ours / "service-1.0.xsd"}
+             PROFILE: ours / "profile-1.0.xsd", SERVICE: ours / "service-1.0.xsd", JOB: ours / "job-1.0.xsd"}
     imports = "".join(f'<import namespace="{ns}" schemaLocation="{path}"/>' for ns, path in files.items())
     driver = pathlib.Path(folder) / "all.xsd"
     driver.write_text(f'<schema xmlns="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:attestry:test">{imports}'
