@@ -66,6 +66,7 @@ enum rc store_audit_add(struct store *s, struct store_audit *row)
 	st__text(&q, row->object);
 	st__text(&q, row->detail);
 	st__blob(&q, row->hash, sizeof(row->hash));
+	st__text(&q, s->node);
 	rc = st__run(&q);
 	if (rc == RC_OK) {
 		s->now.audit = row->seq;
@@ -94,51 +95,101 @@ enum rc store_audit_list(struct store *s, uint64_t after, size_t limit, struct a
 		r->object = st__col_dup(&q, 4, a);
 		r->detail = st__col_dup(&q, 5, a);
 		st__col_fixed(&q, 6, r->hash, sizeof(r->hash));
+		r->node = st__col_dup(&q, 7, a);
 	}
 	*out = (struct store_audit *)(void *)l.items;
 	*n = l.n;
 	return st__end(&q);
 }
 
+uint64_t store_audit_head(const struct store *s, uint8_t head[STORE_SHA256])
+{
+	memcpy(head, s->now.head, STORE_SHA256);
+	return s->now.audit;
+}
+
+static struct store_audit_chain *chain_of(struct store_audit_report *r, const char *node)
+{
+	struct store_audit_chain *c;
+
+	for (size_t i = 0; i < r->chains; i++)
+		if (strcmp(r->chain[i].node, node) == 0)
+			return &r->chain[i];
+	if (r->chains == STORE_CHAINS_MAX || strlen(node) >= STORE_NODE_MAX)
+		return NULL;
+	c = &r->chain[r->chains++];
+	*c = (struct store_audit_chain){ .rows = 0 };
+	memcpy(c->node, node, strlen(node) + 1);
+	return c;
+}
+
+struct walk {
+	store_audit_fn *fn;
+	void *user;
+};
+
+static enum rc verify_row(struct store *s, const struct walk *w, const struct store_audit *row,
+	struct store_audit_report *r, struct diag *d)
+{
+	struct store_audit_chain *c = chain_of(r, row->node);
+	uint8_t hash[STORE_SHA256];
+	enum rc rc;
+
+	if (!c)
+		return diag_set(d, RC_TOO_LARGE, "audit: more than %d chains", STORE_CHAINS_MAX);
+	rc = hash_row(s->md, s->sha256, c->head, row, hash);
+	if (rc == RC_OK && row->seq != r->rows + 1)
+		rc = diag_set(d, RC_CONFLICT,
+			"audit: row %" PRIu64 " is missing (row %" PRIu64 " follows)", r->rows + 1,
+			row->seq);
+	else if (rc == RC_OK && memcmp(hash, row->hash, sizeof(hash)) != 0)
+		rc = diag_set(d, RC_CONFLICT, "audit: row %" PRIu64 " does not fit the chain%s%s",
+			row->seq, *row->node ? " of node " : "", row->node);
+	if (rc == RC_OK && w->fn)
+		rc = w->fn(row, c, w->user, d);
+	if (rc != RC_OK) {
+		r->broken_at = r->rows + 1;
+		return rc;
+	}
+	r->rows++;
+	c->rows++;
+	c->last = row->seq;
+	memcpy(c->head, hash, sizeof(hash));
+	memcpy(r->head, hash, sizeof(hash));
+	return RC_OK;
+}
+
 /* Checks one page after `r`; *more tells whether there may be another. */
-static enum rc verify_page(
-	struct store *s, struct store_audit_report *r, bool *more, struct diag *d)
+static enum rc verify_page(struct store *s, const struct walk *w, struct store_audit_report *r,
+	bool *more, struct diag *d)
 {
 	struct arena a = arena_init(64 << 20);
 	struct store_audit *rows = NULL;
-	uint8_t hash[STORE_SHA256];
 	size_t n = 0;
 	enum rc rc = store_audit_list(s, r->rows, VERIFY_PAGE, &a, &rows, &n);
 
-	for (size_t i = 0; i < n && rc == RC_OK; i++) {
-		rc = hash_row(s->md, s->sha256, r->head, &rows[i], hash);
-		if (rc == RC_OK && rows[i].seq != r->rows + 1)
-			rc = diag_set(d, RC_CONFLICT,
-				"audit: row %" PRIu64 " is missing (row %" PRIu64 " follows)",
-				r->rows + 1, rows[i].seq);
-		else if (rc == RC_OK && memcmp(hash, rows[i].hash, sizeof(hash)) != 0)
-			rc = diag_set(d, RC_CONFLICT,
-				"audit: row %" PRIu64 " does not fit the chain", rows[i].seq);
-		if (rc != RC_OK) {
-			r->broken_at = r->rows + 1;
-			break;
-		}
-		r->rows++;
-		memcpy(r->head, hash, sizeof(hash));
-	}
+	for (size_t i = 0; i < n && rc == RC_OK; i++)
+		rc = verify_row(s, w, &rows[i], r, d);
 	*more = n == VERIFY_PAGE;
 	arena_fini(&a);
 	return rc;
 }
 
-enum rc store_audit_verify(struct store *s, struct store_audit_report *out, struct diag *d)
+enum rc store_audit_walk(struct store *s, store_audit_fn *fn, void *user,
+	struct store_audit_report *out, struct diag *d)
 {
 	struct store_audit_report r = { 0 };
+	struct walk w = { fn, user };
 	bool more = true;
 	enum rc rc = RC_OK;
 
 	while (more && rc == RC_OK)
-		rc = verify_page(s, &r, &more, d);
+		rc = verify_page(s, &w, &r, &more, d);
 	*out = r;
 	return rc;
+}
+
+enum rc store_audit_verify(struct store *s, struct store_audit_report *out, struct diag *d)
+{
+	return store_audit_walk(s, NULL, NULL, out, d);
 }

@@ -4,6 +4,7 @@
 /* The seam between the registry's questions (one file per noun) and a database engine. An
  * engine prepares every statement of sql.h once and runs one of them at a time. */
 
+#include "store/node.h"
 #include "store/sql.h"
 #include "store/store.h"
 
@@ -17,6 +18,7 @@ enum st__command {
 	ST__RELEASE,
 	ST__ROLLBACK_TO,
 	ST__READ_BEGIN,
+	ST__NOTIFY, /* the others hear of the commit that follows */
 	ST__COMMAND_COUNT
 };
 
@@ -40,6 +42,7 @@ struct st__engine {
 	/* Makes the numbers that the database gives for column %2$s of table %1$s go on after the
 	 * highest there is; NULL where that goes without saying. */
 	const char *identity_sql;
+	bool nodes; /* runs the statements of node.h */
 	int (*wal_pages)(const struct store *s);
 	void (*checkpoint)(struct store *s);
 	void (*close)(struct store *s);
@@ -58,6 +61,7 @@ struct store {
 	struct st__marks at_begin;
 	struct st__marks at_savepoint;
 	bool in_txn;
+	char node[STORE_NODE_MAX]; /* "": there are no nodes */
 	bool down; /* the connection was lost and has not been opened again */
 	uint64_t losses;
 	bool retry; /* the last failure of a transaction passes, and nothing of it was done */

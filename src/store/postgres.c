@@ -255,9 +255,10 @@ static enum rc take_head(struct pg_store *s)
 	memset(s->base.now.head, 0, sizeof(s->base.now.head));
 	if (PQresultStatus(res) != PGRES_TUPLES_OK) {
 		rc = st__pg_failed(s, res);
-	} else if (PQntuples(res) == 1 && PQgetlength(res, 0, 1) == STORE_SHA256) {
+	} else if (PQntuples(res) == 1) {
 		s->base.now.audit = (uint64_t)st__pg_int(res, 0, 0);
-		memcpy(s->base.now.head, PQgetvalue(res, 0, 1), STORE_SHA256);
+		if (PQgetlength(res, 0, 1) == STORE_SHA256)
+			memcpy(s->base.now.head, PQgetvalue(res, 0, 1), STORE_SHA256);
 	}
 	PQclear(res);
 	return rc;
@@ -289,7 +290,9 @@ static enum rc begin(struct pg_store *s)
 
 	snprintf(head, sizeof(head), "s%d", (int)ST__AUDIT_HEAD);
 	memset(s->values, 0, sizeof(s->values));
-	if (!send_command(s, ST__BEGIN) || !st__pg_send(s, "lock", 0) || !st__pg_send(s, head, 0) ||
+	s->values[0] = s->base.node;
+	s->lengths[0] = (int)strlen(s->base.node);
+	if (!send_command(s, ST__BEGIN) || !st__pg_send(s, "lock", 0) || !st__pg_send(s, head, 1) ||
 		!st__pg_sync(s))
 		return st__pg_broken(s);
 	s->open = true;
@@ -444,6 +447,7 @@ static enum rc pg_command(struct store *base, enum st__command c)
 	case ST__READ_BEGIN: return read_begin(s);
 	case ST__COMMIT: return pg_commit(s);
 	case ST__ROLLBACK: rollback(s); return RC_OK;
+	case ST__NOTIFY:
 	case ST__SAVEPOINT:
 	case ST__RELEASE:
 	case ST__ROLLBACK_TO:
@@ -483,6 +487,7 @@ static const struct st__engine engine = {
 	.define = st__pg_define,
 	.identity_sql = "SELECT setval(pg_get_serial_sequence('%1$s', '%2$s'), "
 			"(SELECT greatest(max(%2$s), 1) FROM %1$s))",
+	.nodes = true,
 	.start = pg_start,
 	.bind_int = pg_bind_int,
 	.bind_text = pg_bind_text,

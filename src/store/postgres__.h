@@ -51,6 +51,8 @@ struct pg_store {
 
 /* Connects, brings the schema up to date (the first time, when writable), prepares. */
 enum rc st__pg_connect(struct pg_store *s, struct diag *d) ATT_MUST_CHECK;
+/* A bare connection. */
+enum rc st__pg_open(struct pg_store *s, struct diag *d) ATT_MUST_CHECK;
 void st__pg_disconnect(struct pg_store *s);
 /* Prepares and describes one more. */
 enum rc st__pg_define(struct store *base, enum st__sql slot, const char *sql) ATT_MUST_CHECK;

@@ -48,7 +48,7 @@ static enum rc script(struct pg_store *s, const char *sql, struct diag *d)
 	return ok ? RC_OK : diag_set(d, RC_IO, "database: %s", PQerrorMessage(s->conn));
 }
 
-static enum rc open_connection(struct pg_store *s, struct diag *d)
+enum rc st__pg_open(struct pg_store *s, struct diag *d)
 {
 	/* Those before dbname may be overridden in the URL, those after it override it. */
 	const char *const names[] = { "connect_timeout", "gssencmode", "application_name",
@@ -227,7 +227,7 @@ static bool may_exist(enum st__sql id)
 {
 	return id == ST__PARTY_ADD || id == ST__SERVICE_ADD || id == ST__DEVICE_ADD ||
 	       id == ST__CONSENT_ADD || id == ST__PROFILE_ADD || id == ST__CERT_ADD ||
-	       id == ST__KEY_ADD || id == ST__RECEIPT_ADD;
+	       id == ST__KEY_ADD || id == ST__RECEIPT_ADD || id == ST__NODE_ADD;
 }
 
 static bool send_prepare(struct pg_store *s, enum st__sql id, const char *sql)
@@ -255,7 +255,7 @@ static bool send_prepare(struct pg_store *s, enum st__sql id, const char *sql)
 static enum rc prepare(struct pg_store *s)
 {
 #define SQL_TEXT(id, text) text,
-	static const char *const texts[] = { ST__SQL_LIST(SQL_TEXT) };
+	static const char *const texts[] = { ST__SQL_LIST(SQL_TEXT) ST__NODE_LIST(SQL_TEXT) };
 #undef SQL_TEXT
 	static const char *const commands[ST__COMMAND_COUNT] = {
 		[ST__BEGIN] = "BEGIN",
@@ -264,6 +264,7 @@ static enum rc prepare(struct pg_store *s)
 		[ST__SAVEPOINT] = "SAVEPOINT one",
 		[ST__RELEASE] = "RELEASE one",
 		[ST__ROLLBACK_TO] = "ROLLBACK TO one",
+		[ST__NOTIFY] = "NOTIFY attestry",
 		[ST__READ_BEGIN] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	};
 	/* Every transaction holds this row from its begin to its end: one writer at a time, of all
@@ -357,7 +358,7 @@ static enum rc describe(struct pg_store *s)
 enum rc st__pg_connect(struct pg_store *s, struct diag *d)
 {
 	bool first = !s->described;
-	enum rc rc = open_connection(s, d);
+	enum rc rc = st__pg_open(s, d);
 
 	if (rc == RC_OK)
 		rc = settings(s, d);

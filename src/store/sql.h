@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "store/sql_node.h"
+
 /* Every statement of the registry, once, in the SQL that SQLite and PostgreSQL share. Parameters
  * are $1, $2 ... and bound by that number, wherever they stand in the text. */
 
@@ -243,16 +245,20 @@
 	X(FEED_POLL_GET, "SELECT party FROM feed_poll WHERE party = $1") \
 	X(FEED_POLL_ADD, "INSERT INTO feed_poll (party) VALUES ($1) ON CONFLICT (party) DO NOTHING") \
 	X(FEED_POLL_DROP, "DELETE FROM feed_poll WHERE party = $1") \
-	X(AUDIT_ADD, "INSERT INTO audit (seq, time, party, operation, object, detail, hash) " \
-		"VALUES ($1, $2, $3, $4, $5, $6, $7)") \
-	X(AUDIT_HEAD, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1") \
-	X(AUDIT_LIST, "SELECT seq, time, party, operation, object, detail, hash FROM audit " \
+	X(AUDIT_ADD, "INSERT INTO audit (seq, time, party, operation, object, detail, hash, node) " \
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8)") \
+	X(AUDIT_HEAD, "SELECT (SELECT max(seq) FROM audit), CASE WHEN $1 = '' THEN (SELECT hash FROM " \
+		"audit WHERE node = '' ORDER BY seq DESC LIMIT 1) ELSE (SELECT hash FROM audit WHERE " \
+		"node = $1 AND node <> '' ORDER BY seq DESC LIMIT 1) END") \
+	X(AUDIT_LIST, "SELECT seq, time, party, operation, object, detail, hash, node FROM audit " \
 		"WHERE seq > $1 ORDER BY seq LIMIT $2")
 /* clang-format on */
 
 #define ST__SQL_ENUM(id, text) ST__##id,
 enum st__sql {
-	ST__SQL_LIST(ST__SQL_ENUM) ST__SQL_COUNT,
+	ST__SQL_LIST(ST__SQL_ENUM) ST__SQL_SHARED, /* what both engines run */
+	ST__BEFORE_NODE = ST__SQL_SHARED - 1,
+	ST__NODE_LIST(ST__SQL_ENUM) ST__SQL_COUNT,
 	/* Texts made at run time (define), one at a time each. */
 	ST__FREE_1 = ST__SQL_COUNT,
 	ST__FREE_2,

@@ -279,10 +279,11 @@ static enum rc prepare(struct sqlite_store *s, struct diag *d)
 		[ST__RELEASE] = "RELEASE one",
 		[ST__ROLLBACK_TO] = "ROLLBACK TO one",
 		[ST__READ_BEGIN] = "BEGIN",
+		[ST__NOTIFY] = "SELECT 1",
 	};
 	enum rc rc = RC_OK;
 
-	for (int i = 0; i < ST__SQL_COUNT && rc == RC_OK; i++)
+	for (int i = 0; i < ST__SQL_SHARED && rc == RC_OK; i++)
 		rc = prepare_statement(s, (enum st__sql)i, texts[i], d);
 	for (int i = 0; i < ST__COMMAND_COUNT && rc == RC_OK; i++)
 		rc = prepare_one(s, commands[i], &s->commands[i], d);

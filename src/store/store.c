@@ -194,6 +194,7 @@ enum rc st__load_marks(struct store *s)
 	s->now.audit = 0;
 	memset(s->now.head, 0, sizeof(s->now.head));
 	q = st__start(s, ST__AUDIT_HEAD);
+	st__text(&q, s->node);
 	if (st__row(&q)) {
 		s->now.audit = (uint64_t)st__col_int(&q, 0);
 		st__col_fixed(&q, 1, s->now.head, sizeof(s->now.head));
@@ -269,6 +270,8 @@ enum rc store_commit(struct store *s)
 		st__int(&q, (int64_t)s->now.change);
 		rc = st__run(&q);
 	}
+	if (rc == RC_OK && s->node[0])
+		rc = s->engine->command(s, ST__NOTIFY);
 	if (rc == RC_OK)
 		rc = s->engine->command(s, ST__COMMIT);
 	if (rc != RC_OK) {

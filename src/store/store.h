@@ -276,6 +276,7 @@ struct store_audit {
 	const char *object;
 	const char *detail;
 	uint8_t hash[STORE_SHA256];
+	const char *node; /* whose chain it is in; "": there are no nodes */
 };
 
 /* Which objects a list shows: all (operator), or those a party sponsors, operates or owns. */
