@@ -7,7 +7,8 @@
 #   make lint    format, banned calls, includes, globals, function length
 BUILD ?= build
 
-.PHONY: all setup demo test run bench lint clean
+#   make mcu     the part of libiotsafe for microcontrollers, compiled for one
+.PHONY: all setup demo test run bench lint mcu clean
 
 all: setup
 	@scripts/build $(BUILD)
@@ -29,6 +30,9 @@ bench: setup
 
 lint: setup
 	@scripts/lint
+
+mcu: setup
+	@scripts/mcu
 
 clean:
 	rm -rf build build-asan build-fuzz build-clang build-bench

@@ -8,26 +8,13 @@
  * Several processes and threads may use one modem: every process opens its own logical channel,
  * every operation runs under flock(2) of the modem and under the handle's lock. */
 
+#include "iotsafe_core.h"
+
 #include <openssl/types.h>
-#include <stddef.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum iotsafe_error {
-	IOTSAFE_OK = 0,
-	IOTSAFE_EINVAL,	   /* an argument is wrong */
-	IOTSAFE_ENOCARD,   /* no modem, no card, or it went away */
-	IOTSAFE_ETIMEOUT,  /* modem or card did not answer in time */
-	IOTSAFE_EPROTO,	   /* the answer makes no sense */
-	IOTSAFE_ENOTFOUND, /* no applet, no such object */
-	IOTSAFE_EDENIED,   /* the card refuses: a blocked or empty key, an unreadable file */
-	IOTSAFE_ECARD,	   /* the card refuses for another reason */
-	IOTSAFE_ETOOLARGE, /* the caller's buffer is too small, or an object larger than allowed */
-	IOTSAFE_ECRYPTO,   /* OpenSSL refused */
-	IOTSAFE_ENOMEM,
-};
 
 /* An open card. */
 struct iotsafe;
@@ -41,38 +28,16 @@ struct iotsafe_options {
 	size_t aid_len;
 	/* For one exchange with the card; 0: 5,000. A whole operation takes 12 of them at most. */
 	unsigned timeout_ms;
+	/* What to do when a modem's card does not answer in time: NULL: what the environment's
+	 * IOTSAFE_RESET says, else nothing; "at": AT+CFUN=1,1; "/PATH": run that program with the
+	 * modem's device as its argument. The operation is then done once more. At most one reset
+	 * in half a minute: a modem that carries data loses its connection by it. */
+	const char *reset;
 };
 
 #define IOTSAFE_ERROR_MAX  256
-#define IOTSAFE_LABEL_MAX  61 /* 60 bytes and NUL */
-#define IOTSAFE_ID_MAX	   20
 #define IOTSAFE_ICCID_TEXT 21 /* 19 digits and 'f', or 20 digits, and NUL */
-#define IOTSAFE_POINT_LEN  65 /* 04 | x | y */
-#define IOTSAFE_DIGEST_LEN 32
-#define IOTSAFE_SIG_LEN	   64 /* r | s */
-#define IOTSAFE_SECRET_LEN 32 /* the x coordinate that ECDH gives */
-#define IOTSAFE_FILE_MAX   65535
-
-enum iotsafe_type {
-	IOTSAFE_PRIVATE_KEY = 0xc1,
-	IOTSAFE_PUBLIC_KEY = 0xc2,
-	IOTSAFE_FILE = 0xc3,
-	IOTSAFE_SECRET_KEY = 0xc4,
-};
-
-/* What the card says of one object (IoT.05 v1: GET DATA). Fields that it did not send are 0. */
-struct iotsafe_object {
-	enum iotsafe_type type;
-	unsigned char id[IOTSAFE_ID_MAX];
-	size_t id_len;
-	char label[IOTSAFE_LABEL_MAX]; /* control characters replaced */
-	unsigned char access;	       /* 01 read, 02 update */
-	unsigned char state;	       /* 01 activated or filled */
-	unsigned char key_type;	       /* 13 P-256 persistent, 14 volatile ... */
-	unsigned char usage;	       /* of a key, or of a file (02: X.509) */
-	unsigned char functions;       /* 01 sign, 02 generate, 04 agree, 08 derive */
-	size_t size;		       /* of a file */
-};
+#define IOTSAFE_EID_TEXT   33 /* 32 digits and NUL */
 
 /* Opens the modem or socket, a logical channel, and selects the applet. `error` (may be NULL)
  * receives a sentence. Free with iotsafe_close. */
@@ -89,6 +54,13 @@ const char *iotsafe_name(const struct iotsafe *card);
 
 /* ICCID from EF_ICCID or, where the card does not let it be read, from the modem (AT+CCID). */
 enum iotsafe_error iotsafe_iccid(struct iotsafe *card, char out[IOTSAFE_ICCID_TEXT]);
+
+/* The eUICC's identifier. IOTSAFE_ENOTFOUND: not an eUICC, or one that does not say. */
+enum iotsafe_error iotsafe_eid(struct iotsafe *card, char out[IOTSAFE_EID_TEXT]);
+/* Resets the modem (by the option `reset`; without it, AT+CFUN=1,1) or the card in a reader now,
+ * and waits until the card answers; not again within a second. IOTSAFE_EINVAL for cards that cannot
+ * be reset (socket:). */
+enum iotsafe_error iotsafe_reset(struct iotsafe *card);
 
 /* All objects; *count is their number, also when it is above `cap` (IOTSAFE_ETOOLARGE). */
 enum iotsafe_error iotsafe_list(
@@ -107,6 +79,16 @@ enum iotsafe_error iotsafe_sign(struct iotsafe *card, unsigned char id,
 /* ECDH of a key on the card with `peer`, which goes through container `peer_id` (05, 25, ...). */
 enum iotsafe_error iotsafe_ecdh(struct iotsafe *card, unsigned char id, unsigned char peer_id,
 	const unsigned char peer[IOTSAFE_POINT_LEN], unsigned char secret[IOTSAFE_SECRET_LEN]);
+/* The same for cards whose containers have longer names than one byte. */
+enum iotsafe_error iotsafe_read_file_by_id(
+	struct iotsafe *card, struct iotsafe_id id, unsigned char *out, size_t cap, size_t *len);
+enum iotsafe_error iotsafe_public_key_by_id(
+	struct iotsafe *card, struct iotsafe_id id, unsigned char point[IOTSAFE_POINT_LEN]);
+enum iotsafe_error iotsafe_sign_by_id(struct iotsafe *card, struct iotsafe_id id,
+	const unsigned char digest[IOTSAFE_DIGEST_LEN], unsigned char sig[IOTSAFE_SIG_LEN]);
+enum iotsafe_error iotsafe_ecdh_by_id(struct iotsafe *card, struct iotsafe_id id,
+	struct iotsafe_id peer_id, const unsigned char peer[IOTSAFE_POINT_LEN],
+	unsigned char secret[IOTSAFE_SECRET_LEN]);
 /* Random bytes of the card, in steps of at most 127: some cards answer zeros above. */
 enum iotsafe_error iotsafe_random(struct iotsafe *card, unsigned char *out, size_t len);
 

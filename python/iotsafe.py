@@ -38,7 +38,7 @@ class _Object(ctypes.Structure):
 
 class _Options(ctypes.Structure):
     _fields_ = [("card", ctypes.c_char_p), ("aid", ctypes.c_char_p), ("aid_len", ctypes.c_size_t),
-                ("timeout_ms", ctypes.c_uint)]
+                ("timeout_ms", ctypes.c_uint), ("reset", ctypes.c_char_p)]
 
 
 class _Found(ctypes.Structure):
@@ -49,7 +49,8 @@ def _load():
     lib = ctypes.CDLL(os.environ.get("IOTSAFE_LIBRARY", "libiotsafe.so.0"))
     p, size, ubyte = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ubyte
     out = ctypes.POINTER(size)
-    for name, arguments in (("open", [p, p, p, size]), ("iccid", [p, p]), ("list", [p, p, size, out]),
+    for name, arguments in (("open", [p, p, p, size]), ("iccid", [p, p]), ("eid", [p, p]), ("reset", [p]),
+                            ("list", [p, p, size, out]),
                             ("file_info", [p, ubyte, p]), ("read_file", [p, ubyte, p, size, out]),
                             ("public_key", [p, ubyte, p]), ("sign", [p, ubyte, p, p]),
                             ("ecdh", [p, ubyte, ubyte, p, p]), ("random", [p, p, size])):
@@ -72,10 +73,12 @@ def discover(timeout_ms=500):
 
 
 class Card:
-    """An open card; a context manager. May be used by several threads."""
+    """An open card; a context manager. May be used by several threads. `reset`: what to do about a modem whose card
+    does not answer: None (nothing, or what IOTSAFE_RESET says), "at", or the path of a program."""
 
-    def __init__(self, name=None, timeout_ms=0, aid=None):
-        options = _Options(name.encode() if name else None, aid, len(aid) if aid else 0, timeout_ms)
+    def __init__(self, name=None, timeout_ms=0, aid=None, reset=None):
+        options = _Options(name.encode() if name else None, aid, len(aid) if aid else 0, timeout_ms,
+                           reset.encode() if reset else None)
         handle, error = ctypes.c_void_p(), ctypes.create_string_buffer(256)
         self._handle = None
         code = _lib.iotsafe_open(ctypes.byref(options), ctypes.byref(handle), error, len(error))
@@ -105,6 +108,21 @@ class Card:
         out = ctypes.create_string_buffer(21)
         self._call("iccid", out)
         return out.value.decode()
+
+    def eid(self):
+        """The eUICC's identifier; None where there is none."""
+        out = ctypes.create_string_buffer(33)
+        try:
+            self._call("eid", out)
+        except Error as e:
+            if e.kind == "not found":
+                return None
+            raise
+        return out.value.decode()
+
+    def reset(self):
+        """Starts the modem (or the card in a reader) again and waits until the card answers."""
+        self._call("reset")
 
     def objects(self):
         """Every key and file: what the card says of it."""

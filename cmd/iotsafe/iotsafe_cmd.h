@@ -39,6 +39,7 @@ int cmd_read(const struct run *run);
 int cmd_sign(const struct run *run);
 int cmd_csr(const struct run *run);
 int cmd_random(const struct run *run);
+int cmd_reset(const struct run *run);
 int cmd_discover(const struct run *run);
 int cmd_payload(const struct run *run);
 int cmd_attest(const struct run *run);

@@ -11,7 +11,7 @@ static const struct {
 	const char *name, *args, *what;
 	int (*run)(const struct run *run);
 } COMMANDS[] = {
-	{ "info", "", "ICCID, applet, slots and whether they are provisioned", cmd_info },
+	{ "info", "", "EID, ICCID, slots and whether they are provisioned", cmd_info },
 	{ "objects", "", "every key and file: id, label, state, size", cmd_objects },
 	{ "read", "ID", "a file's bytes to standard output; ID in hex", cmd_read },
 	{ "sign", "ID [FILE]",
@@ -25,6 +25,8 @@ static const struct {
 	{ "random", "COUNT", "random bytes of the card, in hex", cmd_random },
 	{ "discover", "", "tries the serial devices and PC/SC readers of this machine",
 		cmd_discover },
+	{ "reset", "", "starts a modem that hangs again (AT+CFUN=1,1, or as IOTSAFE_RESET says)",
+		cmd_reset },
 	{ "payload", "show [FILE]", "the Registry Payload on the card, or in FILE, as it is",
 		cmd_payload },
 	{ "payload", "verify [FILE]",
@@ -49,6 +51,8 @@ static void help(FILE *out)
 	(void)fputs("\n"
 		    "  --card NAME  tty:PATH, pcsc:READER or socket:PATH (default: the\n"
 		    "               environment's IOTSAFE_CARD)\n"
+		    "  IOTSAFE_RESET  at, or the path of a program: how a modem that hangs is\n"
+		    "               reset, by every command\n"
 		    "  --slot N     profile 1..9 for info, payload and attest (default 1)\n"
 		    "  --json       for scripts\n"
 		    "\n"

@@ -131,10 +131,13 @@ static void print_info(const json_t *info)
 {
 	const json_t *slots = json_object_get(info, "slots");
 	const json_t *iccid = json_object_get(info, "iccid");
+	const json_t *eid = json_object_get(info, "eid");
 	size_t i;
 	json_t *s;
 
 	printf("card   %s\n", json_string_value(json_object_get(info, "card")));
+	if (json_is_string(eid))
+		printf("EID    %s\n", json_string_value(eid));
 	printf("ICCID  %s\n", json_is_string(iccid) ? json_string_value(iccid) : "cannot be read");
 	json_array_foreach(slots, i, s)
 		printf("slot %" JSON_INTEGER_FORMAT " key %s, certificate %s, payload %s\n",
@@ -147,7 +150,7 @@ static void print_info(const json_t *info)
 int cmd_info(const struct run *run)
 {
 	struct iotsafe *card = run->argc == 0 ? cmd_open(run) : NULL;
-	char iccid[IOTSAFE_ICCID_TEXT];
+	char iccid[IOTSAFE_ICCID_TEXT], eid[IOTSAFE_EID_TEXT];
 	struct iotsafe_object *o;
 	json_t *info = NULL, *slots;
 	size_t n = 0;
@@ -170,6 +173,8 @@ int cmd_info(const struct run *run)
 		"{s:s, s:i, s:o}", "card", iotsafe_name(card), "objects", (int)n, "slots", slots);
 	if (iotsafe_iccid(card, iccid) == IOTSAFE_OK)
 		json_object_set_new(info, "iccid", json_string(iccid));
+	if (iotsafe_eid(card, eid) == IOTSAFE_OK)
+		json_object_set_new(info, "eid", json_string(eid));
 	if (run->json) {
 		cmd_print(info);
 	} else {
@@ -178,6 +183,27 @@ int cmd_info(const struct run *run)
 	}
 out:
 	free(o);
+	iotsafe_close(card);
+	return code;
+}
+
+/* One that hangs is reset by opening it already. */
+int cmd_reset(const struct run *run)
+{
+	const char *how = getenv("IOTSAFE_RESET");
+	struct iotsafe_options o = { .card = run->card, .reset = how && *how ? how : "at" };
+	struct iotsafe *card = NULL;
+	char error[IOTSAFE_ERROR_MAX] = "";
+	enum iotsafe_error e;
+	int code = EXIT_YES;
+
+	if (run->argc != 0)
+		return EXIT_USAGE;
+	if (iotsafe_open(&o, &card, error, sizeof(error)) != IOTSAFE_OK)
+		return cmd_fail(run, EXIT_CANNOT_TELL, error);
+	e = iotsafe_reset(card);
+	if (e != IOTSAFE_OK)
+		code = cmd_card_error(card, e, "reset");
 	iotsafe_close(card);
 	return code;
 }

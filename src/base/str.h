@@ -3,18 +3,12 @@
 
 /* Text forms of bytes and numbers, strict both ways. */
 
+#include "base/hex.h"
 #include "base/rc.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* Lower-case hex with a NUL; `out` holds 2 * len + 1. */
-void hex_write(const void *bytes, size_t len, char *out);
-/* Exactly `len` bytes from 2 * len digits of either case; RC_MALFORMED otherwise. */
-enum rc hex_read(const char *text, uint8_t *out, size_t len) ATT_MUST_CHECK;
-/* Any even number of digits up to 2 * cap; the number of bytes goes to *len. */
-enum rc hex_read_upto(const char *text, uint8_t *out, size_t cap, size_t *len) ATT_MUST_CHECK;
 
 /* Padded base64 (RFC 4648 section 4) with a NUL; `out` holds B64_LEN(len). */
 #define B64_LEN(n) (((n) + 2) / 3 * 4 + 1)

@@ -12,8 +12,9 @@
 
 #define TIMEOUT_MS	    5000
 #define DISCOVER_TIMEOUT_MS 500
-#define INS_SELECT	    0xa4
-#define INS_READ_BINARY	    0xb0
+#define RESET_TIMEOUT_MS    60000
+#define RESET_FRESH_MS	    1000
+#define RESET_PAUSE_MS	    30000 /* between two that nobody asked for */
 
 /* id, text */
 static const char *const ERROR_TEXTS[] = {
@@ -83,7 +84,7 @@ static enum rc take_link(struct iotsafe *card, struct diag *d)
 
 	if (card->link.fd < 0) {
 		card->selected = false;
-		card->channel = 0;
+		card->core.channel = 0;
 		rc = card->link.ops->open(&card->link, d);
 	}
 	if (rc == RC_OK)
@@ -97,14 +98,35 @@ static enum rc ready(struct iotsafe *card, struct diag *d)
 {
 	enum rc rc = RC_CLOSED;
 
-	if (card->selected && card->channel > 0)
+	if (card->selected && card->core.channel > 0)
 		return RC_OK;
-	if (card->selected || card->channel > 0)
-		rc = dev__select(card, d);
+	if (card->selected || card->core.channel > 0)
+		rc = dev__core(card, iotsafe_core_select(&card->core), DEV_NO_ID, d);
 	if (rc == RC_CLOSED && card->link.fd >= 0)
-		rc = dev__open_channel(card, d);
+		rc = dev__core(card, iotsafe_core_open(&card->core), DEV_NO_ID, d);
 	card->selected = rc == RC_OK;
 	return rc;
+}
+
+/* Under the link's lock. The channel is gone afterwards. */
+static enum rc reset(struct iotsafe *card, struct diag *d)
+{
+	const char *program = card->reset == DEV_RESET_PROGRAM ? card->reset_program : NULL;
+	enum rc rc;
+
+	if (!card->link.ops->reset)
+		return diag_set(d, RC_RANGE, "card %s: cannot be reset", card->name);
+	card->selected = false;
+	card->core.channel = 0;
+	rc = card->link.ops->reset(&card->link, program, dev__now_ms() + RESET_TIMEOUT_MS, d);
+	card->reset_ms = dev__now_ms();
+	return rc;
+}
+
+static bool may_reset(const struct iotsafe *card)
+{
+	return card->reset != DEV_RESET_NOT && card->link.ops->reset && card->link.fd >= 0 &&
+	       (card->reset_ms == 0 || dev__now_ms() - card->reset_ms > RESET_PAUSE_MS);
 }
 
 /* A child of fork() has a copy of the handle. Its descriptor would share the parent's flock, and
@@ -119,7 +141,7 @@ static void follow_fork(struct iotsafe *card)
 	pthread_mutex_init(&card->mutex, NULL);
 	dev__link_close(&card->link);
 	card->selected = false;
-	card->channel = 0;
+	card->core.channel = 0;
 }
 
 enum iotsafe_error dev__run(struct iotsafe *card,
@@ -134,16 +156,21 @@ enum iotsafe_error dev__run(struct iotsafe *card,
 		rc = take_link(card, &d);
 		if (rc != RC_OK)
 			break;
+		card->d = &d;
+		card->link_rc = RC_OK;
 		card->deadline_ms =
 			dev__now_ms() + (uint64_t)card->timeout_ms * DEV_OPERATION_TIMEOUTS;
 		rc = ready(card, &d);
 		if (rc == RC_OK)
 			rc = op(card, arg, &d);
+		if (rc == RC_TIMEOUT && may_reset(card) && reset(card, &d) == RC_OK)
+			rc = RC_CLOSED; /* it is there again: once more */
 		if (rc == RC_CLOSED)
 			card->selected = false;
 		card->link.ops->unlock(&card->link);
 	}
 	card->last = rc == RC_OK ? (struct diag){ 0 } : d;
+	card->d = NULL;
 	pthread_mutex_unlock(&card->mutex);
 	return dev__error(rc);
 }
@@ -171,6 +198,22 @@ static enum rc parse_name(struct iotsafe *card, const char *name, struct diag *d
 		d, RC_RANGE, "card %.80s: none of tty:PATH, pcsc:READER, socket:PATH", name);
 }
 
+static enum rc parse_reset(struct iotsafe *card, const char *how, struct diag *d)
+{
+	if (!how || !*how)
+		return RC_OK;
+	if (strcmp(how, "at") == 0) {
+		card->reset = DEV_RESET_AT;
+		return RC_OK;
+	}
+	if (how[0] != '/' ||
+		str_copy(card->reset_program, sizeof(card->reset_program), how) != RC_OK)
+		return diag_set(d, RC_RANGE,
+			"reset %.80s: neither at nor the absolute path of a program", how);
+	card->reset = DEV_RESET_PROGRAM;
+	return RC_OK;
+}
+
 static enum rc no_op(struct iotsafe *card, void *arg, struct diag *d)
 {
 	(void)card;
@@ -193,17 +236,21 @@ enum iotsafe_error iotsafe_open(
 	pthread_mutex_init(&card->mutex, NULL);
 	atomic_init(&card->owner, getpid());
 	card->link.fd = -1;
+	card->core.exchange = dev__exchange;
+	card->core.arg = card;
 	card->timeout_ms = o->timeout_ms ? o->timeout_ms : TIMEOUT_MS;
 	if (parse_name(card, o->card ? o->card : getenv("IOTSAFE_CARD"), &d) != RC_OK)
 		goto out;
-	if (o->aid && (o->aid_len < 5 || o->aid_len > sizeof(card->aid))) {
+	if (parse_reset(card, o->reset ? o->reset : secure_getenv("IOTSAFE_RESET"), &d) != RC_OK)
+		goto out;
+	if (o->aid && (o->aid_len < 5 || o->aid_len > sizeof(card->core.aid))) {
 		(void)diag_set(
 			&d, RC_RANGE, "AID: %zu bytes, not 5..16 (ISO 7816-4 8.2.1.2)", o->aid_len);
 		goto out;
 	}
 	if (o->aid) {
-		memcpy(card->aid, o->aid, o->aid_len);
-		card->aid_len = o->aid_len;
+		memcpy(card->core.aid, o->aid, o->aid_len);
+		card->core.aid_len = o->aid_len;
 	}
 	e = dev__run(card, no_op, NULL);
 	d = card->last;
@@ -227,7 +274,10 @@ void iotsafe_close(struct iotsafe *card)
 		card->ssl_free(card);
 	if (card->link.fd >= 0 && card->link.ops->lock(&card->link,
 					  dev__now_ms() + card->timeout_ms, NULL) == RC_OK) {
-		dev__close_channel(card);
+		if (card->selected) {
+			card->deadline_ms = 0;
+			iotsafe_core_close(&card->core);
+		}
 		card->link.ops->unlock(&card->link);
 	}
 	dev__link_close(&card->link);
@@ -235,44 +285,19 @@ void iotsafe_close(struct iotsafe *card)
 	free(card);
 }
 
-/* EF_ICCID under the master file, on our own channel; the applet is selected again afterwards. */
-static enum rc read_ef_iccid(struct iotsafe *card, char out[IOTSAFE_ICCID_TEXT], struct diag *d)
-{
-	static const uint8_t mf[] = { 0x3f, 0x00 }, ef[] = { 0x2f, 0xe2 };
-	struct dev_answer a;
-	enum rc rc = dev__command(
-		card, DEV_HEADER(INS_SELECT, 0, 0x0c), mf, sizeof(mf), DEV_NO_LE, &a, d);
-
-	if (rc == RC_OK)
-		rc = dev__status(a.sw, "SELECT MF", d);
-	if (rc == RC_OK)
-		rc = dev__command(
-			card, DEV_HEADER(INS_SELECT, 0, 0x0c), ef, sizeof(ef), DEV_NO_LE, &a, d);
-	if (rc == RC_OK)
-		rc = dev__status(a.sw, "SELECT EF_ICCID", d);
-	if (rc == RC_OK)
-		rc = dev__command(
-			card, DEV_HEADER(INS_READ_BINARY, 0, 0), NULL, 0, IDENT_ICCID_LEN, &a, d);
-	if (rc == RC_OK)
-		rc = dev__status(a.sw, "READ BINARY", d);
-	if (rc == RC_OK && (a.len != IDENT_ICCID_LEN || ident_iccid_write(a.data, out) != RC_OK))
-		rc = diag_set(d, RC_MALFORMED, "EF_ICCID: not an ICCID");
-	return rc;
-}
-
 static enum rc iccid_op(struct iotsafe *card, void *arg, struct diag *d)
 {
+	uint8_t ef[IOTSAFE_ICCID_LEN];
 	char *out = arg;
-	enum rc rc, again;
+	enum rc rc;
 
 	if (card->link.ops->iccid && card->link.ops->iccid(&card->link, out,
 					     dev__now_ms() + card->timeout_ms, d) == RC_OK)
 		return RC_OK;
-	rc = read_ef_iccid(card, out, d);
-	again = dev__select(card, rc == RC_OK ? d : NULL);
-	if (rc == RC_CLOSED) /* no such file system here; the channel itself is well */
-		rc = RC_NOT_FOUND;
-	return rc == RC_OK ? again : rc;
+	rc = dev__core(card, iotsafe_core_iccid(&card->core, ef), DEV_NO_ID, d);
+	if (rc == RC_OK && ident_iccid_write(ef, out) != RC_OK)
+		rc = diag_set(d, RC_MALFORMED, "EF_ICCID: not an ICCID");
+	return rc;
 }
 
 enum iotsafe_error iotsafe_iccid(struct iotsafe *card, char out[IOTSAFE_ICCID_TEXT])
@@ -283,6 +308,45 @@ enum iotsafe_error iotsafe_iccid(struct iotsafe *card, char out[IOTSAFE_ICCID_TE
 	if (e == IOTSAFE_OK)
 		memcpy(out, text, sizeof(text));
 	return e;
+}
+
+static enum rc eid_op(struct iotsafe *card, void *arg, struct diag *d)
+{
+	uint8_t eid[IOTSAFE_EID_LEN];
+	enum rc rc = dev__core(card, iotsafe_core_eid(&card->core, eid), DEV_NO_ID, d);
+
+	if (rc == RC_OK && ident_eid_write(eid, arg) != RC_OK)
+		rc = diag_set(d, RC_MALFORMED, "GetEID: not an EID");
+	return rc;
+}
+
+enum iotsafe_error iotsafe_eid(struct iotsafe *card, char out[IOTSAFE_EID_TEXT])
+{
+	char text[IOTSAFE_EID_TEXT] = "";
+	enum iotsafe_error e = dev__run(card, eid_op, text);
+
+	if (e == IOTSAFE_OK)
+		memcpy(out, text, sizeof(text));
+	return e;
+}
+
+enum iotsafe_error iotsafe_reset(struct iotsafe *card)
+{
+	struct diag d = { 0 };
+	enum rc rc;
+
+	follow_fork(card);
+	pthread_mutex_lock(&card->mutex);
+	rc = take_link(card, &d);
+	if (rc == RC_OK) {
+		/* Opening it may just have done it. */
+		if (card->reset_ms == 0 || dev__now_ms() - card->reset_ms > RESET_FRESH_MS)
+			rc = reset(card, &d);
+		card->link.ops->unlock(&card->link);
+	}
+	card->last = rc == RC_OK ? (struct diag){ 0 } : d;
+	pthread_mutex_unlock(&card->mutex);
+	return dev__error(rc);
 }
 
 static bool try_card(const char *name, unsigned timeout_ms, struct iotsafe_found *out)

@@ -172,6 +172,24 @@ static enum rc pcsc_exchange(struct dev_link *l, const uint8_t *apdu, size_t len
 	return RC_OK;
 }
 
+/* The reader takes the card's power away and gives it back. */
+static enum rc pcsc_reset(
+	struct dev_link *l, const char *program, uint64_t deadline_ms, struct diag *d)
+{
+	struct pcsc *p = l->state;
+	LONG rc;
+
+	(void)program;
+	(void)deadline_ms;
+	if (!p)
+		return diag_set(d, RC_CLOSED, "reader %s: no card", l->path);
+	/* The transaction goes with the connection's old state; ours is to be ended all the same.
+	 */
+	rc = p->reconnect(p->handle, SCARD_SHARE_SHARED, SCARD_PROTOCOL_T0 | SCARD_PROTOCOL_T1,
+		SCARD_UNPOWER_CARD, &p->protocol);
+	return rc == SCARD_S_SUCCESS ? RC_OK : lost(l, rc, "reset", d);
+}
+
 static enum rc pcsc_lock(struct dev_link *l, uint64_t deadline_ms, struct diag *d)
 {
 	struct pcsc *p = l->state;
@@ -195,6 +213,7 @@ const struct dev_link_ops dev__pcsc = {
 	.exchange = pcsc_exchange,
 	.lock = pcsc_lock,
 	.unlock = pcsc_unlock,
+	.reset = pcsc_reset,
 };
 
 void dev__pcsc_each(void (*each)(void *arg, const char *reader), void *arg)

@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +19,10 @@
 #define LOCK_STEP_MS 5
 /* A modem answers a bare AT at once; several tries, because it may be finishing an old command. */
 #define SYNC_TRIES 3
+/* After a reset: until the modem has taken notice, and for one question whether it is back. */
+#define RESET_SETTLE_MS 500
+#define RESET_ANSWER_MS 2000
+#define RESET_STEP_MS	50
 
 static enum rc tty_open(struct dev_link *l, struct diag *d)
 {
@@ -119,10 +126,10 @@ static enum rc until_final(struct dev_link *l, uint64_t deadline_ms,
 		enum rc rc = read_line(l, line, &len, &noise, deadline_ms);
 		if (rc != RC_OK)
 			return rc;
-		enum dev_line kind = dev__line_parse(line, len, unused, &n);
-		if (kind == DEV_LINE_ERROR)
+		enum iotsafe_line kind = iotsafe_core_at_line(line, len, unused, &n);
+		if (kind == IOTSAFE_LINE_ERROR)
 			return RC_DENIED;
-		if (kind == DEV_LINE_OK) {
+		if (kind == IOTSAFE_LINE_OK) {
 			rc = on_line(arg, NULL, 0);
 			if (rc != RC_BUSY) /* BUSY: not ours yet, an old command's */
 				return rc;
@@ -181,16 +188,16 @@ static enum rc csim_line(void *arg, const char *line, size_t len)
 
 	if (!line)
 		return s->got ? RC_OK : RC_BUSY;
-	switch (dev__line_parse(line, len, s->reply, s->reply_len)) {
-	case DEV_LINE_BAD_CSIM: return RC_MALFORMED;
-	case DEV_LINE_CSIM:
+	switch (iotsafe_core_at_line(line, len, s->reply, s->reply_len)) {
+	case IOTSAFE_LINE_BAD_CSIM: return RC_MALFORMED;
+	case IOTSAFE_LINE_CSIM:
 		if (s->got) /* two answers to one command */
 			return RC_MALFORMED;
 		s->got = true;
 		return RC_OK;
-	case DEV_LINE_NOISE:
-	case DEV_LINE_OK:
-	case DEV_LINE_ERROR: break;
+	case IOTSAFE_LINE_NOISE:
+	case IOTSAFE_LINE_OK:
+	case IOTSAFE_LINE_ERROR: break;
 	}
 	return RC_OK;
 }
@@ -198,7 +205,7 @@ static enum rc csim_line(void *arg, const char *line, size_t len)
 static enum rc tty_exchange(struct dev_link *l, const uint8_t *apdu, size_t len,
 	uint8_t reply[DEV_REPLY_MAX], size_t *reply_len, uint64_t deadline_ms, struct diag *d)
 {
-	char hex[2 * DEV_APDU_MAX + 1], command[2 * DEV_APDU_MAX + 32];
+	char command[2 * DEV_APDU_MAX + 32];
 	struct csim s = { .reply = reply, .reply_len = reply_len };
 	enum rc rc = RC_OK;
 
@@ -206,10 +213,8 @@ static enum rc tty_exchange(struct dev_link *l, const uint8_t *apdu, size_t len,
 		rc = sync_modem(l, deadline_ms, d);
 	if (rc != RC_OK)
 		return rc;
-	hex_write(apdu, len, hex);
-	rc = str_format(command, sizeof(command), "AT+CSIM=%zu,\"%s\"\r\n", 2 * len, hex);
-	if (rc != RC_OK)
-		return rc;
+	if (iotsafe_core_at_write(apdu, len, command, sizeof(command)) == 0)
+		return RC_RANGE;
 	rc = send_line(l, command, deadline_ms);
 	if (rc == RC_OK)
 		rc = until_final(l, deadline_ms, csim_line, &s);
@@ -257,10 +262,82 @@ static enum rc tty_iccid(
 			   : rc;
 }
 
+/* Runs the program that pulses the modem's reset line or switches its power. */
+static enum rc run_program(
+	const char *program, const char *path, uint64_t deadline_ms, struct diag *d)
+{
+	const struct timespec step = { .tv_nsec = RESET_STEP_MS * 1000000 };
+	char *const argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t)path, NULL };
+	int status = 0;
+	pid_t pid, done;
+
+	if (posix_spawn(&pid, program, NULL, NULL, argv, environ) != 0)
+		return diag_set(d, RC_UNAVAILABLE, "modem %s: %.100s cannot be run", path, program);
+	while ((done = waitpid(pid, &status, WNOHANG)) == 0 && dev__now_ms() < deadline_ms)
+		(void)nanosleep(&step, NULL);
+	if (done == 0) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, &status, 0);
+		return diag_set(d, RC_TIMEOUT, "modem %s: %.100s does not end", path, program);
+	}
+	/* Somebody else may have waited for it; then nobody knows. */
+	if (done == pid && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+		return diag_set(d, RC_UNAVAILABLE, "modem %s: %.100s has failed", path, program);
+	return RC_OK;
+}
+
+/* Whether modem and card answer: the master file can be selected. */
+static bool card_answers(struct dev_link *l, uint64_t deadline_ms)
+{
+	static const uint8_t select_mf[] = { 0x00, 0xa4, 0x00, 0x0c, 0x02, 0x3f, 0x00 };
+	uint64_t part = dev__now_ms() + RESET_ANSWER_MS;
+	uint8_t reply[DEV_REPLY_MAX];
+	size_t len = 0;
+
+	if (part > deadline_ms)
+		part = deadline_ms;
+	if (l->fd < 0 && (tty_open(l, NULL) != RC_OK || tty_lock(l, part, NULL) != RC_OK))
+		return false; /* a modem on USB vanishes for a while */
+	l->dirty = true;
+	return tty_exchange(l, select_mf, sizeof(select_mf), reply, &len, part, NULL) == RC_OK;
+}
+
+/* A modem whose card interface hangs starts again by AT+CFUN=1,1 (3GPP TS 27.007 section 8.2); one
+ * that answers nothing needs its line or its power pulsed. */
+static enum rc tty_reset(
+	struct dev_link *l, const char *program, uint64_t deadline_ms, struct diag *d)
+{
+	const struct timespec step = { .tv_nsec = RESET_STEP_MS * 1000000 },
+			      settle = { .tv_sec = RESET_SETTLE_MS / 1000,
+				      .tv_nsec = RESET_SETTLE_MS % 1000 * 1000000 };
+	enum rc rc = RC_OK;
+
+	if (program) {
+		rc = run_program(program, l->path, deadline_ms, d);
+	} else if (l->fd >= 0) {
+		uint64_t part = dev__now_ms() + RESET_ANSWER_MS;
+		/* Some end the command that hangs first, some answer only after the restart. */
+		(void)!send_line(l, "\r\nAT+CFUN=1,1\r\n", part);
+		(void)!until_final(l, part, ignore_line, NULL);
+	}
+	if (rc != RC_OK)
+		return rc;
+	(void)nanosleep(&settle, NULL);
+	while (!card_answers(l, deadline_ms)) {
+		if (dev__now_ms() >= deadline_ms)
+			return diag_set(d, RC_TIMEOUT,
+				"modem %s: it was reset, and its card still does not answer",
+				l->path);
+		(void)nanosleep(&step, NULL);
+	}
+	return RC_OK;
+}
+
 const struct dev_link_ops dev__tty = {
 	.open = tty_open,
 	.exchange = tty_exchange,
 	.lock = tty_lock,
 	.unlock = tty_unlock,
+	.reset = tty_reset,
 	.iccid = tty_iccid,
 };

@@ -14,7 +14,7 @@ import lab as lab_module
 import ota
 from provisioned import Provisioned, cert, der, pem
 from test_payload import make
-from test_sim import ICCID, NAME
+from test_sim import EID, ICCID, NAME, Modem
 
 PATIENCE = 20
 
@@ -28,7 +28,8 @@ def card():
 
 def test_info_and_objects(card):
     info = json.loads(card.iotsafe("info", "--json").stdout)
-    assert info["iccid"] == ICCID
+    assert info["iccid"] == ICCID and info["eid"] == EID
+    assert f"EID    {EID}" in card.iotsafe("info").stdout
     assert info["slots"][0]["slot"] == 1 and info["slots"][0]["key"] == "active" and info["slots"][0]["certificate"]
     objects = json.loads(card.iotsafe("--json", "objects").stdout)
     sizes = {o["id"]: o["size"] for o in objects if o["type"] == "file"}
@@ -209,6 +210,41 @@ def test_wifi_opens_on_this_card_only(card):
     assert install(200, [iccid, 1, 200])["ssid"] == "Gatineau-Parking"
     assert "not sealed to this card" in install(201, [iccid, 1, 200])["refused"]
     assert "not sealed to this card" in install(202, [iccid, 2, 202])["refused"]
+
+
+@pytest.mark.plain
+def test_a_modem_that_hangs_is_reset(card, tmp_path):
+    """Its SIM interface hangs: every command says so in time, IOTSAFE_RESET mends it by itself, `iotsafe reset` by hand;
+    a modem that answers nothing at all is left to a program that pulses its line."""
+    def iotsafe(*args, **env):
+        return subprocess.run([lab_module.program("iotsafe"), *args], capture_output=True, timeout=60, text=True,
+                              env=lab_module.environment(IOTSAFE_CARD=card.card, **env))
+
+    def hang(how):
+        m = Modem(card.card[len("tty:"):])
+        m.send("AT+XHANG=" + how)
+        m.close()
+
+    def patience(**env):
+        """The same by the library with less patience than the command has."""
+        return subprocess.run(["/usr/bin/python3", "-c", "import iotsafe; print(iotsafe.Card(timeout_ms=500).eid())"],
+                              capture_output=True, timeout=60, text=True, env=lab_module.environment(
+                                  IOTSAFE_CARD=card.card, PYTHONPATH=str(lab_module.ROOT / "python"),
+                                  IOTSAFE_LIBRARY=os.path.dirname(lab_module.program("iotsafe")) +
+                                  "/src/device/libiotsafe.so.0", **env))
+
+    hang("1")
+    assert "timed out" in patience().stderr
+    assert patience(IOTSAFE_RESET="at").stdout == EID + "\n"
+    pulse = tmp_path / "pulse"
+    pulse.write_text(f"#!/bin/sh\necho $1 > {tmp_path}/pulsed\n")
+    pulse.chmod(0o755)
+    hang("0,2")
+    assert patience(IOTSAFE_RESET=str(pulse)).stdout == EID + "\n"
+    assert (tmp_path / "pulsed").read_text().strip() == card.card[len("tty:"):]
+    hang("1")
+    assert iotsafe("reset").returncode == 0 and iotsafe("info").returncode == 0
+    assert "neither at nor" in iotsafe("info", IOTSAFE_RESET="hard").stderr
 
 
 def test_processes_share_the_modem(card):

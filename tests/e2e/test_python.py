@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 import lab as lab_module
 from provisioned import Provisioned, der
-from test_sim import ICCID
+from test_sim import EID, ICCID
 
 pytestmark = pytest.mark.plain
 
@@ -19,6 +19,7 @@ import hashlib, sys, threading
 import iotsafe
 with iotsafe.Card() as card:
     print(card.iccid())
+    print(card.eid())
     print(card.read(0x02).hex())
     print(card.sign(0x01, hashlib.sha256(b"text").digest()).hex())
     print(card.public_key(0x0b).hex())
@@ -52,8 +53,8 @@ def test_python_uses_the_card():
                            env=lab_module.environment(IOTSAFE_CARD=card.card, PYTHONPATH=str(lab_module.ROOT / "python"),
                                                       IOTSAFE_LIBRARY=f"{build}/src/device/libiotsafe.so.0"))
         assert p.returncode == 0, p.stderr
-        iccid, cert, sig, agree, secret, varied, size, missing, good, nobody = p.stdout.splitlines()
-        assert iccid == ICCID and bytes.fromhex(cert) == der(card.device_cert)
+        iccid, eid, cert, sig, agree, secret, varied, size, missing, good, nobody = p.stdout.splitlines()
+        assert iccid == ICCID and eid == EID and bytes.fromhex(cert) == der(card.device_cert)
         raw = bytes.fromhex(sig)
         card.device_cert.public_key().verify(
             utils.encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")),

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	switch (data[0]) {
-	case 'l': (void)dev__line_parse((const char *)data + 1, size - 1, out, &n); break;
+	case 'l': (void)iotsafe_core_at_line((const char *)data + 1, size - 1, out, &n); break;
 	case 'i': (void)dev__line_iccid((const char *)data + 1, size - 1, iccid); break;
 	case 'o': (void)!dev__objects_parse(data + 1, size - 1, objects, 4, &n); break;
 	case 's': (void)!dev__signature_parse(data + 1, size - 1, out); break;

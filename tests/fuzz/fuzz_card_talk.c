@@ -74,6 +74,8 @@ static struct iotsafe *card_new(void)
 	card->link.ops = &TALK;
 	card->link.fd = -1;
 	card->timeout_ms = 1000;
+	card->core.exchange = dev__exchange;
+	card->core.arg = card;
 	return card;
 }
 

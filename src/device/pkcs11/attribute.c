@@ -47,7 +47,7 @@ static CK_RV common(const struct p11_object *o, CK_ATTRIBUTE_TYPE type, struct p
 static CK_RV of_key(const struct p11_object *o, CK_ATTRIBUTE_TYPE type, struct p11_value *v)
 {
 	switch (type) {
-	case CKA_ID: return bytes(v, o->id, o->id_len);
+	case CKA_ID: return bytes(v, o->id.at, o->id.len);
 	case CKA_KEY_TYPE: return number(v, CKK_EC);
 	case CKA_SUBJECT: return bytes(v, o->subject.at, o->subject.len);
 	case CKA_START_DATE:
@@ -103,7 +103,7 @@ static CK_RV of_public(const struct p11_object *o, CK_ATTRIBUTE_TYPE type, struc
 static CK_RV of_cert(const struct p11_object *o, CK_ATTRIBUTE_TYPE type, struct p11_value *v)
 {
 	switch (type) {
-	case CKA_ID: return bytes(v, o->id, o->id_len);
+	case CKA_ID: return bytes(v, o->id.at, o->id.len);
 	case CKA_CERTIFICATE_TYPE: return number(v, CKC_X_509);
 	/* 1: of the token's user, 2: of an authority, 3: of somebody else */
 	case CKA_CERTIFICATE_CATEGORY: return number(v, o->is_of_key ? 1 : o->is_ca ? 2 : 3);

@@ -115,7 +115,8 @@ static CK_RV sign_now(struct p11 *p, struct p11_session *s, CK_BYTE *sig, CK_ULO
 
 	p11__operation_end(s);
 	if (rv == CKR_OK)
-		rv = p11__error(p, t, iotsafe_sign(t->iotsafe, key->container, digest, raw));
+		rv = p11__error(
+			p, t, iotsafe_sign_by_id(t->iotsafe, p11__container(key), digest, raw));
 	if (rv != CKR_OK)
 		return rv;
 	memcpy(sig, raw, sizeof(raw));
@@ -340,10 +341,16 @@ static CK_RV check_wanted(const CK_ATTRIBUTE *templ, CK_ULONG count, CK_ULONG *l
 	return CKR_OK;
 }
 
-/* Container for the peer's key: number 5 of the key's slot (doc/device.md). */
-static uint8_t peer_container(uint8_t key)
+/* Container for the peer's key: number 5 of the key's slot (doc/device.md); on cards with longer
+ * names the one that the card says can be written. */
+static struct iotsafe_id peer_container(
+	const struct p11_token *t, const struct p11_object *key, uint8_t *one)
 {
-	return key < 0x10 ? N_PEER : (uint8_t)((key & 0xf0) | N_PEER);
+	if (key->container.len > 1)
+		return (struct iotsafe_id){ t->peer.at, t->peer.len };
+	*one = key->container.at[0];
+	*one = *one < 0x10 ? N_PEER : (uint8_t)((*one & 0xf0) | N_PEER);
+	return (struct iotsafe_id){ one, 1 };
 }
 
 static CK_RV derive(struct p11 *p, struct p11_session *s, const CK_MECHANISM *mechanism,
@@ -353,7 +360,8 @@ static CK_RV derive(struct p11 *p, struct p11_session *s, const CK_MECHANISM *me
 	const uint8_t *point = peer_point(mechanism);
 	struct p11_object *secret;
 	struct p11_token *t = s->token;
-	uint8_t z[IOTSAFE_SECRET_LEN];
+	uint8_t z[IOTSAFE_SECRET_LEN], one;
+	struct iotsafe_id peer;
 	CK_RV rv;
 
 	if (!key)
@@ -362,8 +370,10 @@ static CK_RV derive(struct p11 *p, struct p11_session *s, const CK_MECHANISM *me
 		return CKR_KEY_FUNCTION_NOT_PERMITTED;
 	if (!point)
 		return CKR_MECHANISM_PARAM_INVALID;
-	rv = p11__error(p, t,
-		iotsafe_ecdh(t->iotsafe, key->container, peer_container(key->container), point, z));
+	peer = peer_container(t, key, &one);
+	if (peer.len == 0)
+		return CKR_KEY_FUNCTION_NOT_PERMITTED;
+	rv = p11__error(p, t, iotsafe_ecdh_by_id(t->iotsafe, p11__container(key), peer, point, z));
 	if (rv != CKR_OK)
 		return rv;
 	secret = calloc(1, sizeof(*secret));

@@ -122,7 +122,7 @@ static enum iotsafe_error file_value(
 		a->ulValueLen = o->file_size;
 		return IOTSAFE_OK;
 	}
-	e = iotsafe_read_file(t->iotsafe, o->container, a->pValue, a->ulValueLen, &len);
+	e = iotsafe_read_file_by_id(t->iotsafe, p11__container(o), a->pValue, a->ulValueLen, &len);
 	a->ulValueLen = e == IOTSAFE_OK ? len : CK_UNAVAILABLE_INFORMATION;
 	return e;
 }

@@ -33,14 +33,18 @@ struct p11_bytes {
 	size_t len;
 };
 
+struct p11_id {
+	uint8_t at[IOTSAFE_ID_MAX + 1]; /* one more: see token.c, join */
+	size_t len;
+};
+
 struct p11_object {
 	struct p11_object *next;
 	CK_OBJECT_HANDLE handle;
 	CK_OBJECT_CLASS class;
 	CK_SESSION_HANDLE session; /* that made it; 0: on the token */
-	uint8_t container;	   /* on the card */
-	uint8_t id[2];		   /* CKA_ID, the same for key pair and certificate */
-	size_t id_len;
+	struct p11_id container;   /* on the card */
+	struct p11_id id;	   /* CKA_ID, the same for key pair and certificate */
 	char label[IOTSAFE_LABEL_MAX];
 	bool can_sign, can_derive;
 	bool is_ca;
@@ -61,6 +65,7 @@ struct p11_token {
 	struct iotsafe *iotsafe; /* NULL: not there */
 	char iccid[IOTSAFE_ICCID_TEXT];
 	struct p11_object *objects;
+	struct p11_id peer; /* a container that takes a peer's key; len 0: none is listed */
 	bool loaded;
 	uint64_t loaded_ms;
 	uint64_t probed_ms; /* 0: never */
@@ -98,6 +103,11 @@ struct p11 {
 struct p11 *p11__enter(void);
 /* Gives the lock back; returns `rv`. */
 CK_RV p11__leave(CK_RV rv);
+
+static inline struct iotsafe_id p11__container(const struct p11_object *o)
+{
+	return (struct iotsafe_id){ o->container.at, o->container.len };
+}
 
 /* token.c: the card is there, and is the same as before; CKR_TOKEN_NOT_PRESENT otherwise. */
 CK_RV p11__token_probe(struct p11 *p, struct p11_token *t);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/hex.h"
 #include "base/str.h"
 #include "device/device__.h"
 #include "device/pkcs11/p11__.h"
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #define USAGE_X509	  2
+#define ACCESS_UPDATE	  0x02
 #define FUNCTION_SIGN	  0x01
 #define FUNCTION_AGREE	  0x04
 #define KEY_P256	  0x13
@@ -83,19 +85,21 @@ struct load {
 static struct p11_object *add(struct load *l, CK_OBJECT_CLASS class, const struct iotsafe_object *o)
 {
 	struct p11_object *object = calloc(1, sizeof(*object));
+	char name[2 * IOTSAFE_ID_MAX + 1];
 
 	if (!object)
 		return NULL;
 	object->class = class;
-	object->container = o->id[0];
-	object->id[0] = o->id[0];
-	object->id_len = 1;
+	memcpy(object->container.at, o->id, o->id_len);
+	object->container.len = o->id_len;
+	object->id = object->container;
+	hex_write(o->id, o->id_len, name);
 	if (str_copy(object->label, sizeof(object->label), o->label) != RC_OK || !o->label[0])
-		(void)!str_format(object->label, sizeof(object->label), "%s %02X",
+		(void)!str_format(object->label, sizeof(object->label), "%s %s",
 			class == CKO_DATA	   ? "file"
 			: class == CKO_CERTIFICATE ? "certificate"
 						   : "key",
-			o->id[0]);
+			name);
 	*l->last = object;
 	l->last = &object->next;
 	return object;
@@ -110,16 +114,64 @@ static void set_point(struct p11_object *o, const uint8_t point[IOTSAFE_POINT_LE
 	memcpy(o->spki + sizeof(SPKI_HEAD), point, IOTSAFE_POINT_LEN);
 }
 
+static bool same_id(const struct iotsafe_object *a, const struct iotsafe_object *b)
+{
+	return a->id_len == b->id_len && memcmp(a->id, b->id, a->id_len) == 0;
+}
+
+static const struct iotsafe_object *find(
+	const struct load *l, enum iotsafe_type type, const struct iotsafe_object *named_as)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->on_card[i].type == type && same_id(&l->on_card[i], named_as))
+			return &l->on_card[i];
+	return NULL;
+}
+
+/* The public half of a pair mostly has the private half's name. Where it has another (a card that
+ * generates keys may choose), the n-th private key without a namesake belongs to the n-th public
+ * key without one. */
+static const struct iotsafe_object *public_half(
+	const struct load *l, const struct iotsafe_object *key)
+{
+	const struct iotsafe_object *namesake = find(l, IOTSAFE_PUBLIC_KEY, key);
+	size_t before = 0;
+
+	if (namesake)
+		return namesake;
+	for (const struct iotsafe_object *o = l->on_card; o < key; o++)
+		before += o->type == IOTSAFE_PRIVATE_KEY && !find(l, IOTSAFE_PUBLIC_KEY, o);
+	for (size_t i = 0; i < l->count; i++) {
+		const struct iotsafe_object *o = &l->on_card[i];
+		if (o->type == IOTSAFE_PUBLIC_KEY && !find(l, IOTSAFE_PRIVATE_KEY, o) &&
+			before-- == 0)
+			return o;
+	}
+	return key; /* not listed; it may be there all the same */
+}
+
+/* A public key that can be written and is nobody's half. */
+static void note_peer(const struct load *l, const struct iotsafe_object *o)
+{
+	if (l->t->peer.len > 0 || !(o->access & ACCESS_UPDATE) || find(l, IOTSAFE_PRIVATE_KEY, o))
+		return;
+	memcpy(l->t->peer.at, o->id, o->id_len);
+	l->t->peer.len = o->id_len;
+}
+
 /* Of a pair on the card both halves, or none where it is empty or of a kind we cannot use. */
 static enum iotsafe_error add_key(struct load *l, const struct iotsafe_object *o)
 {
 	static const CK_OBJECT_CLASS classes[] = { CKO_PRIVATE_KEY, CKO_PUBLIC_KEY };
+	const struct iotsafe_object *half;
 	uint8_t point[IOTSAFE_POINT_LEN];
 	enum iotsafe_error e;
 
 	if (o->key_type != 0 && o->key_type != KEY_P256 && o->key_type != KEY_P256_VOLATILE)
 		return IOTSAFE_OK;
-	e = iotsafe_public_key(l->t->iotsafe, o->id[0], point);
+	half = public_half(l, o);
+	e = iotsafe_public_key_by_id(
+		l->t->iotsafe, (struct iotsafe_id){ half->id, half->id_len }, point);
 	if (e == IOTSAFE_ENOCARD || e == IOTSAFE_ETIMEOUT)
 		return e;
 	if (e != IOTSAFE_OK)
@@ -171,7 +223,8 @@ static enum iotsafe_error add_cert(struct load *l, const struct iotsafe_object *
 	size_t len = 0;
 	struct p11_object *object;
 	X509 *cert;
-	enum iotsafe_error e = iotsafe_read_file(l->t->iotsafe, o->id[0], der, sizeof(der), &len);
+	enum iotsafe_error e = iotsafe_read_file_by_id(
+		l->t->iotsafe, (struct iotsafe_id){ o->id, o->id_len }, der, sizeof(der), &len);
 
 	if (e == IOTSAFE_ENOCARD || e == IOTSAFE_ETIMEOUT)
 		return e;
@@ -211,12 +264,13 @@ static enum iotsafe_error read_all(struct load *l)
 {
 	enum iotsafe_error e = iotsafe_list(l->t->iotsafe, l->on_card, P11_CARD_MAX, &l->count);
 
+	l->t->peer.len = 0;
 	for (size_t i = 0; e == IOTSAFE_OK && i < l->count; i++) {
 		const struct iotsafe_object *o = &l->on_card[i];
-		if (o->id_len != 1) /* libiotsafe's functions name containers by one byte */
-			continue;
 		if (o->type == IOTSAFE_PRIVATE_KEY)
 			e = add_key(l, o);
+		else if (o->type == IOTSAFE_PUBLIC_KEY)
+			note_peer(l, o);
 		else if (o->type == IOTSAFE_FILE)
 			e = add_file(l, o);
 	}
@@ -226,6 +280,11 @@ static enum iotsafe_error read_all(struct load *l)
 static bool same_bytes(const struct p11_bytes *a, const struct p11_bytes *b)
 {
 	return a->len == b->len && (a->len == 0 || memcmp(a->at, b->at, a->len) == 0);
+}
+
+static bool same_name(const struct p11_id *a, const struct p11_id *b)
+{
+	return a->len == b->len && memcmp(a->at, b->at, a->len) == 0;
 }
 
 static bool subject_copy(struct p11_object *key, const struct p11_object *cert)
@@ -246,19 +305,19 @@ static enum iotsafe_error join(struct load *l)
 		for (struct p11_object *k = l->first; k; k = k->next) {
 			if (k->class != CKO_PRIVATE_KEY && k->class != CKO_PUBLIC_KEY)
 				continue;
-			taken = taken || (k->container == c->container);
+			taken = taken || same_name(&k->container, &c->container);
 			if (memcmp(k->spki, c->spki, P11_SPKI_LEN) != 0)
 				continue;
-			c->id[0] = k->container;
+			c->id = k->container;
 			memcpy(c->label, k->label, sizeof(c->label));
 			if (!k->subject.at && !subject_copy(k, c))
 				return IOTSAFE_ENOMEM;
 			c->is_of_key = true;
 		}
 		if (taken && !c->is_of_key) {
-			c->id[1] = c->id[0];
-			c->id[0] = IOTSAFE_FILE;
-			c->id_len = 2;
+			memmove(c->id.at + 1, c->id.at, c->id.len);
+			c->id.at[0] = IOTSAFE_FILE;
+			c->id.len++;
 		}
 	}
 	return IOTSAFE_OK;
@@ -266,7 +325,7 @@ static enum iotsafe_error join(struct load *l)
 
 static bool same_object(const struct p11_object *a, const struct p11_object *b)
 {
-	return a->class == b->class && a->container == b->container && !a->session &&
+	return a->class == b->class && same_name(&a->container, &b->container) && !a->session &&
 	       a->file_size == b->file_size && same_bytes(&a->value, &b->value) &&
 	       memcmp(a->point, b->point, sizeof(a->point)) == 0;
 }

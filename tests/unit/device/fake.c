@@ -23,6 +23,9 @@ struct reply {
 	size_t len;
 };
 
+static const uint8_t EID[16] = { 0x89, 0x04, 0x90, 0x32, 0x12, 0x34, 0x51, 0x23, 0x45, 0x12, 0x34,
+	0x56, 0x78, 0x90, 0x12, 0x35 };
+
 static void sw(struct reply *r, unsigned v)
 {
 	r->data[r->len++] = (uint8_t)(v >> 8);
@@ -75,36 +78,85 @@ static const struct fake_file *find(const struct fake *f, uint8_t id)
 	return NULL;
 }
 
-static void file_info(const struct fake_file *file, struct reply *r)
+/* The id of an object as the card writes it. */
+static void put_id(const struct fake *f, uint8_t tag, uint8_t id, struct reply *r)
 {
-	const uint8_t info[] = { 0xc3, 22, 0x73, 4, 'f', 'i', 'l', 'e', 0x83, 1, file->id, 0x60, 1,
-		1, 0x4a, 1, 1, 0x20, 2, (uint8_t)(file->len >> 8), (uint8_t)file->len, 0x21, 1, 2 };
+	const uint8_t name[] = { tag, 3, 0x30, tag == 0x85 ? 0x31 : 0x30, id };
+	const uint8_t one[] = { tag, 1, id };
 
-	add(r, info, sizeof(info));
+	add(r, f->long_ids ? name : one, f->long_ids ? sizeof(name) : sizeof(one));
 }
 
-static void key_info(uint8_t wrap, uint8_t id, uint8_t functions, struct reply *r)
+static void file_info(const struct fake *f, const struct fake_file *file, struct reply *r)
 {
-	const uint8_t info[] = { wrap, 21, (uint8_t)(wrap - 0xc1 + 0x74), 3, 'k', 'e', 'y',
-		(uint8_t)(wrap - 0xc1 + 0x84), 1, id, 0x60, 1, 1, 0x4a, 1, 1, 0x4b, 1, 0x13, 0x4e,
-		1, 1, 0x61, 1, functions };
+	const uint8_t info[] = { 0x60, 1, 1, 0x4a, 1, 1, 0x20, 2, (uint8_t)(file->len >> 8),
+		(uint8_t)file->len, 0x21, 1, 2 };
+	size_t at = r->len;
 
+	add(r, "\xc3\0\x73\4file", 8);
+	put_id(f, 0x83, file->id, r);
 	add(r, info, sizeof(info));
-	r->data[r->len - sizeof(info) + 1] = sizeof(info) - 2;
+	r->data[at + 1] = (uint8_t)(r->len - at - 2);
+}
+
+static void key_info(const struct fake *f, uint8_t wrap, uint8_t id, uint8_t access,
+	uint8_t functions, struct reply *r)
+{
+	const uint8_t info[] = { 0x60, 1, access, 0x4a, 1, 1, 0x4b, 1, 0x13, 0x4e, 1, 1, 0x61, 1,
+		functions };
+	const uint8_t head[] = { wrap, 0, (uint8_t)(wrap - 0xc1 + 0x74), 3, 'k', 'e', 'y' };
+	size_t at = r->len;
+
+	add(r, head, sizeof(head));
+	put_id(f, (uint8_t)(wrap - 0xc1 + 0x84), id, r);
+	add(r, info, sizeof(info));
+	r->data[at + 1] = (uint8_t)(r->len - at - 2);
+}
+
+/* Long names as the rest of this card knows them; false when one is not the card's. */
+static bool shorten(const struct fake *f, uint8_t *a, size_t *n)
+{
+	uint8_t out[300];
+	size_t at = 5, len = 5;
+
+	if (!f->long_ids || *n < 8 || !strchr("\xcb\xb0\xcd\x2a\x24\x46", a[1]) ||
+		(a[1] == 0xcb && a[2] == 1))
+		return true;
+	memcpy(out, a, 5);
+	while (at + 2 <= 5U + a[4]) {
+		uint8_t tag = a[at], size = a[at + 1];
+		bool name = tag >= 0x83 && tag <= 0x85;
+		if (name && (size != 3 || a[at + 2] != 0x30 ||
+				    a[at + 3] != (tag == 0x85 ? 0x31 : 0x30)))
+			return false;
+		out[len++] = tag;
+		out[len++] = name ? 1 : size;
+		memcpy(out + len, a + at + (name ? 4 : 2), name ? 1 : size);
+		len += name ? 1 : size;
+		at += 2U + size;
+	}
+	out[4] = (uint8_t)(len - 5);
+	while (at < *n)
+		out[len++] = a[at++];
+	memcpy(a, out, len);
+	*n = len;
+	return true;
 }
 
 static void get_data(struct fake *f, const uint8_t *a, size_t n, struct reply *r)
 {
 	if (a[2] == 0x01) {
 		struct reply all = { .len = 0 };
-		key_info(0xc1, 1, 0x01, &all);
-		key_info(0xc2, 1, 0x01, &all);
+		key_info(f, 0xc1, 1, 1, 0x01, &all);
+		key_info(f, 0xc2, 1, 1, 0x01, &all);
 		if (f->agree_key && f->lists_agree_key) {
-			key_info(0xc1, 0x0b, 0x04, &all);
-			key_info(0xc2, 0x0b, 0x04, &all);
+			key_info(f, 0xc1, 0x0b, 1, 0x04, &all);
+			key_info(f, 0xc2, 0x0b, 1, 0x04, &all);
 		}
+		if (f->long_ids)
+			key_info(f, 0xc2, 5, 3, 0, &all);
 		for (size_t i = 0; i < f->files_len; i++)
-			file_info(&f->files[i], &all);
+			file_info(f, &f->files[i], &all);
 		if (!f->list_in_parts) {
 			add(r, all.data, all.len);
 			sw(r, 0x9000);
@@ -122,7 +174,7 @@ static void get_data(struct fake *f, const uint8_t *a, size_t n, struct reply *r
 		sw(r, 0x6a82);
 		return;
 	}
-	file_info(file, r);
+	file_info(f, file, r);
 	sw(r, 0x9000);
 }
 
@@ -161,6 +213,11 @@ static bool sign_update(struct fake *f, const uint8_t *a, size_t n, struct reply
 {
 	uint8_t raw[64];
 
+	if (f->session_stuck && a[2] == 0x90) {
+		f->session_stuck = false;
+		sw(r, 0x9000);
+		return true;
+	}
 	if (!f->session_open || n < 5 + 34 || a[5] != 0x9e || a[6] != 32) {
 		sw(r, 0x6985);
 		return true;
@@ -181,7 +238,8 @@ static void sign_init(struct fake *f, const uint8_t *a, size_t n, struct reply *
 	static const uint8_t want[] = { 0x84, 1, 1, 0xa1, 1, 3, 0x91, 2, 0, 1, 0x92, 1, 4 };
 
 	if (a[2] == 1) {
-		f->session_open = f->session_stuck = false;
+		f->session_open = false;
+		f->session_stuck = f->session_stuck && f->stuck_hard;
 		sw(r, 0x9000);
 	} else if (f->session_stuck) {
 		sw(r, 0x6a86);
@@ -251,10 +309,18 @@ static void manage(struct fake *f, const uint8_t *a, struct reply *r)
 static void select_file(struct fake *f, const uint8_t *a, size_t n, struct reply *r)
 {
 	static const uint8_t aid[] = { 0xa0, 0, 0, 2, 0x48, 4, 0 };
+	static const uint8_t isdr[] = { 0xa0, 0, 0, 5, 0x59, 0x10, 0x10, 0xff, 0xff, 0xff, 0xff,
+		0x89, 0, 0 };
 	unsigned ch = a[0] & 3;
 
-	if (a[2] == 4 && n >= 5 + sizeof(aid) && a[4] == sizeof(aid) &&
-		memcmp(a + 5, aid, sizeof(aid)) == 0) {
+	f->other[ch] = 0;
+	if (a[2] == 4 && n >= 21 && a[4] == 16 && memcmp(a + 5, isdr, sizeof(isdr)) == 0 &&
+		!f->no_euicc && (a[19] == 2) == f->m2m_euicc) {
+		f->selected[ch] = false;
+		f->other[ch] = a[19] == 1 ? 'r' : 'c';
+		sw(r, 0x9000);
+	} else if (a[2] == 4 && n >= 5 + sizeof(aid) && a[4] == sizeof(aid) &&
+		   memcmp(a + 5, aid, sizeof(aid)) == 0) {
 		f->selected[ch] = true;
 		sw(r, 0x9000);
 	} else if (a[2] == 0 && n >= 7) {
@@ -265,7 +331,7 @@ static void select_file(struct fake *f, const uint8_t *a, size_t n, struct reply
 	}
 }
 
-static bool command(struct fake *f, const uint8_t *a, size_t n, struct reply *r)
+static bool command(struct fake *f, uint8_t *a, size_t n, struct reply *r)
 {
 	unsigned ch = a[0] & 3;
 
@@ -289,11 +355,21 @@ static bool command(struct fake *f, const uint8_t *a, size_t n, struct reply *r)
 		manage(f, a, r);
 	} else if (a[1] == 0xa4) {
 		select_file(f, a, n, r);
+	} else if (f->other[ch] == 'r' && a[0] >> 4 == 8 && a[1] == 0xe2 && n >= 11) {
+		add(r, "\xbf\x3e\x12\x5a\x10", 5);
+		add(r, EID, 16);
+		sw(r, 0x9000);
+	} else if (f->other[ch] == 'c' && a[1] == 0xca && a[3] == 0x5a) {
+		add(r, "\x5a\x10", 2);
+		add(r, EID, 16);
+		sw(r, 0x9000);
 	} else if (!f->selected[ch] && a[1] == 0xb0) {
 		add(r, f->iccid, sizeof(f->iccid));
 		sw(r, 0x9000);
 	} else if (!f->selected[ch]) {
 		sw(r, 0x6d00);
+	} else if (!shorten(f, a, &n)) {
+		sw(r, 0x6a80);
 	} else if (!applet(f, a, n, r)) {
 		return false;
 	}
@@ -361,6 +437,15 @@ static bool at_line(struct fake *f, const char *line)
 		say(f->fd, "\r\nOK\r\n");
 		return true;
 	}
+	if (strcmp(line, "AT+CFUN=1,1") == 0) {
+		atomic_store(&f->hang, false);
+		atomic_store(&f->reset, true);
+		atomic_fetch_add(&f->resets, 1);
+		say(f->fd, "\r\nOK\r\n\r\nRDY\r\n");
+		return true;
+	}
+	if (atomic_load(&f->hang) && strncmp(line, "AT+CSIM", 7) == 0)
+		return true;
 	if (strcmp(line, "AT+CCID") == 0 && !f->no_ccid) {
 		say(f->fd, "\r\n+CCID: 8912230200031010008f\r\n\r\nOK\r\n");
 		return true;

@@ -30,6 +30,10 @@ struct fake {
 	bool long_sig;	    /* 33 00 40 instead of 33 40 */
 	bool no_channels;   /* MANAGE CHANNEL: 6A81 */
 	bool stuck_session; /* the first INIT answers 6A86 until the session is closed */
+	bool stuck_hard;    /* ... and closing it does not help: only a block with P1 90 ends it */
+	bool no_euicc;	    /* no ISD-R */
+	bool m2m_euicc;	    /* an ECASD that says the EID instead */
+	bool long_ids; /* names of three bytes: 30 30 and the usual one, of public keys 30 31 */
 	bool list_in_parts;
 	bool lists_agree_key; /* container 0B stands in the object list too */
 	bool no_ccid;	      /* AT+CCID: ERROR */
@@ -42,6 +46,8 @@ struct fake {
 	atomic_bool blocked;	/* the signature key answers 6985 */
 	atomic_bool reset;	/* forget channels and selection once */
 	atomic_bool mute;	/* never answer again */
+	atomic_bool hang;	/* a modem: no AT+CSIM is answered until AT+CFUN=1,1 */
+	atomic_int resets;	/* how often AT+CFUN=1,1 came */
 	atomic_int die_at_sign; /* hang up instead of answering the n-th signature (1: next) */
 	atomic_int slow_ms;	/* before every answer */
 	atomic_bool bad_answer; /* answer nonsense */
@@ -56,6 +62,7 @@ struct fake {
 	int fd, listener, stop[2];
 	char path[100];
 	bool channels[4], selected[4];
+	char other[4]; /* selected instead: 'r' ISD-R, 'c' ECASD */
 	uint8_t pending[256];
 	size_t pending_len;
 	uint8_t peer[65];

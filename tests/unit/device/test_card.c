@@ -114,7 +114,7 @@ static void use(struct fake *f)
 static void every_habit_of_cards_and_modems(void **state)
 {
 	(void)state;
-	for (unsigned habit = 0; habit < 18; habit++) {
+	for (unsigned habit = 0; habit < 20; habit++) {
 		struct fake *f = fake_new(habit % 2 == 1);
 		switch (habit / 2) {
 		case 1: f->use_61 = true; break;
@@ -124,6 +124,7 @@ static void every_habit_of_cards_and_modems(void **state)
 		case 5: f->list_in_parts = true; break;
 		case 6: f->echo = f->noise = true; break;
 		case 7: f->no_quotes = f->no_ccid = true; break;
+		case 9: f->stuck_session = f->stuck_hard = true; break;
 		case 8:
 			f->use_61 = f->echo = f->noise = f->list_in_parts = f->no_ccid = true;
 			break;
@@ -170,6 +171,93 @@ static void a_reset_is_survived(void **state)
 		iotsafe_close(card);
 		fake_free(f);
 	}
+}
+
+static void the_eid_is_asked_where_it_is(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < 3; kind++) {
+		struct fake *f = fake_new(kind == 0);
+		char eid[IOTSAFE_EID_TEXT] = "";
+		uint8_t digest[32] = { 0 }, sig[64];
+		f->no_euicc = kind == 2;
+		f->m2m_euicc = kind == 1;
+		fake_start(f);
+		struct iotsafe *card = open_card(f, 2000);
+		if (kind < 2) {
+			assert_int_equal(iotsafe_eid(card, eid), IOTSAFE_OK);
+			assert_string_equal(eid, "89049032123451234512345678901235");
+		} else {
+			assert_int_equal(iotsafe_eid(card, eid), IOTSAFE_ENOTFOUND);
+			assert_non_null(strstr(iotsafe_last_error(card), "6A82"));
+		}
+		/* The applet is selected again. */
+		assert_int_equal(iotsafe_sign(card, 1, digest, sig), IOTSAFE_OK);
+		iotsafe_close(card);
+		fake_free(f);
+	}
+}
+
+/* A modem whose SIM interface hangs: without the option the time-out is told, with it the modem is
+ * reset, once, and the operation done again. */
+static void a_hung_modem_is_reset(void **state)
+{
+	struct fake *f = fake_new(true);
+	uint8_t digest[32] = { 0 }, sig[64];
+	struct iotsafe *card = NULL;
+
+	(void)state;
+	fake_start(f);
+	card = open_card(f, 200);
+	atomic_store(&f->hang, true);
+	assert_int_equal(iotsafe_sign(card, 1, digest, sig), IOTSAFE_ETIMEOUT);
+	assert_int_equal(atomic_load(&f->resets), 0);
+	assert_int_equal(iotsafe_reset(card), IOTSAFE_OK);
+	assert_int_equal(atomic_load(&f->resets), 1);
+	assert_int_equal(iotsafe_sign(card, 1, digest, sig), IOTSAFE_OK);
+	iotsafe_close(card);
+	struct iotsafe_options o = { .card = f->card, .timeout_ms = 200, .reset = "at" };
+	atomic_store(&f->hang, true);
+	assert_int_equal(iotsafe_open(&o, &card, NULL, 0), IOTSAFE_OK);
+	assert_int_equal(atomic_load(&f->resets), 2);
+	assert_int_equal(iotsafe_sign(card, 1, digest, sig), IOTSAFE_OK);
+	atomic_store(&f->hang, true); /* too soon: not again */
+	assert_int_equal(iotsafe_sign(card, 1, digest, sig), IOTSAFE_ETIMEOUT);
+	assert_int_equal(atomic_load(&f->resets), 2);
+	iotsafe_close(card);
+	fake_free(f);
+	f = fake_new(false);
+	fake_start(f);
+	card = open_card(f, 200);
+	assert_int_equal(iotsafe_reset(card), IOTSAFE_EINVAL);
+	iotsafe_close(card);
+	o = (struct iotsafe_options){ .card = f->card, .reset = "gently" };
+	assert_int_equal(iotsafe_open(&o, &card, NULL, 0), IOTSAFE_EINVAL);
+	fake_free(f);
+}
+
+/* The program that is to pulse the reset line gets the device's name; one that fails says so. */
+static void a_program_resets_the_modem(void **state)
+{
+	static const char *const programs[] = { "/bin/false", "/nonexistent" };
+	struct fake *f = fake_new(true);
+	struct iotsafe *card = NULL;
+	char error[IOTSAFE_ERROR_MAX] = "";
+
+	(void)state;
+	fake_start(f);
+	struct iotsafe_options o = { .card = f->card, .timeout_ms = 200, .reset = "/bin/true" };
+	assert_int_equal(iotsafe_open(&o, &card, NULL, 0), IOTSAFE_OK);
+	assert_int_equal(iotsafe_reset(card), IOTSAFE_OK);
+	assert_int_equal(atomic_load(&f->resets), 0);
+	iotsafe_close(card);
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+		atomic_store(&f->hang, true);
+		o.reset = programs[i];
+		assert_int_not_equal(iotsafe_open(&o, &card, error, sizeof(error)), IOTSAFE_OK);
+		assert_non_null(strstr(error, programs[i]));
+	}
+	fake_free(f);
 }
 
 static double seconds(void)
@@ -317,6 +405,9 @@ int main(void)
 		cmocka_unit_test(every_habit_of_cards_and_modems),
 		cmocka_unit_test(a_blocked_key_is_told_apart),
 		cmocka_unit_test(a_reset_is_survived),
+		cmocka_unit_test(the_eid_is_asked_where_it_is),
+		cmocka_unit_test(a_hung_modem_is_reset),
+		cmocka_unit_test(a_program_resets_the_modem),
 		cmocka_unit_test(silence_ends_in_time),
 		cmocka_unit_test(a_slow_card_does_not_hold_for_ever),
 		cmocka_unit_test(a_card_that_vanishes_is_an_error),

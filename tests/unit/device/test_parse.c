@@ -10,28 +10,28 @@
 
 static const struct {
 	const char *line;
-	enum dev_line kind;
+	enum iotsafe_line kind;
 	size_t len;
 } LINES[] = {
-	{ "OK", DEV_LINE_OK, 0 },
-	{ "OK ", DEV_LINE_NOISE, 0 },
-	{ "ERROR", DEV_LINE_ERROR, 0 },
-	{ "+CME ERROR: 13", DEV_LINE_ERROR, 0 },
-	{ "+CREG: 1,1", DEV_LINE_NOISE, 0 },
-	{ "AT+CSIM=10,\"0070000001\"", DEV_LINE_NOISE, 0 },
-	{ "+CSIM: 4,\"9000\"", DEV_LINE_CSIM, 2 },
-	{ "+CSIM: 4,9000", DEV_LINE_CSIM, 2 },
-	{ "+CSIM:6, \"019000\"", DEV_LINE_CSIM, 3 },
-	{ "+CSIM: 4,\"90aF\"", DEV_LINE_CSIM, 2 },
-	{ "+CSIM: 6,\"9000\"", DEV_LINE_BAD_CSIM, 0 },
-	{ "+CSIM: 2,\"90\"", DEV_LINE_BAD_CSIM, 0 },
-	{ "+CSIM: 5,\"90001\"", DEV_LINE_BAD_CSIM, 0 },
-	{ "+CSIM: 4,\"90zz\"", DEV_LINE_BAD_CSIM, 0 },
-	{ "+CSIM: 4,\"9000", DEV_LINE_BAD_CSIM, 0 },
-	{ "+CSIM: 4,\"", DEV_LINE_BAD_CSIM, 0 },
-	{ "+CSIM: 99999999999999999999,\"9000\"", DEV_LINE_BAD_CSIM, 0 },
-	{ "+CSIM: -4,\"9000\"", DEV_LINE_BAD_CSIM, 0 },
-	{ "+CSIM:", DEV_LINE_BAD_CSIM, 0 },
+	{ "OK", IOTSAFE_LINE_OK, 0 },
+	{ "OK ", IOTSAFE_LINE_NOISE, 0 },
+	{ "ERROR", IOTSAFE_LINE_ERROR, 0 },
+	{ "+CME ERROR: 13", IOTSAFE_LINE_ERROR, 0 },
+	{ "+CREG: 1,1", IOTSAFE_LINE_NOISE, 0 },
+	{ "AT+CSIM=10,\"0070000001\"", IOTSAFE_LINE_NOISE, 0 },
+	{ "+CSIM: 4,\"9000\"", IOTSAFE_LINE_CSIM, 2 },
+	{ "+CSIM: 4,9000", IOTSAFE_LINE_CSIM, 2 },
+	{ "+CSIM:6, \"019000\"", IOTSAFE_LINE_CSIM, 3 },
+	{ "+CSIM: 4,\"90aF\"", IOTSAFE_LINE_CSIM, 2 },
+	{ "+CSIM: 6,\"9000\"", IOTSAFE_LINE_BAD_CSIM, 0 },
+	{ "+CSIM: 2,\"90\"", IOTSAFE_LINE_BAD_CSIM, 0 },
+	{ "+CSIM: 5,\"90001\"", IOTSAFE_LINE_BAD_CSIM, 0 },
+	{ "+CSIM: 4,\"90zz\"", IOTSAFE_LINE_BAD_CSIM, 0 },
+	{ "+CSIM: 4,\"9000", IOTSAFE_LINE_BAD_CSIM, 0 },
+	{ "+CSIM: 4,\"", IOTSAFE_LINE_BAD_CSIM, 0 },
+	{ "+CSIM: 99999999999999999999,\"9000\"", IOTSAFE_LINE_BAD_CSIM, 0 },
+	{ "+CSIM: -4,\"9000\"", IOTSAFE_LINE_BAD_CSIM, 0 },
+	{ "+CSIM:", IOTSAFE_LINE_BAD_CSIM, 0 },
 };
 
 static void lines(void **state)
@@ -43,8 +43,8 @@ static void lines(void **state)
 		size_t len = 0, n = strlen(LINES[i].line);
 		char *exact = malloc(n + 1);
 		memcpy(exact, LINES[i].line, n);
-		enum dev_line kind = dev__line_parse(exact, n, reply, &len);
-		if (kind != LINES[i].kind || (kind == DEV_LINE_CSIM && len != LINES[i].len))
+		enum iotsafe_line kind = iotsafe_core_at_line(exact, n, reply, &len);
+		if (kind != LINES[i].kind || (kind == IOTSAFE_LINE_CSIM && len != LINES[i].len))
 			fail_msg("%s: %d, %zu bytes", LINES[i].line, kind, len);
 		free(exact);
 	}

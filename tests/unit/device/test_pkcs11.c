@@ -39,7 +39,7 @@ static void insert(struct world *w)
 	assert_int_equal(symlink(path, w->link), 0);
 }
 
-static struct world *world_new(bool modem)
+static struct world *world_with(bool modem, bool long_ids)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	char card[128];
@@ -49,6 +49,7 @@ static struct world *world_new(bool modem)
 	w->card.agree_key = EVP_EC_gen("P-256");
 	w->card.lists_agree_key = true;
 	w->card.modem = modem;
+	w->card.long_ids = long_ids;
 	w->ca = fake_cert(w->ca_key, "test CA", NULL, NULL);
 	w->device = fake_cert(w->card.sign_key, "device", w->ca_key, w->ca);
 	w->card.files_len = 3;
@@ -67,6 +68,11 @@ static struct world *world_new(bool modem)
 	assert_int_equal(setenv("IOTSAFE_CARD", card, 1), 0);
 	assert_int_equal(f->C_Initialize(NULL), CKR_OK);
 	return w;
+}
+
+static struct world *world_new(bool modem)
+{
+	return world_with(modem, false);
 }
 
 static void world_free(struct world *w)
@@ -306,6 +312,53 @@ static void test_agreement(void **state)
 	world_free(w);
 }
 
+static CK_OBJECT_HANDLE find_named(CK_SESSION_HANDLE s, CK_OBJECT_CLASS class, CK_BYTE last)
+{
+	CK_BYTE name[] = { 0x30, 0x30, last };
+	CK_ATTRIBUTE t[] = { { CKA_CLASS, &class, sizeof(class) }, { CKA_ID, name, sizeof(name) } };
+	CK_OBJECT_HANDLE found[2] = { 0 };
+	CK_ULONG n = 0;
+
+	assert_int_equal(f->C_FindObjectsInit(s, t, 2), CKR_OK);
+	assert_int_equal(f->C_FindObjects(s, found, 2, &n), CKR_OK);
+	assert_int_equal(f->C_FindObjectsFinal(s), CKR_OK);
+	assert_int_equal(n, 1);
+	return found[0];
+}
+
+/* A card whose containers have names of three bytes, public keys other ones than private keys. */
+static void test_long_names(void **state)
+{
+	struct world *w = world_with(true, true);
+	CK_SESSION_HANDLE s = session();
+	CK_OBJECT_HANDLE key, secret = 0;
+	CK_MECHANISM sign = { CKM_ECDSA, NULL, 0 };
+	CK_BYTE digest[32] = { 3 }, sig[64], point[65], got[32];
+	CK_ULONG len = sizeof(sig);
+	size_t n = 0;
+	CK_ECDH1_DERIVE_PARAMS params = {
+		.kdf = CKD_NULL, .pPublicData = point, .ulPublicDataLen = 65
+	};
+	CK_MECHANISM derive = { CKM_ECDH1_DERIVE, &params, sizeof(params) };
+	CK_ATTRIBUTE value = { CKA_VALUE, got, sizeof(got) };
+
+	(void)state;
+	key = find_named(s, CKO_PRIVATE_KEY, 1);
+	(void)find_named(s, CKO_PUBLIC_KEY, 1);
+	(void)find_named(s, CKO_CERTIFICATE, 1);
+	assert_int_equal(find(s, CKO_PRIVATE_KEY, -1, NULL), 2);
+	assert_int_equal(f->C_SignInit(s, &sign, key), CKR_OK);
+	assert_int_equal(f->C_Sign(s, digest, sizeof(digest), sig, &len), CKR_OK);
+	assert_true(verifies(w->card.sign_key, digest, sig));
+	assert_int_equal(
+		EVP_PKEY_get_octet_string_param(w->card.sign_key, "pub", point, 65, &n), 1);
+	key = find_named(s, CKO_PRIVATE_KEY, 0x0b);
+	assert_int_equal(f->C_DeriveKey(s, &derive, key, NULL, 0, &secret), CKR_OK);
+	assert_int_equal(f->C_GetAttributeValue(s, secret, &value, 1), CKR_OK);
+	assert_int_equal(value.ulValueLen, 32);
+	world_free(w);
+}
+
 static void *sign_many(void *arg)
 {
 	const struct world *w = arg;
@@ -441,6 +494,7 @@ int main(void)
 		cmocka_unit_test(test_objects),
 		cmocka_unit_test(test_signatures),
 		cmocka_unit_test(test_agreement),
+		cmocka_unit_test(test_long_names),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_unplugged),
 		cmocka_unit_test(test_hostile_templates),

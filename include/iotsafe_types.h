@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What iotsafe.h and iotsafe_core.h have in common. Needs only what a freestanding compiler
+ * brings with it. */
+
+#include <stddef.h>
+
+enum iotsafe_error {
+	IOTSAFE_OK = 0,
+	IOTSAFE_EINVAL,	   /* an argument is wrong */
+	IOTSAFE_ENOCARD,   /* no modem, no card, or it went away */
+	IOTSAFE_ETIMEOUT,  /* modem or card did not answer in time */
+	IOTSAFE_EPROTO,	   /* the answer makes no sense */
+	IOTSAFE_ENOTFOUND, /* no applet, no such object */
+	IOTSAFE_EDENIED,   /* the card refuses: a blocked or empty key, an unreadable file */
+	IOTSAFE_ECARD,	   /* the card refuses for another reason */
+	IOTSAFE_ETOOLARGE, /* the caller's buffer is too small, or an object larger than allowed */
+	IOTSAFE_ECRYPTO,   /* OpenSSL refused */
+	IOTSAFE_ENOMEM,
+};
+
+#define IOTSAFE_LABEL_MAX  61 /* 60 bytes and NUL */
+#define IOTSAFE_ID_MAX	   20
+#define IOTSAFE_AID_MAX	   16
+#define IOTSAFE_POINT_LEN  65 /* 04 | x | y */
+#define IOTSAFE_DIGEST_LEN 32
+#define IOTSAFE_SIG_LEN	   64 /* r | s */
+#define IOTSAFE_SECRET_LEN 32 /* the x coordinate that ECDH gives */
+#define IOTSAFE_FILE_MAX   65535
+
+enum iotsafe_type {
+	IOTSAFE_PRIVATE_KEY = 0xc1,
+	IOTSAFE_PUBLIC_KEY = 0xc2,
+	IOTSAFE_FILE = 0xc3,
+	IOTSAFE_SECRET_KEY = 0xc4,
+};
+
+/* What the card says of one object (IoT.05 v1: GET DATA). Fields that it did not send are 0. */
+struct iotsafe_object {
+	enum iotsafe_type type;
+	unsigned char id[IOTSAFE_ID_MAX];
+	size_t id_len;
+	char label[IOTSAFE_LABEL_MAX]; /* control characters replaced */
+	unsigned char access;	       /* 01 read, 02 update */
+	unsigned char state;	       /* 01 activated or filled */
+	unsigned char key_type;	       /* 13 P-256 persistent, 14 volatile ... */
+	unsigned char usage;	       /* of a key, or of a file (02: X.509) */
+	unsigned char functions;       /* 01 sign, 02 generate, 04 agree, 08 derive */
+	size_t size;		       /* of a file */
+};
+
+/* A container's name on the card: bytes as they are, mostly one. */
+struct iotsafe_id {
+	const unsigned char *at;
+	size_t len; /* 1..IOTSAFE_ID_MAX */
+};
