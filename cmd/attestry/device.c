@@ -13,7 +13,11 @@ static const struct out_col device_cols[] = {
 	{ "locked", "locked", OUT_BOOL },
 	{ "stolen", "stolen", OUT_BOOL },
 	{ "broken", "broken", OUT_BOOL },
+	{ "flags.0.who", "reported by", OUT_TEXT },
+	{ "flags.0.since", "since", OUT_TIME },
+	{ "flags.0.reason", "reason", OUT_TEXT },
 	{ "profiles", "profiles", OUT_LIST },
+	{ "wipe_pending", "wipe pending", OUT_LIST },
 	{ "consents", "consents", OUT_LIST },
 	{ "attestable", "attestable", OUT_BOOL },
 	{ "move_to", "may move to", OUT_TEXT },
@@ -90,6 +94,7 @@ static int run_set(struct cli *cli)
 		code = set_flag(cli, body, "stolen");
 	if (code == EXIT_DONE)
 		code = set_flag(cli, body, "broken");
+	set_text(body, "reason", cli_opt(cli, "reason"));
 	if (code == EXIT_DONE && !json_object_size(body))
 		code = cli_usage(cli, "what is to be set?");
 	if (code == EXIT_DONE)
@@ -97,6 +102,20 @@ static int run_set(struct cli *cli)
 	if (code == EXIT_DONE)
 		out_object(cli, answer, "device", device_cols);
 	json_decref(body);
+	json_decref(answer);
+	return code;
+}
+
+static int run_delete(struct cli *cli)
+{
+	json_t *answer = NULL;
+	char iccid[32];
+	int code = cli_iccid(cli->args[0], iccid);
+
+	if (code == EXIT_DONE)
+		code = cli_call(cli, "DELETE", NULL, &answer, "/v1/devices/%s", iccid);
+	if (code == EXIT_DONE)
+		out_object(cli, answer, "device", device_cols);
 	json_decref(answer);
 	return code;
 }
@@ -162,11 +181,17 @@ const struct cmd device_cmds[] = {
 		"attestry device set 8912230200031010008F --stolen yes --lab /tmp/lab",
 		{ { "owner", "PARTY", "the new owner" },
 			{ "locked", "yes|no", "nobody transfers a locked device's profiles" },
-			{ "stolen", "yes|no", "turned off until it is found" },
-			{ "broken", "yes|no", "out of order" },
+			{ "stolen", "yes|no",
+				"turned off at once, and stays so until it is found" },
+			{ "broken", "yes|no",
+				"turned off at once; may be moved to another SIM, or removed" },
+			{ "reason", "TEXT", "why, for those who read it later" },
 			{ "consent", "ASP", "this provider may register without claim code" },
 			{ "withdraw-consent", "ASP", "and this one no longer" },
 			{ "move-to", "MNO", "this operator may take the device over" } } },
+	{ "device", "delete", "ICCID", 1, 1, "mno", 0, run_delete,
+		"give a device up that has no profiles: the end of the operator's stewardship",
+		"attestry device delete 8912230200031010008F --lab /tmp/lab", { { 0 } } },
 	{ "device", "auth", "ICCID", 1, 1, "gatineau", 0, run_auth,
 		"make a code with which another operator takes the device over",
 		"attestry device auth 8912230200031010008F --lab /tmp/lab", { { 0 } } },

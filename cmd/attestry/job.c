@@ -14,7 +14,14 @@ static const struct out_col job_cols[] = {
 	{ "state", "state", OUT_TEXT },
 	{ "attempt", "attempt", OUT_TEXT },
 	{ "not_after", "not after", OUT_TIME },
+	{ "cause", "because", OUT_TEXT },
 	{ "reason", "reason", OUT_TEXT },
+	{ 0 },
+};
+static const struct out_col receipt_cols[] = {
+	{ "id", "file", OUT_TEXT },
+	{ "received", "received", OUT_TIME },
+	{ "por", "receipt", OUT_HEX },
 	{ 0 },
 };
 
@@ -36,6 +43,9 @@ static int run_show(struct cli *cli)
 
 	if (code == EXIT_DONE)
 		out_object(cli, answer, "job", job_cols);
+	if (code == EXIT_DONE && !cli->json &&
+		json_object_get(json_object_get(answer, "job"), "receipts"))
+		out_list(cli, json_object_get(answer, "job"), "receipts", receipt_cols);
 	json_decref(answer);
 	return code;
 }

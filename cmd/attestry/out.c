@@ -29,7 +29,7 @@ void out_say(const struct cli *cli, const char *fmt, ...)
 	putchar('\n');
 }
 
-/* The value at "certificate.not_after"; NULL when a part is not there. */
+/* The value at "certificate.not_after" or "flags.0.who"; NULL when a part is not there. */
 static const json_t *member_at(const json_t *object, const char *path)
 {
 	char name[64];
@@ -40,7 +40,8 @@ static const json_t *member_at(const json_t *object, const char *path)
 			return NULL;
 		memcpy(name, at, n);
 		name[n] = '\0';
-		object = json_object_get(object, name);
+		object = json_is_array(object) ? json_array_get(object, (size_t)(*name - '0'))
+					       : json_object_get(object, name);
 		at += n;
 	}
 	return object;

@@ -25,6 +25,8 @@ static const struct out_col profile_cols[] = {
 	{ "certificate.state", "certificate", OUT_TEXT },
 	{ "certificate.sha256", "SHA-256", OUT_HEX },
 	{ "certificate.not_after", "not after", OUT_TIME },
+	{ "overlap.certificate.sha256", "beside it", OUT_HEX },
+	{ "overlap.ends", "until", OUT_TIME },
 	{ "payload_sequence", "payload", OUT_TEXT },
 	{ "card_current", "on the card", OUT_BOOL },
 	{ "wipe_pending", "wipe pending", OUT_BOOL },

@@ -26,6 +26,8 @@ const struct api_route api_routes[] = {
 	{ "GET", "/v1/devices/{iccid}", "device_info", NULL, NULL, NULL, 200, 0, "one device" },
 	{ "PATCH", "/v1/devices/{iccid}", "device_update", "", NULL, NULL, 200, 0,
 		"owner, locks, flags, consents, the next operator" },
+	{ "DELETE", "/v1/devices/{iccid}", "device_delete", NULL, NULL, NULL, 200, 0,
+		"the operator gives a device up" },
 	{ "POST", "/v1/devices/{iccid}/auth", "device_set_auth", "", NULL, NULL, 200, 0,
 		"make a code with which another operator takes the device over; shown once" },
 	{ "POST", "/v1/devices/{iccid}/transfer", "device_transfer", "", NULL, NULL, 200, 0,
@@ -66,7 +68,7 @@ const struct api_route api_routes[] = {
 	{ "GET", "/v1/jobs", "job_wait", NULL, "wait,limit", NULL, 200, 0,
 		"jobs for the operator's gateway (long poll)" },
 	{ "GET", "/v1/jobs/{id}", "job_info", NULL, NULL, NULL, 200, 0, "one job" },
-	{ "POST", "/v1/jobs/{id}/result", "job_result", "", NULL, NULL, 200, 0,
+	{ "POST", "/v1/jobs/{id}/result", "job_result", "", NULL, "name", 200, 0,
 		"what the card answered" },
 
 	{ "GET", "/v1/poll", "poll_request", NULL, "wait", NULL, 200, 0,

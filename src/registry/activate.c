@@ -202,9 +202,8 @@ enum rc reg__profile_activate(struct registry_run *run)
 		return rc;
 	if (!reg__is_caller(run, v->p.sponsor))
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
-	if (v->stolen)
-		return reg__no(
-			run, CODE(STATUS_PROHIBITS), "name", "the device is reported stolen");
+	if (reg__reported(run, v))
+		return RC_OK;
 	rc = store_esim_marked(run->reg->store, v->p.id);
 	if (rc == RC_OK)
 		return reg__no(run, CODE(STATUS_PROHIBITS), "name",
@@ -234,9 +233,8 @@ enum rc reg__profile_renew(struct registry_run *run)
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
 	if (v->p.state != STATE(ACTIVATED))
 		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "not activated");
-	if (v->stolen)
-		return reg__no(
-			run, CODE(STATUS_PROHIBITS), "name", "the device is reported stolen");
+	if (reg__reported(run, v))
+		return RC_OK;
 	if (m->not_after != v->cert.not_after)
 		return reg__no(
 			run, CODE(POLICY), "not_after", "not the end of the present certificate");

@@ -16,7 +16,6 @@ enum rc reg__profile_deactivate(struct registry_run *run)
 {
 	const Registry__ProfileDeactivate *m = run->request->profile_deactivate;
 	struct store_profile_view *v;
-	int64_t job;
 	enum rc rc;
 
 	if (!reg__text_ok(m->reason, 0, 128))
@@ -29,22 +28,7 @@ enum rc reg__profile_deactivate(struct registry_run *run)
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
 	if (v->p.state != STATE(ACTIVATED))
 		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "not activated");
-	rc = reg__withdraw(run, v);
-	if (rc == RC_OK)
-		rc = store_cert_state(run->reg->store, v->p.cert, CERT(SUSPENDED));
-	if (rc == RC_OK)
-		rc = reg__jobs_cancel(run, v, REG__ALL_JOBS & ~(1u << JOB(WIPE)), "deactivated");
-	v->cert.state = CERT(SUSPENDED);
-	v->p.state = STATE(DEACTIVATED);
-	v->p.wipe_pending = true;
-	v->p.install_due++;
-	v->p.attempts = 0;
-	v->p.updated = run->now;
-	run->install = true;
-	if (rc == RC_OK)
-		rc = reg__job_open(run, v, JOB(BLOCK), 1, &job);
-	if (rc == RC_OK)
-		rc = store_profile_save(run->reg->store, &v->p);
+	rc = reg__turn_off(run, v, "deactivated");
 	if (rc == RC_OK)
 		rc = tell_sponsor(run, v, "profile.deactivated", "deactivated");
 	if (rc == RC_OK)
@@ -69,7 +53,6 @@ enum rc reg__profile_delete(struct registry_run *run)
 	struct store_profile_view *v;
 	struct store_transfer t;
 	bool on_card, waits;
-	int64_t job;
 	enum rc rc;
 
 	v = reg__profile(run, run->request->profile_delete->name, &rc);
@@ -103,7 +86,7 @@ enum rc reg__profile_delete(struct registry_run *run)
 	v->p.attempts = 0;
 	v->p.updated = run->now;
 	if (rc == RC_OK && on_card)
-		rc = reg__job_open(run, v, JOB(WIPE), 1, &job);
+		rc = reg__job_order(run, v, JOB(WIPE), "deleted");
 	if (rc == RC_OK)
 		rc = store_profile_save_all(run->reg->store, &v->p);
 	if (rc == RC_OK)

@@ -72,7 +72,10 @@ static enum rc load_row(struct registry_run *run, const Registry__InventoryRow *
 	snprintf(d.mno, sizeof(d.mno), "%s", run->caller->id);
 	snprintf(d.owner, sizeof(d.owner), "%s", row->owner);
 	snprintf(d.imei, sizeof(d.imei), "%s", row->imei);
-	rc = store_device_add(run->reg->store, &d);
+	/* A SIM that was given up and comes back is the same device again. */
+	rc = store_device_revive(run->reg->store, &d, run->now);
+	if (rc == RC_NOT_FOUND)
+		rc = store_device_add(run->reg->store, &d);
 	if (rc == RC_EXISTS) {
 		*code = CODE(EXISTS);
 		*fault = "iccid or eid: the registry knows it already";
@@ -187,6 +190,8 @@ static enum rc message(
 	m->created = d->created;
 	rc = reg__device_extras(run, d, m);
 	if (rc == RC_OK)
+		rc = reg__flags_show(run, d, m);
+	if (rc == RC_OK)
 		rc = fill_history(run, d, m);
 	if (rc == RC_OK)
 		rc = store_consent_list(
@@ -294,14 +299,6 @@ enum rc reg__device_list(struct registry_run *run)
 
 /* ---- update ----------------------------------------------------------------------------- */
 
-static bool flag(bool *value, Registry__Flag f)
-{
-	if (f == REGISTRY__FLAG__FLAG_KEEP)
-		return false;
-	*value = f == REGISTRY__FLAG__FLAG_TRUE;
-	return true;
-}
-
 /* A new owner starts with no consents; only the present owner gives a device away. */
 static enum rc set_owner(struct registry_run *run, const char *owner, struct store_device *d)
 {
@@ -353,20 +350,6 @@ static enum rc set_consent(
 	return RC_OK;
 }
 
-static enum rc set_flags(struct registry_run *run, const Registry__DeviceUpdate *m,
-	struct store_device *d, bool owner, bool mno)
-{
-	if (m->locked != REGISTRY__FLAG__FLAG_KEEP && !owner)
-		return reg__no(run, CODE(AUTHORIZATION), "locked", "the owner locks and unlocks");
-	if ((m->stolen != REGISTRY__FLAG__FLAG_KEEP || m->broken != REGISTRY__FLAG__FLAG_KEEP) &&
-		!owner && !mno)
-		return reg__no(run, CODE(AUTHORIZATION), "stolen", "the owner or the MNO says so");
-	flag(&d->locked, m->locked);
-	flag(&d->stolen, m->stolen);
-	flag(&d->broken, m->broken);
-	return RC_OK;
-}
-
 enum rc reg__device_update(struct registry_run *run)
 {
 	const Registry__DeviceUpdate *m = run->request->device_update;
@@ -390,7 +373,11 @@ enum rc reg__device_update(struct registry_run *run)
 	if ((*m->add_consent || *m->rem_consent) && !owner)
 		return reg__no(run, CODE(AUTHORIZATION),
 			*m->add_consent ? "add_consent" : "rem_consent", "the owner consents");
-	rc = set_flags(run, m, &d, owner, reg__is_caller(run, d.mno));
+	if (m->locked != REGISTRY__FLAG__FLAG_KEEP && !owner)
+		return reg__no(run, CODE(AUTHORIZATION), "locked", "the owner locks and unlocks");
+	if (m->locked != REGISTRY__FLAG__FLAG_KEEP)
+		d.locked = m->locked == REGISTRY__FLAG__FLAG_TRUE;
+	rc = reg__device_flags(run, m, &d);
 	if (rc == RC_OK && !reg__refused(run))
 		rc = reg__device_set_extras(run, m, &d);
 	if (rc == RC_OK && !reg__refused(run))

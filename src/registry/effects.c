@@ -9,7 +9,9 @@ enum rc reg__audit(struct registry_run *run, const char *object, const char *fmt
 {
 	const struct registry_op *op = run->request ? registry_op(run->request) : NULL;
 	struct store_audit row = { .time = run->now,
-		.party = run->caller ? run->caller->id : "registry",
+		.party = run->caller					 ? run->caller->id
+			 : run->request && run->request->cert_sha256.len ? "device"
+									 : "registry",
 		.operation = op ? op->name : "registry",
 		.object = object };
 	char detail[400];
@@ -107,9 +109,19 @@ static void name_of(struct store_change *c, const struct store_profile_view *v)
 enum rc reg__publish(struct registry_run *run, const struct store_profile_view *v, bool instead)
 {
 	struct store_change c = { .has_cert = true, .not_after = v->cert.not_after };
-	enum rc rc;
+	struct store_cert old;
+	int64_t ends;
+	enum rc rc = store_overlap_get(run->reg->store, v->p.id, &old, &ends);
 
 	name_of(&c, v);
+	if (rc == RC_OK) {
+		c.has_cert = false;
+		instead = false; /* the old one stands for a while yet */
+		rc = reg__overlap_records(
+			run->arena, v->cert.sha256, old.sha256, v->cert.spki, &c.records);
+	}
+	if (rc != RC_OK && rc != RC_NOT_FOUND)
+		return rc;
 	memcpy(c.cert_sha256, v->cert.sha256, sizeof(c.cert_sha256));
 	memcpy(c.spki_sha256, v->cert.spki, sizeof(c.spki_sha256));
 	rc = reg__change(run, &c);
@@ -119,10 +131,11 @@ enum rc reg__publish(struct registry_run *run, const struct store_profile_view *
 enum rc reg__withdraw(struct registry_run *run, const struct store_profile_view *v)
 {
 	struct store_change c = { .withdrawn = true };
-	enum rc rc;
+	enum rc rc = store_overlap_drop(run->reg->store, v->p.id);
 
 	name_of(&c, v);
-	rc = reg__change(run, &c);
+	if (rc == RC_OK)
+		rc = reg__change(run, &c);
 	return rc == RC_OK ? reg__feed_withdrawn(run, v) : rc;
 }
 
@@ -137,6 +150,16 @@ Zone__Change *registry_change_message(const struct store_change *c, struct arena
 	m->name = arena_str(arena, c->name);
 	m->withdrawn = c->withdrawn;
 	m->not_after = c->not_after;
+	if (c->has_cert && c->has_previous) {
+		struct store_change both = *c;
+
+		both.has_cert = false;
+		both.has_previous = false;
+		if (reg__overlap_records(arena, c->cert_sha256, c->previous, c->spki_sha256,
+			    &both.records) != RC_OK)
+			return NULL;
+		return registry_change_message(&both, arena);
+	}
 	if (c->has_cert) {
 		m->cert_sha256.data = arena_dup(arena, c->cert_sha256, STORE_SHA256);
 		m->spki_sha256.data = arena_dup(arena, c->spki_sha256, STORE_SHA256);

@@ -37,6 +37,11 @@ static enum rc resume(struct registry_run *run, struct store_profile_view *v)
 		return RC_OK;
 	if (rc != RC_OK || v->p.state != STATE(DEACTIVATED))
 		return rc;
+	if (v->stolen || v->broken)
+		return reg__poll(run, v->p.sponsor, "profile.deactivated",
+			reg__profile_name(run, v),
+			"the eSIM is enabled again, but the device is reported %s",
+			v->stolen ? "stolen" : "broken");
 	if (!alive)
 		return reg__poll(run, v->p.sponsor, "certificate.expired",
 			reg__profile_name(run, v),

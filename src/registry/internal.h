@@ -45,8 +45,8 @@ enum rc reg__poll(struct registry_run *run, const char *party, const char *event
 enum rc reg__change(struct registry_run *run, struct store_change *c) ATT_MUST_CHECK;
 /* Publishes or withdraws the records of a profile's certificate, and tells its sponsor's feed.
  * `instead`: of another certificate that was published for the same sponsor. */
-enum rc reg__publish(struct registry_run *run, const struct store_profile_view *v,
-	bool instead) ATT_MUST_CHECK;
+enum rc reg__publish(
+	struct registry_run *run, const struct store_profile_view *v, bool instead) ATT_MUST_CHECK;
 enum rc reg__withdraw(struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
 enum rc reg__news_job(struct registry_run *run, const char *mno, int64_t job) ATT_MUST_CHECK;
 
@@ -55,8 +55,8 @@ struct registry_news *reg__news(struct registry_run *run, const char *party);
 
 /* ---- feed.c: what the sponsor's servers must hear ------------------------------------------ */
 /* `instead`: another certificate stood at this name and service until now. */
-enum rc reg__feed_published(struct registry_run *run, const struct store_profile_view *v,
-	bool instead) ATT_MUST_CHECK;
+enum rc reg__feed_published(
+	struct registry_run *run, const struct store_profile_view *v, bool instead) ATT_MUST_CHECK;
 enum rc reg__feed_withdrawn(
 	struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
 /* The name has gone to another sponsor. */
@@ -122,6 +122,36 @@ enum rc reg__device_extras(
 enum rc reg__device_set_extras(struct registry_run *run, const Registry__DeviceUpdate *m,
 	const struct store_device *d) ATT_MUST_CHECK;
 
+/* ---- lifecycle.c: flags, the end of stewardship -------------------------------------------- */
+/* Withdraws the records, suspends the certificate, has the card block the key and take the payload
+ * away; `cause` goes with the job. v->p is saved. */
+enum rc reg__turn_off(
+	struct registry_run *run, struct store_profile_view *v, const char *cause) ATT_MUST_CHECK;
+/* Who may set and lift flags, and what follows; `d` is as it was, changed on success. */
+enum rc reg__device_flags(struct registry_run *run, const Registry__DeviceUpdate *m,
+	struct store_device *d) ATT_MUST_CHECK;
+enum rc reg__flags_show(
+	struct registry_run *run, const struct store_device *d, Registry__Device *m) ATT_MUST_CHECK;
+/* Whether the device is reported stolen or broken: refused then. */
+bool reg__reported(struct registry_run *run, const struct store_profile_view *v);
+
+/* ---- enrol.c: renewals with overlap --------------------------------------------------------- */
+/* v->cert, which `next` replaces, stays published beside it where that is a renewal. */
+enum rc reg__overlap_begin(struct registry_run *run, const struct store_profile_view *v,
+	const struct store_cert *next) ATT_MUST_CHECK;
+/* It does no longer; publishes the new one alone when there was one. */
+enum rc reg__overlap_end(
+	struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
+/* The forerunner, while it is published too. */
+enum rc reg__overlap_show(struct registry_run *run, const struct store_profile_view *v,
+	Registry__Profile *m) ATT_MUST_CHECK;
+/* The record lists of two certificates of one key, packed as a zone change keeps them. */
+enum rc reg__overlap_records(struct arena *a, const uint8_t cert[STORE_SHA256],
+	const uint8_t previous[STORE_SHA256], const uint8_t spki[STORE_SHA256],
+	struct store_blob *out) ATT_MUST_CHECK;
+Registry__Certificate *reg__cert_message(
+	struct registry_run *run, const struct store_cert *c, const struct store_blob *der);
+
 /* ---- service.c ---------------------------------------------------------------------------- */
 /* The caller's own service, for a profile of `kind`; false: refused, or failed with *rc set. */
 bool reg__own_service(struct registry_run *run, const char *handle, int kind, enum rc *rc);
@@ -148,6 +178,9 @@ enum rc reg__attest_show(struct registry_run *run, const struct store_profile_vi
 /* Opens a job; sets v->p.pending_job. */
 enum rc reg__job_open(struct registry_run *run, struct store_profile_view *v, int kind,
 	uint32_t attempt, int64_t *id) ATT_MUST_CHECK;
+/* For the card to block, unblock or destroy; `cause` is shown with its receipts. */
+enum rc reg__job_order(struct registry_run *run, struct store_profile_view *v, int kind,
+	const char *cause) ATT_MUST_CHECK;
 enum rc reg__job_insert(struct registry_run *run, struct store_profile_view *v,
 	struct store_job *job) ATT_MUST_CHECK;
 /* The oldest open job of a kind (Registry__JobKind) of a profile; 0 when there is none. */
@@ -166,7 +199,7 @@ typedef enum rc reg__handler(struct registry_run *run);
 reg__handler reg__party_create, reg__party_info, reg__party_list;
 reg__handler reg__service_create, reg__service_update, reg__service_info, reg__service_list;
 reg__handler reg__inventory_load, reg__device_info, reg__device_list, reg__device_update;
-reg__handler reg__device_set_auth, reg__device_transfer, reg__device_event;
+reg__handler reg__device_set_auth, reg__device_transfer, reg__device_event, reg__device_delete;
 reg__handler reg__profile_register, reg__profile_info, reg__profile_list;
 reg__handler reg__profile_activate, reg__profile_deactivate, reg__profile_delete;
 reg__handler reg__profile_set_auth, reg__profile_transfer;
@@ -177,6 +210,7 @@ reg__handler reg__poll_request, reg__poll_ack;
 reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
 reg__handler reg__zone_keys, reg__zone_key_order;
 reg__handler reg__feed_wait, reg__feed_set;
+reg__handler reg__profile_reenrol, reg__refusal;
 
 /* Ends the profile's job in a way that failed: counts, tells, repeats what must not be dropped. */
 enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,

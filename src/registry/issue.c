@@ -114,6 +114,8 @@ static enum rc add_cert(struct registry_run *run, struct store_profile_view *v,
 	memcpy(c.spki, r->spki_sha256.data, STORE_SHA256);
 	if (v->p.cert && (v->cert.state == CERT(VALID) || v->cert.state == CERT(SUSPENDED)))
 		rc = store_cert_state(run->reg->store, v->p.cert, CERT(SUPERSEDED));
+	if (rc == RC_OK && v->p.cert && v->p.state == STATE(ACTIVATED))
+		rc = reg__overlap_begin(run, v, &c);
 	*der = (struct store_blob){ r->der.data, r->der.len };
 	if (rc == RC_OK)
 		rc = store_cert_add(run->reg->store, &c, *der);

@@ -57,6 +57,15 @@ enum rc reg__job_open(struct registry_run *run, struct store_profile_view *v, in
 	return rc;
 }
 
+enum rc reg__job_order(
+	struct registry_run *run, struct store_profile_view *v, int kind, const char *cause)
+{
+	struct store_job job = { .kind = kind, .attempt = 1 };
+
+	snprintf(job.cause, sizeof(job.cause), "%s", cause);
+	return reg__job_insert(run, v, &job);
+}
+
 static enum rc close_job(struct registry_run *run, struct store_profile_view *v,
 	struct store_job *job, int state, const char *reason)
 {
@@ -131,6 +140,7 @@ static enum rc open_again(
 
 	memcpy(next.iccid, job->iccid, sizeof(next.iccid));
 	memcpy(next.mno, job->mno, sizeof(next.mno));
+	memcpy(next.cause, job->cause, sizeof(next.cause));
 	return reg__job_insert(run, v, &next);
 }
 
@@ -268,6 +278,7 @@ enum rc registry_job_message(
 	m->attempt = job->attempt;
 	m->state = (Registry__JobState)job->state;
 	m->reason = arena_str(run->arena, job->reason);
+	m->cause = arena_str(run->arena, job->cause);
 	if (job->kind == JOB(KEYGEN)) {
 		char hex[2 * sizeof(job->nonce) + 1];
 
@@ -395,12 +406,18 @@ static bool check_result(struct registry_run *run, const Registry__JobResult *m)
 static enum rc result_hash(
 	struct registry_run *run, const Registry__JobResult *m, struct store_job *job)
 {
-	size_t len = registry__job_result__get_packed_size(m);
-	uint8_t *bytes = arena_alloc(run->arena, len);
+	Registry__JobResult bare = *m;
+	uint8_t *bytes;
+	size_t len;
 
+	/* By whichever name it was found. */
+	bare.id = (char *)protobuf_c_empty_string;
+	bare.name = (char *)protobuf_c_empty_string;
+	len = registry__job_result__get_packed_size(&bare);
+	bytes = arena_alloc(run->arena, len);
 	if (!bytes)
 		return RC_NOMEM;
-	registry__job_result__pack(m, bytes);
+	registry__job_result__pack(&bare, bytes);
 	reg__sha256(bytes, len, NULL, 0, job->result_sha256);
 	job->has_result = true;
 	return RC_OK;
@@ -476,6 +493,8 @@ static enum rc card_done(struct registry_run *run, struct store_profile_view *v,
 		if (job->with_cert)
 			v->p.card_cert = job->cert;
 		v->p.card_sequence = job->sequence;
+		if (rc == RC_OK && job->with_cert && job->cert == v->p.cert)
+			rc = reg__overlap_end(run, v);
 	}
 	if (job->kind == JOB(WIPE) || (job->kind == JOB(BLOCK) && v->p.state == STATE(DEACTIVATED)))
 		v->p.wipe_pending = false;
@@ -487,22 +506,62 @@ static enum rc card_done(struct registry_run *run, struct store_profile_view *v,
 	return rc == RC_OK ? answer(run, job, NULL) : rc;
 }
 
+/* The job that a result is for: by its id, or for a CSR that came by itself the open keygen job of
+ * the name in it. A CSR that has been answered finds its job again. */
+static enum rc find_job(
+	struct registry_run *run, const Registry__JobResult *m, struct store_job *job)
+{
+	char iccid[STORE_ICCID_MAX];
+	struct store_profile_view v;
+	uint32_t slot;
+	int64_t id;
+	enum rc rc;
+
+	if (!*m->name) {
+		if (!reg__id(run, m->id, "id", &id))
+			return RC_OK;
+		rc = store_job_get(run->reg->store, id, run->arena, job);
+		if (rc == RC_NOT_FOUND || (rc == RC_OK && !reg__is_caller(run, job->mno)))
+			return reg__no(run, CODE(NOT_FOUND), "id", "no such job");
+		return rc;
+	}
+	if (*m->id)
+		return reg__no(run, CODE(USE), "name", "id or name, not both");
+	if (!reg__name(run, m->name, &slot, iccid))
+		return RC_OK;
+	rc = store_profile_get(run->reg->store, iccid, slot, &v);
+	if (rc == RC_NOT_FOUND || (rc == RC_OK && !reg__is_caller(run, v.mno)))
+		return reg__no(run, CODE(AUTHORIZATION), "name", "not a SIM of yours");
+	if (rc == RC_OK)
+		rc = reg__job_find(run, &v, JOB(KEYGEN), &id);
+	if (rc == RC_OK && !id)
+		rc = store_job_last(run->reg->store, v.p.id, JOB(KEYGEN), &id);
+	if (rc == RC_OK)
+		rc = store_job_get(run->reg->store, id, run->arena, job);
+	if (rc == RC_OK && (job->state == JOBSTATE(OPEN) ||
+				   (job->state == JOBSTATE(DONE) && job->cert == v.p.cert)))
+		return RC_OK;
+	return rc == RC_OK || rc == RC_NOT_FOUND
+		       ? reg__no(run, CODE(STATUS_PROHIBITS), "name",
+				 "no job waits for a key of this SIM's slot")
+		       : rc;
+}
+
 enum rc reg__job_result(struct registry_run *run)
 {
 	const Registry__JobResult *m = run->request->job_result;
 	bool failed = strcmp(m->status, "failed") == 0;
 	struct store_profile_view *v = arena_alloc(run->arena, sizeof(*v));
 	struct store_job job;
-	int64_t id;
 	enum rc rc;
 
 	if (!v)
 		return RC_NOMEM;
-	if (!reg__id(run, m->id, "id", &id) || !check_result(run, m))
+	if (!check_result(run, m))
 		return RC_OK;
-	rc = store_job_get(run->reg->store, id, run->arena, &job);
-	if (rc == RC_NOT_FOUND || (rc == RC_OK && !reg__is_caller(run, job.mno)))
-		return reg__no(run, CODE(NOT_FOUND), "id", "no such job");
+	rc = find_job(run, m, &job);
+	if (reg__refused(run))
+		return rc;
 	if (rc == RC_OK && job.state != JOBSTATE(OPEN))
 		return run->planning ? RC_OK : answer_closed(run, m, &job);
 	if (rc == RC_OK)
@@ -524,6 +583,6 @@ enum rc reg__job_result(struct registry_run *run)
 	}
 	if (rc != RC_OK || reg__refused(run) || run->planning || run->again)
 		return rc;
-	return reg__audit(run, reg__profile_name(run, v), "job=%" PRId64 " kind=%d %s %s", id,
+	return reg__audit(run, reg__profile_name(run, v), "job=%" PRId64 " kind=%d %s %s", job.id,
 		job.kind, m->status, m->reason);
 }

@@ -143,7 +143,6 @@ static enum rc check_right(struct registry_run *run, const char *code, const str
 static enum rc leave(struct registry_run *run, struct store_profile_view *v)
 {
 	bool on_card = v->p.key || v->p.pending_job || v->p.attempts || v->p.wipe_pending;
-	int64_t job;
 	enum rc rc = RC_OK;
 
 	if (v->p.state == STATE(ACTIVATED))
@@ -153,7 +152,7 @@ static enum rc leave(struct registry_run *run, struct store_profile_view *v)
 	if (rc == RC_OK)
 		rc = reg__jobs_cancel(run, v, REG__ALL_JOBS, "the device has another SIM");
 	if (rc == RC_OK && on_card)
-		rc = reg__job_open(run, v, JOB(WIPE), 1, &job);
+		rc = reg__job_order(run, v, JOB(WIPE), "moved");
 	v->p.wipe_pending = on_card;
 	return rc;
 }
@@ -260,7 +259,7 @@ static enum rc tell(
 enum rc reg__device_transfer(struct registry_run *run)
 {
 	const Registry__DeviceTransfer *m = run->request->device_transfer;
-	struct store_device d, was, other;
+	struct store_device d, was;
 	char iccid[STORE_ICCID_MAX];
 	enum rc rc;
 
@@ -283,7 +282,7 @@ enum rc reg__device_transfer(struct registry_run *run)
 	was = d;
 	if (!take_form(run, m, &d))
 		return RC_OK;
-	rc = store_device_by_iccid(run->reg->store, d.iccid, &other);
+	rc = store_device_known(run->reg->store, d.iccid);
 	if (rc == RC_OK)
 		return reg__no(run, CODE(EXISTS), "new_iccid", "the registry knows it already");
 	if (rc != RC_NOT_FOUND)

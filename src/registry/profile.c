@@ -36,8 +36,8 @@ const char *reg__profile_name(struct registry_run *run, const struct store_profi
 	return arena_printf(run->arena, "%u.%s", v->p.slot, v->iccid);
 }
 
-static Registry__Certificate *cert_message(
-	struct registry_run *run, const struct store_profile_view *v, const struct store_blob *der)
+Registry__Certificate *reg__cert_message(
+	struct registry_run *run, const struct store_cert *cert, const struct store_blob *der)
 {
 	Registry__Certificate *c = arena_alloc(run->arena, sizeof(*c));
 
@@ -46,14 +46,14 @@ static Registry__Certificate *cert_message(
 	registry__certificate__init(c);
 	if (der)
 		c->der = (ProtobufCBinaryData){ der->len, (uint8_t *)(uintptr_t)der->bytes };
-	c->sha256.data = arena_dup(run->arena, v->cert.sha256, STORE_SHA256);
-	c->spki_sha256.data = arena_dup(run->arena, v->cert.spki, STORE_SHA256);
+	c->sha256.data = arena_dup(run->arena, cert->sha256, STORE_SHA256);
+	c->spki_sha256.data = arena_dup(run->arena, cert->spki, STORE_SHA256);
 	c->sha256.len = STORE_SHA256;
 	c->spki_sha256.len = STORE_SHA256;
-	c->state = (Registry__CertState)v->cert.state;
-	c->not_before = v->cert.not_before;
-	c->not_after = v->cert.not_after;
-	c->service = arena_str(run->arena, v->cert.service);
+	c->state = (Registry__CertState)cert->state;
+	c->not_before = cert->not_before;
+	c->not_after = cert->not_after;
+	c->service = arena_str(run->arena, cert->service);
 	return c;
 }
 
@@ -62,6 +62,7 @@ static enum rc message(struct registry_run *run, const struct store_profile_view
 {
 	Registry__Profile *m = arena_alloc(run->arena, sizeof(*m));
 	struct arena *a = run->arena;
+	enum rc rc;
 
 	if (!m)
 		return RC_NOMEM;
@@ -75,7 +76,7 @@ static enum rc message(struct registry_run *run, const struct store_profile_view
 	m->kind = (Registry__CertKind)v->p.kind;
 	m->wipe_pending = v->p.wipe_pending;
 	if (v->p.cert)
-		m->certificate = cert_message(run, v, der);
+		m->certificate = reg__cert_message(run, &v->cert, der);
 	m->payload_sequence = v->p.sequence;
 	m->created = v->p.created;
 	m->updated = v->p.updated;
@@ -85,7 +86,10 @@ static enum rc message(struct registry_run *run, const struct store_profile_view
 	m->card_current = v->p.cert && v->p.card_cert == v->p.cert && !v->p.install_due &&
 			  v->p.card_sequence == v->p.sequence;
 	*out = m;
-	return a->failed ? RC_NOMEM : reg__attest_show(run, v, m);
+	if (a->failed)
+		return RC_NOMEM;
+	rc = reg__overlap_show(run, v, m);
+	return rc == RC_OK ? reg__attest_show(run, v, m) : rc;
 }
 
 enum rc reg__profile_reply(struct registry_run *run, const struct store_profile_view *v,
@@ -288,8 +292,9 @@ enum rc reg__profile_register(struct registry_run *run)
 		rc = check_right(run, m->claim, &d);
 	if (rc != RC_OK || reg__refused(run))
 		return rc;
-	if (d.stolen)
-		return reg__no(run, CODE(STATUS_PROHIBITS), "iccid", "reported stolen");
+	if (d.stolen || d.broken)
+		return reg__no(run, CODE(STATUS_PROHIBITS), "iccid", "the device is reported %s",
+			d.stolen ? "stolen" : "broken");
 	rc = store_profile_get(run->reg->store, iccid, m->slot, v);
 	reuse = rc == RC_OK;
 	if (reuse && v->p.state != STATE(DELETED))

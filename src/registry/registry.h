@@ -54,6 +54,7 @@ struct registry_settings {
 	int64_t idem_ttl_s;
 	int64_t transfer_wait_s; /* how long a transfer waits for the losing side */
 	int64_t feed_s;		 /* how long events stay in the feeds */
+	int64_t overlap_s; /* how long a renewal's forerunner stays published; 0: not at all */
 	/* Whose SIMs must prove their keys: "mno" or "mno/ICCID prefix". */
 	const char *const *attest_require;
 	size_t attest_require_count;
@@ -119,6 +120,7 @@ struct registry_run {
 	struct arena *arena;
 	enum registry_class class;
 	const struct store_party *caller; /* NULL: nobody we know */
+	/* A request by a device (request->cert_sha256) has no caller and few operations. */
 	Registry__Request *request;
 	int64_t now;
 	bool planning;			/* look, say what is to be made, write nothing */
@@ -169,6 +171,10 @@ void registry_run_init(struct registry_run *run, struct registry *reg, struct ar
  * reply stands (a refusal too; then nothing was written unless run->keep). Other codes: storage
  * or memory failed, the reply says 2400. For a write the caller holds a savepoint. */
 enum rc registry_execute(struct registry_run *run) ATT_MUST_CHECK;
+
+/* Writes a refusal into the audit once its savepoint has been rolled back: of CSRs, results and
+ * what ends or moves devices. */
+enum rc registry_refusal(struct registry_run *run) ATT_MUST_CHECK;
 
 /* An answer made by core itself. */
 void registry_refuse(struct registry_run *run, Registry__Code code, const char *field,

@@ -151,6 +151,11 @@ static const struct op_row ops[] = {
 	{ OP(FEED_WAIT), { "feed.wait", REGISTRY_WAIT, false }, ANY, ROLE_BIT(ASP),
 		reg__feed_wait },
 	{ OP(FEED_SET), { "feed.set", REGISTRY_WRITE, false }, ANY, ROLE_BIT(ASP), reg__feed_set },
+	{ OP(DEVICE_DELETE), { "device.delete", REGISTRY_WRITE, false }, ANY,
+		ROLE_BIT(MNO) | ROLE_BIT(OPERATOR), reg__device_delete },
+	{ OP(PROFILE_REENROL), { "profile.reenrol", REGISTRY_WRITE, true }, REGISTRY_API, NOBODY,
+		reg__profile_reenrol },
+	{ OP(REFUSAL), { "refusal", REGISTRY_WRITE, false }, REGISTRY_API, NOBODY, reg__refusal },
 };
 
 static const struct op_row *row_of(const Registry__Request *request)
@@ -295,6 +300,10 @@ static enum rc admit(struct registry_run *run, const struct op_row *row)
 		return reg__no(run, CODE(UNKNOWN_COMMAND), "", "no such operation");
 	if (!(row->classes & run->class))
 		return reg__no(run, CODE(USE), "", "not through this door");
+	if (run->request->cert_sha256.len && row->id != OP(PROFILE_REENROL) &&
+		row->id != OP(CA_INFO) && row->id != OP(REFUSAL))
+		return reg__no(run, CODE(AUTHORIZATION), "",
+			"a device's certificate renews itself and nothing else");
 	if (row->roles == NOBODY)
 		return RC_OK;
 	if (!run->caller)
@@ -323,7 +332,8 @@ static enum rc keep_frame(struct registry_run *run)
 enum rc registry_execute(struct registry_run *run)
 {
 	const struct op_row *row = row_of(run->request);
-	bool keyed = *run->request->idempotency_key && row && row->op.kind == REGISTRY_WRITE;
+	bool keyed = *run->request->idempotency_key && row && run->caller &&
+		     row->op.kind == REGISTRY_WRITE;
 	uint8_t hash[STORE_SHA256];
 	bool seen = false;
 	enum rc rc = admit(run, row);

@@ -31,6 +31,22 @@ static enum rc expire(struct registry_run *run, int64_t profile)
 			   : rc;
 }
 
+/* The card has not confirmed the new certificate in time: the old one ends all the same. */
+static enum rc end_overlap(struct registry_run *run, int64_t profile)
+{
+	struct store_profile_view v;
+	enum rc rc = store_profile_by_id(run->reg->store, profile, &v);
+
+	if (rc == RC_OK)
+		rc = reg__overlap_end(run, &v);
+	if (rc == RC_OK)
+		rc = reg__poll(run, v.p.sponsor, "certificate.superseded",
+			reg__profile_name(run, &v),
+			"the card has not confirmed its renewed certificate in time; the old one "
+			"is withdrawn");
+	return rc == RC_OK ? reg__audit(run, reg__profile_name(run, &v), "overlap ended") : rc;
+}
+
 static enum rc expire_job(struct registry_run *run, int64_t id)
 {
 	struct store_profile_view v;
@@ -47,6 +63,7 @@ static enum rc expire_job(struct registry_run *run, int64_t id)
 enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 {
 	int64_t ids[SWEEP_MAX];
+	size_t overlaps = 0;
 	size_t certs = 0;
 	size_t jobs = 0;
 	size_t transfers = 0;
@@ -54,7 +71,11 @@ enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 
 	if (limit > SWEEP_MAX)
 		limit = SWEEP_MAX;
-	rc = store_profile_expired(run->reg->store, run->now, limit, ids, &certs);
+	rc = store_overlap_due(run->reg->store, run->now, limit, ids, &overlaps);
+	for (size_t i = 0; i < overlaps && rc == RC_OK; i++)
+		rc = end_overlap(run, ids[i]);
+	if (rc == RC_OK)
+		rc = store_profile_expired(run->reg->store, run->now, limit, ids, &certs);
 	for (size_t i = 0; i < certs && rc == RC_OK; i++)
 		rc = expire(run, ids[i]);
 	if (rc == RC_OK)
@@ -69,6 +90,6 @@ enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 		rc = store_idem_expire(run->reg->store, run->now, limit);
 	if (rc == RC_OK)
 		rc = store_feed_prune(run->reg->store, run->now - run->reg->settings.feed_s, limit);
-	*more = certs == limit || jobs == limit || transfers == limit;
+	*more = overlaps == limit || certs == limit || jobs == limit || transfers == limit;
 	return rc;
 }

@@ -77,6 +77,9 @@ static const struct conf_row rows[] = {
 		"enough."),
 	TIME("registry", "transfer_wait", registry.transfer_wait_s, 5, 60 * DAY, "5d", "s",
 		"How long a transfer waits for the losing side before it is cancelled."),
+	TIME("registry", "overlap", registry.overlap_s, 0, 30 * DAY, "72h", "s",
+		"How long a renewed certificate's forerunner stays published at most; it ends "
+		"sooner when the card has confirmed the new one."),
 	LIST("registry", "attest_require", registry.attest_require, "",
 		"Operators whose SIMs must prove their keys: mno, or mno/ICCID prefix."),
 

@@ -28,6 +28,7 @@ struct config {
 		int64_t transfer_wait_s;	 /* for the losing side's answer */
 		int64_t feed_s;			 /* events stay in the feeds */
 		int64_t publish_wait;		 /* secondaries */
+		int64_t overlap_s;		 /* of a renewed certificate and its forerunner */
 		struct conf_list attest_require; /* MNOs (or ranges) whose keys need a proof */
 	} registry;
 	struct {

@@ -87,6 +87,7 @@ static enum rc read_options(
 		.transfer_wait_s = c->registry.transfer_wait_s,
 		.feed_s = c->registry.feed_s,
 		.publish_wait = c->registry.publish_wait,
+		.overlap_s = c->registry.overlap_s,
 	};
 	rc = read_operator(c, b, o, d);
 	return rc == RC_OK ? read_resolver(c, b, &o->resolver, d) : rc;

@@ -42,6 +42,7 @@ struct core_options {
 	int64_t transfer_wait_s;
 	int64_t feed_s;
 	int64_t publish_wait; /* secondaries */
+	int64_t overlap_s;
 	struct core_resolver resolver;
 	const uint8_t *operator_spki; /* 32 bytes; NULL: make no first party */
 };

@@ -235,6 +235,8 @@ static bool execute_one(struct core *core, struct core_item *item)
 		rc = store_savepoint_release(core->store);
 	else if (store_savepoint_rollback(core->store) != RC_OK && rc == RC_OK)
 		rc = RC_IO;
+	if (rc == RC_OK && !kept && !run->again)
+		rc = registry_refusal(run);
 	if (rc != RC_OK)
 		fail_storage(core, item);
 	if (!kept) {

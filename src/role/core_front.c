@@ -92,7 +92,8 @@ static bool find_caller(struct core *core, struct core_item *item)
 	const ProtobufCBinaryData *spki = &item->run.request->spki_sha256;
 	size_t at;
 
-	if (spki->len != STORE_SHA256)
+	/* A device authenticates no party, whatever its key is. */
+	if (spki->len != STORE_SHA256 || item->run.request->cert_sha256.len)
 		return false;
 	at = (size_t)(spki->data[0] ^ spki->data[31]) % CORE_PARTY_CACHE;
 	if (core->party_cache[at].used &&

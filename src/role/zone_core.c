@@ -97,7 +97,7 @@ static enum rc sets_of(const Zone__Change *c, bool apex, struct sets *out)
 	enum rc rc = RC_OK;
 
 	out->count = 0;
-	if (apex)
+	if (apex || c->n_cert)
 		rc = add_set(out, RR_CERT, c->n_cert, c->cert);
 	if (rc == RC_OK)
 		rc = add_set(out, RR_TLSA, c->n_tlsa, c->tlsa);

@@ -94,6 +94,7 @@ enum rc store_zone_page(struct store *s, int64_t after, size_t limit, struct are
 		st__col_fixed(&q, 3, c->cert_sha256, sizeof(c->cert_sha256));
 		st__col_fixed(&q, 4, c->spki_sha256, sizeof(c->spki_sha256));
 		c->not_after = st__col_int(&q, 5);
+		c->has_previous = st__col_fixed(&q, 6, c->previous, sizeof(c->previous));
 	}
 	*out = (struct store_change *)(void *)l.items;
 	*n = l.n;

@@ -25,6 +25,7 @@ static void read_job(struct st__q *q, struct arena *a, struct store_job *j)
 	j->created = st__col_int(q, 17);
 	j->closed = st__col_int(q, 18);
 	j->polled = st__col_int(q, 19) != 0;
+	st__col_text(q, 20, j->cause, sizeof(j->cause));
 }
 
 enum rc store_job_add(struct store *s, struct store_job *j)
@@ -46,6 +47,7 @@ enum rc store_job_add(struct store *s, struct store_job *j)
 	st__blob(&q, j->kit.len ? j->kit.bytes : NULL, j->kit.len);
 	st__int(&q, j->not_after);
 	st__int(&q, j->created);
+	st__text(&q, j->cause);
 	return st__run_int(&q, &j->id);
 }
 
@@ -67,6 +69,15 @@ enum rc store_job_get(struct store *s, int64_t id, struct arena *a, struct store
 	if (rc == RC_OK)
 		*out = j;
 	return rc;
+}
+
+enum rc store_job_last(struct store *s, int64_t profile, int kind, int64_t *id)
+{
+	struct st__q q = st__start(s, ST__JOB_LAST);
+
+	st__int(&q, profile);
+	st__int(&q, kind);
+	return st__run_int(&q, id);
 }
 
 enum rc store_job_close(struct store *s, const struct store_job *j)

@@ -30,13 +30,16 @@
 	"d.claim_salt, d.claim_sha256, d.claim_tries, d.claim_tried, d.created FROM device d "
 #define ST__JOB \
 	"SELECT id, profile, kind, state, iccid, slot, mno, attempt, nonce, cert, sequence, " \
-	"with_cert, payload, kit, reason, result_sha256, not_after, created, closed, polled FROM job "
+	"with_cert, payload, kit, reason, result_sha256, not_after, created, closed, polled, cause FROM job "
 /* Open, not acknowledged, and not behind an older one for the same slot of the same SIM. */
 #define ST__JOB_QUEUED \
 	"WHERE mno = $1 AND state = 1 AND polled = 0 AND NOT EXISTS (SELECT 1 FROM job o " \
 	"WHERE o.profile = j.profile AND o.state = 1 AND o.id < j.id AND o.iccid = j.iccid) "
 #define ST__PARTY "SELECT id, name, roles, spki, password, created FROM party "
 #define ST__CERT "SELECT id, profile, sha256, spki, state, not_before, not_after, service"
+#define ST__CERT_OF_OVERLAP \
+	"SELECT c.id, c.profile, c.sha256, c.spki, c.state, c.not_before, c.not_after, c.service, " \
+	"o.ends FROM overlap o JOIN certificate c ON c.id = o.cert "
 #define ST__KEY "SELECT id, spki, device, slot, state"
 
 #define ST__SQL_LIST(X) \
@@ -67,17 +70,18 @@
 	X(DEVICE_ADD, "INSERT INTO device (iccid, eid, imei, mno, owner, locked, stolen, broken, " \
 		"claim_salt, claim_sha256, claim_tries, claim_tried, created) " \
 		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11) RETURNING id") \
-	X(DEVICE_BY_ICCID, ST__DEVICE "WHERE d.iccid = $1") \
+	X(DEVICE_BY_ICCID, ST__DEVICE "WHERE d.iccid = $1 AND d.removed = 0") \
 	X(DEVICE_SAVE, "UPDATE device SET imei = $2, owner = $3, locked = $4, stolen = $5, " \
 		"broken = $6, claim_tries = $7, claim_tried = $8 WHERE id = $1") \
-	X(DEVICE_LIST, ST__DEVICE "WHERE d.id > $1 ORDER BY d.id LIMIT $2") \
-	X(DEVICE_LIST_MNO, ST__DEVICE "WHERE d.mno = $3 AND d.id > $1 ORDER BY d.id LIMIT $2") \
+	X(DEVICE_LIST, ST__DEVICE "WHERE d.id > $1 AND d.removed = 0 ORDER BY d.id LIMIT $2") \
+	X(DEVICE_LIST_MNO, ST__DEVICE "WHERE d.mno = $3 AND d.id > $1 AND d.removed = 0 " \
+		"ORDER BY d.id LIMIT $2") \
 	X(DEVICE_LIST_OWNER, ST__DEVICE "WHERE d.owner = $3 AND d.id > $1 ORDER BY d.id LIMIT $2") \
 	X(DEVICE_LIST_SPONSOR, ST__DEVICE "JOIN (SELECT DISTINCT device FROM profile " \
 		"WHERE sponsor = $3 AND device > $1 AND state <> 4 ORDER BY device LIMIT $2) s " \
 		"ON s.device = d.id ORDER BY d.id") \
 	X(HISTORY_ADD, "INSERT INTO iccid_history (device, iccid, mno, since, until) " \
-		"VALUES ($1, $2, $3, $4, 0)") \
+		"VALUES ($1, $2, $3, $4, 0) ON CONFLICT (device, iccid, since) DO UPDATE SET until = 0") \
 	X(HISTORY_LIST, "SELECT iccid, mno, since, until FROM iccid_history " \
 		"WHERE device = $1 ORDER BY since") \
 	X(CONSENT_ADD, "INSERT INTO consent (device, asp) VALUES ($1, $2)") \
@@ -135,8 +139,9 @@
 	X(KEY_BY_SPKI, ST__KEY " FROM device_key WHERE spki = $1") \
 	X(KEY_REVOKE, "UPDATE device_key SET state = 2 WHERE id = $1") \
 	X(JOB_ADD, "INSERT INTO job (profile, kind, state, iccid, slot, mno, attempt, nonce, cert, " \
-		"sequence, with_cert, payload, kit, reason, result_sha256, not_after, created, closed) " \
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', NULL, $14, $15, 0) " \
+		"sequence, with_cert, payload, kit, reason, result_sha256, not_after, created, closed, " \
+		"cause) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', NULL, " \
+		"$14, $15, 0, $16) " \
 		"RETURNING id") \
 	X(JOB_GET, ST__JOB "WHERE id = $1") \
 	X(JOB_CLOSE, "UPDATE job SET state = $2, reason = $3, cert = $4, result_sha256 = $5, " \
@@ -144,6 +149,7 @@
 	X(JOB_OPEN, ST__JOB "WHERE mno = $1 AND state = 1 AND id > $2 ORDER BY id LIMIT $3") \
 	X(JOB_OF_PROFILE, "SELECT id FROM job WHERE profile = $1 AND state = 1 " \
 		"ORDER BY id LIMIT $2") \
+	X(JOB_LAST, "SELECT id FROM job WHERE profile = $1 AND kind = $2 ORDER BY id DESC LIMIT 1") \
 	X(JOB_EXPIRED, "SELECT id FROM job WHERE state = 1 AND not_after <= $1 ORDER BY id LIMIT $2") \
 	X(JOB_QUEUE_HEAD, ST__JOB "j " ST__JOB_QUEUED "ORDER BY id LIMIT 1") \
 	X(JOB_QUEUE_COUNT, "SELECT count(*) FROM job j " ST__JOB_QUEUED) \
@@ -171,6 +177,24 @@
 	X(HISTORY_CLOSE, "UPDATE iccid_history SET until = $2 WHERE device = $1 AND until = 0") \
 	X(PROFILE_OF_DEVICE, "SELECT id FROM profile WHERE device = $1 AND state <> 4 " \
 		"ORDER BY slot") \
+	X(DEVICE_REMOVE, "UPDATE device SET removed = $2, eid = NULL, owner = NULL, " \
+		"claim_salt = NULL, claim_sha256 = NULL WHERE id = $1") \
+	X(DEVICE_REVIVE, "UPDATE device SET removed = 0, eid = $2, imei = $3, mno = $4, owner = $5, " \
+		"locked = 0, stolen = 0, broken = 0, claim_salt = $6, claim_sha256 = $7, " \
+		"claim_tries = 0, claim_tried = 0 WHERE iccid = $1 AND removed > 0 AND NOT EXISTS " \
+		"(SELECT 1 FROM device x WHERE x.eid = $2) RETURNING id") \
+	X(DEVICE_KNOWN, "SELECT id FROM device WHERE iccid = $1") \
+	X(DEVICE_WIPES, "SELECT slot FROM profile WHERE device = $1 AND wipe_pending = 1") \
+	X(FLAG_SET, "INSERT INTO device_flag (device, flag, who, since, reason) " \
+		"VALUES ($1, $2, $3, $4, $5) ON CONFLICT (device, flag) DO NOTHING") \
+	X(FLAG_DROP, "DELETE FROM device_flag WHERE device = $1 AND flag = $2") \
+	X(FLAG_LIST, "SELECT flag, who, since, reason FROM device_flag WHERE device = $1 " \
+		"ORDER BY flag") \
+	X(OVERLAP_PUT, "INSERT INTO overlap (profile, cert, ends) VALUES ($1, $2, $3)") \
+	X(OVERLAP_GET, ST__CERT_OF_OVERLAP "WHERE o.profile = $1") \
+	X(OVERLAP_DROP, "DELETE FROM overlap WHERE profile = $1") \
+	X(OVERLAP_DUE, "SELECT profile FROM overlap WHERE ends <= $1 ORDER BY ends LIMIT $2") \
+	X(CERT_BY_SHA256, ST__CERT " FROM certificate WHERE sha256 = $1") \
 	X(ESIM_ADD, "INSERT INTO esim_suspended (profile) VALUES ($1) ON CONFLICT (profile) DO NOTHING") \
 	X(ESIM_GET, "SELECT profile FROM esim_suspended WHERE profile = $1") \
 	X(ESIM_TAKE, "DELETE FROM esim_suspended WHERE profile = $1 RETURNING profile") \
@@ -184,8 +208,9 @@
 		"WHERE newness = 1 AND (withdrawn = 1 OR $3 = 0) ORDER BY seq LIMIT $4") \
 	X(CHANGE_PRUNE, "DELETE FROM zone_change WHERE seq < $1 AND seq IN " \
 		"(SELECT seq FROM zone_change ORDER BY seq LIMIT $2)") \
-	X(ZONE_PAGE, "SELECT p.id, p.slot, d.iccid, c.sha256, c.spki, c.not_after " \
+	X(ZONE_PAGE, "SELECT p.id, p.slot, d.iccid, c.sha256, c.spki, c.not_after, e.sha256 " \
 		"FROM profile p JOIN device d ON d.id = p.device JOIN certificate c ON c.id = p.cert " \
+		"LEFT JOIN overlap o ON o.profile = p.id LEFT JOIN certificate e ON e.id = o.cert " \
 		"WHERE p.id > $1 AND p.state = 2 AND c.state = 1 ORDER BY p.id LIMIT $2") \
 	X(WAIT_ADD, "INSERT INTO publish_wait (seq, party, name, operation, cl_trid, sv_trid) " \
 		"VALUES ($1, $2, $3, $4, $5, $6)") \

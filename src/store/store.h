@@ -179,7 +179,8 @@ struct store_job {
 	int64_t not_after;
 	int64_t created;
 	int64_t closed;
-	bool polled; /* its operator has taken it from its queue */
+	bool polled;	/* its operator has taken it from its queue */
+	char cause[17]; /* block, wipe: why the card is asked */
 };
 
 struct store_change {
@@ -190,7 +191,9 @@ struct store_change {
 	uint8_t cert_sha256[STORE_SHA256];
 	uint8_t spki_sha256[STORE_SHA256];
 	int64_t not_after;
-	struct store_blob records; /* service, apex: packed zone.Change */
+	struct store_blob records; /* service, apex, overlap: packed zone.Change */
+	bool has_previous;	   /* a page of the zone: published beside cert_sha256 */
+	uint8_t previous[STORE_SHA256];
 };
 
 struct store_poll {
@@ -205,7 +208,7 @@ struct store_poll {
 	const char *ended_sv_trid;
 };
 
-#define STORE_MARK 8 /* tells apart two events with one position: after a restored backup */
+#define STORE_MARK	8  /* tells apart two events with one position: after a restored backup */
 #define STORE_OWNER_MAX 96 /* an owner name with its zone */
 
 /* One event of a provider's feed; `kind` is proto/registry.proto's FeedKind. */
@@ -418,6 +421,10 @@ enum rc store_cert_state(struct store *s, int64_t id, int state) ATT_MUST_CHECK;
 enum rc store_cert_get(struct store *s, int64_t id, struct arena *a, struct store_cert *out,
 	struct store_blob *der) ATT_MUST_CHECK;
 
+/* A certificate by its hash, without its bytes. RC_NOT_FOUND. */
+enum rc store_cert_by_sha256(
+	struct store *s, const uint8_t sha256[STORE_SHA256], struct store_cert *out) ATT_MUST_CHECK;
+
 /* Sets k->id. RC_EXISTS: the key is known already, whoever has it. */
 enum rc store_key_add(struct store *s, struct store_key *k) ATT_MUST_CHECK;
 enum rc store_key_get(
@@ -466,6 +473,44 @@ enum rc store_esim_mark(struct store *s, int64_t profile) ATT_MUST_CHECK;
 enum rc store_esim_marked(struct store *s, int64_t profile) ATT_MUST_CHECK;
 enum rc store_esim_take(struct store *s, int64_t profile) ATT_MUST_CHECK;
 
+/* The end of a stewardship: lists and look-ups do not find the device any more. */
+enum rc store_device_remove(struct store *s, int64_t device, int64_t now) ATT_MUST_CHECK;
+/* A removed device whose ICCID comes back is the same one again: fills d->id, opens its history.
+ * RC_NOT_FOUND: no such one, or another has that EID. */
+enum rc store_device_revive(struct store *s, struct store_device *d, int64_t now) ATT_MUST_CHECK;
+/* RC_OK when a device has that ICCID, a removed one too. */
+enum rc store_device_known(struct store *s, const char *iccid) ATT_MUST_CHECK;
+/* Slots, deleted ones too, whose card has not confirmed a block or wipe, as a bit mask 1 << slot.
+ */
+enum rc store_device_wipes(struct store *s, int64_t device, uint32_t *mask) ATT_MUST_CHECK;
+
+/* Who reported what of a device. */
+struct store_flag {
+	char flag[9]; /* stolen, broken */
+	char who[STORE_ID_MAX];
+	int64_t since;
+	char reason[129];
+};
+/* The first report stands until it is dropped. */
+enum rc store_flag_set(
+	struct store *s, int64_t device, const struct store_flag *flag) ATT_MUST_CHECK;
+enum rc store_flag_drop(struct store *s, int64_t device, const char *flag) ATT_MUST_CHECK;
+enum rc store_flag_list(struct store *s, int64_t device, struct arena *a, struct store_flag **out,
+	size_t *n) ATT_MUST_CHECK;
+
+/* ---- renewals (lifecycle.c) ------------------------------------------------------------- */
+
+/* The certificate before a profile's present one, while both are published. */
+enum rc store_overlap_put(
+	struct store *s, int64_t profile, int64_t cert, int64_t ends) ATT_MUST_CHECK;
+/* RC_NOT_FOUND: there is none. */
+enum rc store_overlap_get(
+	struct store *s, int64_t profile, struct store_cert *out, int64_t *ends) ATT_MUST_CHECK;
+enum rc store_overlap_drop(struct store *s, int64_t profile) ATT_MUST_CHECK;
+/* Profiles whose overlap ended at or before `now`. */
+enum rc store_overlap_due(
+	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+
 struct store_receipt {
 	char file[9];
 	struct store_blob por;
@@ -488,6 +533,8 @@ enum rc store_job_open(struct store *s, const char *mno, int64_t after, size_t l
 /* Ids of the open jobs of a profile, oldest first; *n at most `limit`. */
 enum rc store_job_of_profile(
 	struct store *s, int64_t profile, int64_t *out, size_t limit, size_t *n) ATT_MUST_CHECK;
+/* The newest job of a kind of a profile, whatever became of it. RC_NOT_FOUND. */
+enum rc store_job_last(struct store *s, int64_t profile, int kind, int64_t *id) ATT_MUST_CHECK;
 /* Open jobs with not_after <= now. */
 enum rc store_job_expired(
 	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
@@ -571,8 +618,7 @@ enum rc store_feed_add(struct store *s, const char *party, struct store_feed *e)
 enum rc store_feed_list(struct store *s, const char *party, uint64_t position, size_t limit,
 	struct arena *a, struct store_feed **out, size_t *n) ATT_MUST_CHECK;
 /* The newest; RC_NOT_FOUND: the feed is empty. */
-enum rc store_feed_head(
-	struct store *s, const char *party, struct store_feed *out) ATT_MUST_CHECK;
+enum rc store_feed_head(struct store *s, const char *party, struct store_feed *out) ATT_MUST_CHECK;
 /* Removes what is older than `date`, but never a party's newest event. */
 enum rc store_feed_prune(struct store *s, int64_t date, size_t limit) ATT_MUST_CHECK;
 /* Whether the party wants its events as poll messages too: RC_OK or RC_NOT_FOUND. */

@@ -495,6 +495,7 @@ def test_the_access_table(empty_lab):
                     owner.object("update", DEVICE, f"<iccid>{iccid}</iccid><rem><consent>parkoserv</consent></rem>")
                 if command == "device update: broken" and r.code == 1000:
                     owner.object("update", DEVICE, f'<iccid>{iccid}</iccid><rem><status s="broken"/></rem>')
+                    assert sponsor.update(name, "<state>activated</state>").code == 1000
         assert not wrong, "\n".join(map(str, wrong))
     finally:
         for s in sessions.values():

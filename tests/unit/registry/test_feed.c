@@ -69,7 +69,7 @@ static void test_what_is_told_to_whom(void **state)
 	assert_int_equal(1000, world_delete(&w, "carparkserv", NAME));
 	f = feed(&w, "parkoserv", "");
 	assert_int_equal(5, f->n_events);
-	check(f, 1, REGISTRY__FEED_KIND__FEED_SUPERSEDED, true);
+	check(f, 1, REGISTRY__FEED_KIND__FEED_ACTIVATED, true); /* renewed, beside the old one */
 	check(f, 2, REGISTRY__FEED_KIND__FEED_WITHDRAWN, false);
 	check(f, 3, REGISTRY__FEED_KIND__FEED_ACTIVATED, true);
 	check(f, 4, REGISTRY__FEED_KIND__FEED_SUPERSEDED, false);

@@ -73,7 +73,8 @@ static inline void world_open(struct world *w)
 			.party_s = 365 * 86400,
 			.auth_ttl_s = 86400,
 			.job_ttl_s = 3600,
-			.idem_ttl_s = 3600 },
+			.idem_ttl_s = 3600,
+			.overlap_s = 86400 },
 		.trust = &w->trust,
 		.asp_cert_check = world_asp_cert,
 	};
@@ -144,6 +145,8 @@ static inline Registry__Code world_run(struct world *w, const char *party, Regis
 	keep = w->run.reply.code < 2000 || w->run.keep;
 	assert_rc(RC_OK, keep ? store_savepoint_release(w->reg.store)
 			      : store_savepoint_rollback(w->reg.store));
+	if (!keep)
+		assert_rc(RC_OK, registry_refusal(&w->run));
 	assert_rc(RC_OK, store_commit(w->reg.store));
 	if (w->run.reply.code >= 2000)
 		assert_true(strlen(w->run.reply.reason) > 0);
