@@ -153,6 +153,31 @@ enum attest_news { ATTEST_NEWS_ACTIVATED, ATTEST_NEWS_SUPERSEDED, ATTEST_NEWS_WI
 enum attest_error attest_news(struct attest *attest, enum attest_news what, const char *name,
 	const unsigned char *sha256, unsigned hold_s);
 
+/* The registry's feed, read by a thread of the context's own: doc/feed.md. Every string is copied.
+ */
+struct attest_feed_options {
+	const char *url;	/* the registry's API, "https://host:port"; needed */
+	const char *ca_file;	/* PEM: whom to trust as its server; needed */
+	const char *cert_file;	/* PEM: the provider's login; needed */
+	const char *key_file;	/* PEM, readable by nobody else; needed */
+	const char *state_file; /* the position, kept over restarts; NULL: each start begins at the
+				 * newest event */
+	unsigned wait_s;	/* 0: 30: how long a question may wait for an event, 60 at most */
+	unsigned hold_s;	/* as in attest_news */
+	/* Called from the feed's thread after an event counted; `name` NULL: events were lost and
+	 * everything was forgotten, so every session is to be checked anew. */
+	void (*heard)(enum attest_news what, const char *name, void *user);
+	void *user;
+};
+/* One feed per context. Without the registry everything goes on as without a feed, and the metrics
+ * say so. `error` (may be NULL) receives a sentence. */
+enum attest_error attest_feed_start(struct attest *attest,
+	const struct attest_feed_options *options, char *error, size_t error_cap);
+/* Ends the thread, within about a second; attest_free does it too. */
+void attest_feed_stop(struct attest *attest);
+/* 1: the feed is heard; 0: it is not, and `text` (may be NULL) says why. */
+int attest_feed_up(struct attest *attest, char *text, size_t cap);
+
 /* ---- figures ----------------------------------------------------------------------------- */
 
 #define ATTEST_LATENCIES 12
@@ -173,6 +198,14 @@ struct attest_metrics {
 	uint64_t memory_bytes;		  /* of the memory of answers */
 	uint64_t latency[ATTEST_LATENCIES]; /* look-ups that took up to attest_latency_ms(i) */
 	uint64_t latency_sum_ms;
+	uint64_t feed_wanted; /* 1: attest_feed_start was called */
+	uint64_t feed_up;     /* 1: the last question was answered */
+	uint64_t feed_age_ms; /* since the last good answer, or since the start */
+	uint64_t feed_position;
+	uint64_t feed_events;
+	uint64_t feed_failures; /* the registry was not reached, or refused us */
+	uint64_t feed_refused;	/* answers not believed: old ones played again, gaps */
+	uint64_t feed_restarts; /* our position was gone: everything was forgotten once */
 };
 void attest_metrics(struct attest *attest, struct attest_metrics *out);
 /* Upper bound of a latency class in ms; the last is UINT64_MAX. */

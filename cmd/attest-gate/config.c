@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum kind { TEXT, NUMBER, RESOLVERS };
+enum kind { TEXT, NUMBER, RESOLVERS, FEED };
 
 struct row {
 	const char *name;
@@ -24,6 +24,7 @@ static const struct row rows[] = {
 	{ "ca", TEXT, AT(attest.ca_file), 0, 0 },
 	{ "anchor", TEXT, AT(attest.anchor_file), 0, 0 },
 	{ "resolvers", RESOLVERS, 0, 0, 0 },
+	{ "feed", FEED, 0, 0, 0 },
 	{ "timeout_ms", NUMBER, AT(attest.lookup_timeout_ms), 100, 60000 },
 	{ "max_ttl_s", NUMBER, AT(attest.max_ttl_s), 1, 604800 },
 	{ "cache_entries", NUMBER, AT(attest.cache_entries), 8, 100000000 },
@@ -74,6 +75,21 @@ static enum rc read_resolvers(const json_t *list, struct gate_config *out, struc
 	return RC_OK;
 }
 
+static enum rc read_feed(json_t *from, struct attest_feed_options *out, struct diag *d)
+{
+	json_int_t wait = 0, hold = 0;
+
+	if (json_unpack(from, "{s:s,s:s,s:s,s:s,s?s,s?I,s?I!}", "url", &out->url, "ca",
+		    &out->ca_file, "cert", &out->cert_file, "key", &out->key_file, "state",
+		    &out->state_file, "wait_s", &wait, "hold_s", &hold) != 0 ||
+		wait < 0 || wait > 60 || hold < 0 || hold > 604800)
+		return diag_set(d, RC_RANGE,
+			"feed: url, ca, cert, key, and state, wait_s, hold_s if you like");
+	out->wait_s = (unsigned)wait;
+	out->hold_s = (unsigned)hold;
+	return RC_OK;
+}
+
 static enum rc set(
 	const struct row *row, const json_t *value, struct gate_config *out, struct diag *d)
 {
@@ -93,6 +109,7 @@ static enum rc set(
 		memcpy((char *)out + row->offset, &(unsigned){ (unsigned)n }, sizeof(unsigned));
 		return RC_OK;
 	case RESOLVERS: return read_resolvers(value, out, d);
+	case FEED: return read_feed((json_t *)(uintptr_t)value, &out->feed, d);
 	}
 	return RC_INTERNAL;
 }

@@ -18,6 +18,7 @@ struct gate_config {
 	const char *socket;
 	unsigned socket_mode;
 	struct attest_options attest;
+	struct attest_feed_options feed; /* url NULL: none */
 	struct attest_resolver resolvers[GATE_RESOLVERS_MAX];
 	const char *pins[GATE_RESOLVERS_MAX][GATE_PINS_MAX];
 };

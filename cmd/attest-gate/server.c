@@ -262,7 +262,9 @@ enum rc gate_new(struct event_base *base, const struct gate_config *config, cons
 		goto out;
 	}
 	memcpy(g->socket, config->socket, strlen(config->socket) + 1);
-	if (attest_new(&config->attest, &g->attest, error, sizeof(error)) != ATTEST_SUCCESS) {
+	if (attest_new(&config->attest, &g->attest, error, sizeof(error)) != ATTEST_SUCCESS ||
+		(config->feed.url && attest_feed_start(g->attest, &config->feed, error,
+					     sizeof(error)) != ATTEST_SUCCESS)) {
 		rc = diag_set(d, RC_RANGE, "%s", error);
 		goto out;
 	}

@@ -134,6 +134,7 @@ void attest_free(struct attest *attest)
 {
 	if (!attest)
 		return;
+	attest_feed_stop(attest);
 	asp__worker_free(attest->worker);
 	asp__ops_free(attest->ops);
 	asp__hooks_free(attest->hooks);
@@ -388,14 +389,12 @@ enum attest_reason attest_verify_name(
 {
 	struct attest_result *r = result;
 	uint16_t type = asp__type(attest, NULL);
-	struct ident_owner owner;
 	struct asp_answer ans;
 	bool cached = false;
 	enum rc rc;
 
 	memset(r, 0, sizeof(*r));
-	if (ident_owner_parse(name, attest->zone, &owner) != RC_OK ||
-		ident_owner_name(owner.slot, owner.iccid, owner.zone, r->name) != RC_OK)
+	if (asp__owner_name(name, attest->zone, r->name) != RC_OK)
 		return say(r, ATTEST_UNKNOWN, "not an owner name of %s", attest->zone);
 	rc = asp__worker_ask(attest->worker, r->name, type,
 		attest->lookup_timeout_ms + WAIT_MARGIN_MS, true, &ans, &cached);
@@ -406,10 +405,8 @@ enum attest_error attest_news(struct attest *attest, enum attest_news what, cons
 	const unsigned char *sha256, unsigned hold_s)
 {
 	char canonical[IDENT_OWNER_TEXT];
-	struct ident_owner owner;
 
-	if (ident_owner_parse(name, attest->zone, &owner) != RC_OK ||
-		ident_owner_name(owner.slot, owner.iccid, owner.zone, canonical) != RC_OK)
+	if (asp__owner_name(name, attest->zone, canonical) != RC_OK)
 		return ATTEST_EINVAL;
 	asp__worker_news(attest->worker, what, canonical, sha256, hold_s ? hold_s : NEWS_HOLD_S);
 	return ATTEST_SUCCESS;

@@ -185,6 +185,12 @@ void asp__cache_forget(struct asp_cache *cache, const char *name, uint16_t type)
 		drop(cache, slot);
 }
 
+void asp__cache_clear(struct asp_cache *cache)
+{
+	for (size_t i = 0; i < cache->sets * WAYS; i++)
+		drop(cache, &cache->slots[i]);
+}
+
 void asp__cache_size(const struct asp_cache *cache, uint64_t *n, uint64_t *bytes)
 {
 	*n = cache->n;

@@ -74,10 +74,31 @@ static enum rc san_text(const X509 *cert, char *out, size_t cap)
 	return rc;
 }
 
+/* `<slot>.<iccid>.<zone>`, or any one label for the ICCID: a registry may hide it behind an opaque
+ * one, and which it is, is the registry's business. */
+enum rc asp__owner_name(const char *text, const char *zone, char out[IDENT_OWNER_TEXT])
+{
+	struct ident_owner owner;
+	size_t len = strlen(text), label;
+
+	if (ident_owner_parse(text, zone, &owner) == RC_OK)
+		return ident_owner_name(owner.slot, owner.iccid, owner.zone, out);
+	if (len > 0 && text[len - 1] == '.')
+		len--;
+	if (len >= IDENT_OWNER_TEXT || len < 4 || text[0] < '1' || text[0] > '9' || text[1] != '.')
+		return RC_MALFORMED;
+	label = strspn(text + 2, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
+	if (label < 1 || label > 63 || text[2 + label] != '.' || len - 3 - label != strlen(zone))
+		return RC_MALFORMED;
+	memcpy(out, text, len);
+	out[len] = '\0';
+	str_lower(out);
+	return strcmp(out + 3 + label, zone) == 0 ? RC_OK : RC_NOT_FOUND;
+}
+
 static enum rc owner_name(
 	const X509 *cert, const char *zone, char out[IDENT_OWNER_TEXT], struct diag *d)
 {
-	struct ident_owner owner;
 	char text[IDENT_OWNER_TEXT];
 	enum rc rc = san_text(cert, text, sizeof(text));
 
@@ -85,8 +106,7 @@ static enum rc owner_name(
 		rc = subject_text(cert, NID_commonName, text, sizeof(text));
 	if (rc != RC_OK)
 		return diag_set(d, RC_MALFORMED, "certificate: no single owner name in SAN or CN");
-	if (ident_owner_parse(text, zone, &owner) != RC_OK ||
-		ident_owner_name(owner.slot, owner.iccid, owner.zone, out) != RC_OK)
+	if (asp__owner_name(text, zone, out) != RC_OK)
 		return diag_set(
 			d, RC_MALFORMED, "certificate: its name is no owner name of %s", zone);
 	return RC_OK;

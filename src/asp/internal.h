@@ -30,6 +30,10 @@ struct asp_cert {
  * `zone`, and the service handle (OU, "" without one). Says nothing about who signed it. */
 enum rc asp__cert_read(const uint8_t *der, size_t len, const char *zone, struct asp_cert *out,
 	struct diag *d) ATT_MUST_CHECK;
+/* An owner name in `zone`, of any case, in the form that is asked for. RC_MALFORMED, RC_NOT_FOUND.
+ */
+enum rc asp__owner_name(
+	const char *text, const char *zone, char out[IDENT_OWNER_TEXT]) ATT_MUST_CHECK;
 /* A store with every certificate of a PEM file as an anchor. */
 enum rc asp__store_new(const char *ca_file, X509_STORE **out, struct diag *d) ATT_MUST_CHECK;
 /* RC_AUTH with the verifier's words when the chain is not good for a TLS client now; *until_s is
@@ -73,6 +77,7 @@ bool asp__cache_get(struct asp_cache *cache, const char *name, uint16_t type, ui
 void asp__cache_put(struct asp_cache *cache, const char *name, uint16_t type, uint64_t now_ms,
 	const struct asp_answer *answer);
 void asp__cache_forget(struct asp_cache *cache, const char *name, uint16_t type);
+void asp__cache_clear(struct asp_cache *cache);
 void asp__cache_size(const struct asp_cache *cache, uint64_t *n, uint64_t *bytes);
 
 /* queue.c, worker.c: a few threads, each with its own resolver connection; one memory. */
@@ -112,6 +117,8 @@ void asp__worker_news(struct asp_worker *w, enum attest_news what, const char *n
  * the certificate in digests[0] if that is known. */
 bool asp__worker_noted(
 	struct asp_worker *w, const char *name, struct asp_answer *out) ATT_MUST_CHECK;
+/* Forgets every answer; what a feed said stays. */
+void asp__worker_forget(struct asp_worker *w);
 void asp__worker_count(struct asp_worker *w, enum attest_reason reason);
 void asp__worker_metrics(struct asp_worker *w, struct attest_metrics *out);
 
@@ -120,6 +127,28 @@ struct attest_op;
 struct asp_ops; /* operations that ended and wait for attest_dispatch */
 enum rc asp__ops_new(struct asp_ops **out) ATT_MUST_CHECK;
 void asp__ops_free(struct asp_ops *ops);
+
+/* feed.c */
+struct asp_feed;
+/* An answer of GET /v1/feed to `after`, checked whole before any of it counts. */
+#define ASP_FEED_POSITION 40 /* "12-00112233445566ab" and NUL */
+struct asp_feed_event {
+	enum attest_news what;
+	bool has_cert;
+	uint8_t sha256[32];
+	char name[IDENT_OWNER_TEXT]; /* "": of another zone, nothing to us */
+};
+struct asp_feed_answer {
+	size_t n;
+	struct asp_feed_event *events; /* free() */
+	uint64_t number;	       /* of `position` */
+	char position[ASP_FEED_POSITION];
+};
+/* RC_MALFORMED: not such an answer. RC_CONFLICT: an answer to something else, a gap, or events that
+ * were told already: somebody plays an old answer again. */
+enum rc asp__feed_read(const char *text, size_t len, const char *after, const char *zone,
+	const char *service, struct asp_feed_answer *out, struct diag *d) ATT_MUST_CHECK;
+void asp__feed_metrics(struct attest *a, struct attest_metrics *out);
 
 /* attest.c */
 struct asp_ssl_hook; /* a TLS server's context that asks us */
@@ -133,7 +162,8 @@ struct attest {
 	struct asp_seen *seen;
 	struct asp_worker *worker;
 	struct asp_ops *ops;
-	int ssl_index; /* of a connection's memory in its SSL; 0 before the first use */
+	struct asp_feed *feed; /* NULL: none is read */
+	int ssl_index;	       /* of a connection's memory in its SSL; 0 before the first use */
 	struct asp_ssl_hook *hooks;
 };
 /* ssl.c */

@@ -18,6 +18,7 @@ uint64_t attest_latency_ms(size_t i)
 void attest_metrics(struct attest *attest, struct attest_metrics *out)
 {
 	asp__worker_metrics(attest->worker, out);
+	asp__feed_metrics(attest, out);
 }
 
 struct text {
@@ -78,6 +79,15 @@ size_t attest_metrics_text(struct attest *attest, char *out, size_t cap)
 		{ "waiting", "gauge", "Names in line." },
 		{ "cached", "gauge", "Names remembered." },
 		{ "memory_bytes", "gauge", "Memory of answers." },
+		{ "feed_wanted", "gauge", "1: a feed is configured." },
+		{ "feed_up", "gauge", "1: the feed is heard; 0: cut-off takes a TTL." },
+		{ "feed_age_ms", "gauge", "Time since the feed was last heard." },
+		{ "feed_position", "gauge", "Events heard up to this one." },
+		{ "feed_events_total", "counter", "Events taken from the feed." },
+		{ "feed_failures_total", "counter", "Questions to the feed without an answer." },
+		{ "feed_refused_total", "counter",
+			"Answers that were old, had a gap or no sense." },
+		{ "feed_restarts_total", "counter", "Times all was forgotten: events were lost." },
 	};
 
 	attest_metrics(attest, &m);
@@ -87,7 +97,9 @@ size_t attest_metrics_text(struct attest *attest, char *out, size_t cap)
 		add(&t, "attest_results_total{reason=\"%s\"} %" PRIu64 "\n",
 			attest_reason_text((enum attest_reason)i), m.results[i]);
 	const uint64_t values[] = { m.hits, m.lookups, m.joined, m.renewals, m.unreachable,
-		m.unproved, m.late, m.refused_busy, m.news, m.waiting, m.cached, m.memory_bytes };
+		m.unproved, m.late, m.refused_busy, m.news, m.waiting, m.cached, m.memory_bytes,
+		m.feed_wanted, m.feed_up, m.feed_age_ms, m.feed_position, m.feed_events,
+		m.feed_failures, m.feed_refused, m.feed_restarts };
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		add(&t, "# HELP attest_%s %s\n# TYPE attest_%s %s\nattest_%s %" PRIu64 "\n",

@@ -453,6 +453,13 @@ void asp__worker_news(struct asp_worker *w, enum attest_news what, const char *n
 	pthread_mutex_unlock(&w->lock);
 }
 
+void asp__worker_forget(struct asp_worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	asp__cache_clear(w->cache);
+	pthread_mutex_unlock(&w->lock);
+}
+
 bool asp__worker_noted(struct asp_worker *w, const char *name, struct asp_answer *out)
 {
 	bool found;

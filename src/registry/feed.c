@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FEED(k) REGISTRY__FEED_KIND__FEED_##k
+#define FEED(k)	  REGISTRY__FEED_KIND__FEED_##k
 #define LIMIT_MAX 500
 #define LATE_S	  2 /* a zone that is later than this is not waited for */
 
@@ -137,7 +137,8 @@ static bool too_early(const struct registry_run *run, const struct store_feed *e
 static enum rc unknown_position(struct registry_run *run)
 {
 	return reg__no(run, CODE(RANGE), "after",
-		"this position is not in the feed: older than what is kept, or of a registry before "
+		"this position is not in the feed: older than what is kept, or of a registry "
+		"before "
 		"it was restored; ask the DNS anew for every name and go on from \"head\"");
 }
 

@@ -14,7 +14,7 @@ static bool is_for(const struct core_item *item, Registry__Request__OpCase op)
 static uint32_t wanted_s(const struct core_item *item)
 {
 	const Registry__Request *r = item->run.request;
-	uint32_t wait = is_for(item, OP(JOB_WAIT))	? r->job_wait->wait
+	uint32_t wait = is_for(item, OP(JOB_WAIT))    ? r->job_wait->wait
 			: is_for(item, OP(FEED_WAIT)) ? r->feed_wait->wait
 						      : r->poll_request->wait;
 
@@ -77,8 +77,7 @@ static void wake(struct core *core, const char *party, Registry__Request__OpCase
 	while (*at) {
 		struct core_item *item = *at;
 
-		if (is_for(item, op) && strcmp(item->caller.id, party) == 0 &&
-			look(core, item))
+		if (is_for(item, op) && strcmp(item->caller.id, party) == 0 && look(core, item))
 			unlink_and_answer(core, at);
 		else
 			at = &item->next;

@@ -11,6 +11,7 @@ struct attest *attest_args(int argc, char **argv)
 	struct attest_resolver more = { .addr = NULL };
 	const char *pins[2] = { 0 };
 	struct attest_options o = { .resolver_addr = "127.0.0.1", .pins = pins, .n_pins = 1 };
+	struct attest_feed_options feed = { 0 };
 	char error[ATTEST_TEXT_MAX];
 	struct attest *a = NULL;
 
@@ -36,6 +37,16 @@ struct attest *attest_args(int argc, char **argv)
 			o.resolver_port = (uint16_t)n;
 		else if (strcmp(argv[i], "port2") == 0)
 			more.port = (uint16_t)n;
+		else if (strcmp(argv[i], "feed_url") == 0)
+			feed.url = value;
+		else if (strcmp(argv[i], "feed_ca") == 0)
+			feed.ca_file = value;
+		else if (strcmp(argv[i], "feed_cert") == 0)
+			feed.cert_file = value;
+		else if (strcmp(argv[i], "feed_key") == 0)
+			feed.key_file = value;
+		else if (strcmp(argv[i], "feed_state") == 0)
+			feed.state_file = value;
 		else if (strcmp(argv[i], "pin2") == 0)
 			pins[1] = value;
 		else if (strcmp(argv[i], "wait_ms") == 0)
@@ -60,5 +71,10 @@ struct attest *attest_args(int argc, char **argv)
 	o.n_resolvers = pins[1] ? 1 : 0;
 	if (attest_new(&o, &a, error, sizeof(error)) != ATTEST_SUCCESS)
 		fprintf(stderr, "%s\n", error);
+	if (a && feed.url && attest_feed_start(a, &feed, error, sizeof(error)) != ATTEST_SUCCESS) {
+		fprintf(stderr, "%s\n", error);
+		attest_free(a);
+		a = NULL;
+	}
 	return a;
 }

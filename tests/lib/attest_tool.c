@@ -157,8 +157,12 @@ static void metrics(struct attest *a)
 	struct attest_metrics m;
 
 	attest_metrics(a, &m);
-	print(json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "hits", (json_int_t)m.hits,
-		"lookups", (json_int_t)m.lookups, "joined", (json_int_t)m.joined, "renewals",
+	print(json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "feed_up",
+		(json_int_t)m.feed_up, "feed_position", (json_int_t)m.feed_position, "feed_events",
+		(json_int_t)m.feed_events, "feed_failures", (json_int_t)m.feed_failures,
+		"feed_refused", (json_int_t)m.feed_refused, "feed_restarts",
+		(json_int_t)m.feed_restarts, "hits", (json_int_t)m.hits, "lookups",
+		(json_int_t)m.lookups, "joined", (json_int_t)m.joined, "renewals",
 		(json_int_t)m.renewals, "unreachable", (json_int_t)m.unreachable, "late",
 		(json_int_t)m.late, "ok", (json_int_t)m.results[ATTEST_OK], "cached",
 		(json_int_t)m.cached, "memory_bytes", (json_int_t)m.memory_bytes));
@@ -202,7 +206,7 @@ static void one(struct attest *a, char **w, size_t n)
 static void obey(struct attest *a, char **w, size_t n)
 {
 	uint64_t count = 0;
-	char text[8192];
+	char text[16384];
 
 	if (strcmp(w[0], "metrics") == 0) {
 		metrics(a);

@@ -177,6 +177,24 @@ static struct session *next_due(struct sessions *s, uint64_t now)
 	return NULL;
 }
 
+/* What the feed has said since the last tick; and a word when it comes or goes. */
+static void watch_feed(struct plugin *p)
+{
+	char why[ATTEST_TEXT_MAX];
+	bool up;
+
+	if (!p->feed_wanted)
+		return;
+	heard_apply(&p->heard, &p->sessions);
+	up = attest_feed_up(p->attest, why, sizeof(why)) != 0;
+	if (up != p->feed_up)
+		mosquitto_log_printf(up ? MOSQ_LOG_NOTICE : MOSQ_LOG_WARNING,
+			up ? "attest: feed up%s"
+			   : "attest: feed down: cut-off takes a TTL meanwhile why=\"%s\"",
+			why);
+	p->feed_up = up;
+}
+
 static int on_tick(int event, void *data, void *user)
 {
 	struct plugin *p = user;
@@ -187,6 +205,7 @@ static int on_tick(int event, void *data, void *user)
 	if (now - p->last_tick_ms < PLUGIN_TICK_MS)
 		return MOSQ_ERR_SUCCESS;
 	p->last_tick_ms = now;
+	watch_feed(p);
 	if (p->sessions.sweep >= p->sessions.buckets)
 		p->sessions.sweep = 0;
 	for (unsigned i = 0; i < PLUGIN_TICK_CHECKS; i++) {
@@ -196,22 +215,36 @@ static int on_tick(int event, void *data, void *user)
 			break;
 		recheck(p, s);
 	}
+	plugin_metrics(p, now);
 	return MOSQ_ERR_SUCCESS;
 }
 
 static enum rc start(struct plugin *p, const struct settings *set, char *error, size_t cap)
 {
+	struct attest_feed_options feed = set->feed;
+
 	if (attest_new(&set->attest, &p->attest, error, cap) != ATTEST_SUCCESS)
 		return RC_RANGE;
 	p->topics = strdup(set->topics);
+	p->metrics_file = set->metrics_file ? strdup(set->metrics_file) : NULL;
 	p->grace_ms = set->grace_ms;
-	return p->topics ? sessions_init(&p->sessions) : RC_NOMEM;
+	if (!p->topics || (set->metrics_file && !p->metrics_file) ||
+		sessions_init(&p->sessions) != RC_OK)
+		return RC_NOMEM;
+	p->feed_wanted = feed.url != NULL;
+	feed.heard = heard_add;
+	feed.user = &p->heard;
+	if (p->feed_wanted && attest_feed_start(p->attest, &feed, error, cap) != ATTEST_SUCCESS)
+		return RC_RANGE;
+	return RC_OK;
 }
 
 static void stop(struct plugin *p)
 {
 	attest_free(p->attest);
 	sessions_fini(&p->sessions);
+	heard_fini(&p->heard);
+	free(p->metrics_file);
 	free(p->topics);
 	free(p);
 }
@@ -246,6 +279,10 @@ int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata,
 	if (!p)
 		return MOSQ_ERR_NOMEM;
 	p->id = identifier;
+	if (heard_init(&p->heard) != RC_OK) {
+		free(p);
+		return MOSQ_ERR_NOMEM;
+	}
 	if (settings_read(options, option_count, &set, error, sizeof(error)) != RC_OK ||
 		start(p, &set, error, sizeof(error)) != RC_OK) {
 		mosquitto_log_printf(MOSQ_LOG_ERR, "attest: %s", error);

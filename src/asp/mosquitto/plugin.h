@@ -11,14 +11,16 @@
 #include <mosquitto.h>
 #include <mosquitto_broker.h>
 #include <mosquitto_plugin.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define PLUGIN_PINS_MAX	   4
 #define PLUGIN_CERT_MAX	   8192
 #define PLUGIN_REASONS	   7
-#define PLUGIN_TICK_MS	   200	/* the broker ticks more often than sessions need it */
-#define PLUGIN_TICK_CHECKS 64	/* re-checks per tick: about 10 ms of a core */
+#define PLUGIN_TICK_MS	   200 /* the broker ticks more often than sessions need it */
+#define PLUGIN_TICK_CHECKS 64  /* re-checks per tick: about 10 ms of a core */
+#define PLUGIN_METRICS_MS  5000
 #define PLUGIN_RETRY_MS	   1000 /* until a session without an answer is checked again */
 
 /* A client that was judged. */
@@ -54,6 +56,8 @@ struct settings {
 	const char *pins[PLUGIN_PINS_MAX];
 	struct attest_resolver second; /* asked when the first fails */
 	const char *second_pins[PLUGIN_PINS_MAX];
+	struct attest_feed_options feed; /* url NULL: none */
+	const char *metrics_file;
 	const char *topics; /* first level of the topics; "meters" */
 	unsigned grace_ms;  /* a session outlives its proof so long while nobody can tell */
 };
@@ -61,6 +65,19 @@ struct settings {
 /* settings.c: every option is known and right, or the broker does not start. */
 enum rc settings_read(const struct mosquitto_opt *options, int count, struct settings *out,
 	char *error, size_t error_cap) ATT_MUST_CHECK;
+
+/* feed.c: names of which the registry's feed has spoken, from its thread to the broker's. */
+struct heard {
+	pthread_mutex_t lock;
+	bool all; /* every session is to be checked anew: events were lost, or there is no memory */
+	size_t n, cap;
+	char (*names)[ATTEST_NAME_MAX];
+};
+enum rc heard_init(struct heard *h) ATT_MUST_CHECK;
+void heard_fini(struct heard *h);
+void heard_add(enum attest_news what, const char *name, void *user);
+/* Makes the sessions of those names due now. */
+void heard_apply(struct heard *h, struct sessions *s);
 
 struct plugin {
 	mosquitto_plugin_id_t *id;
@@ -71,4 +88,11 @@ struct plugin {
 	uint64_t last_tick_ms;
 	uint64_t counts[PLUGIN_REASONS]; /* judgements by reason */
 	uint64_t kicked;
+	struct heard heard;
+	bool feed_wanted, feed_up;
+	char *metrics_file;
+	uint64_t metrics_ms; /* written last */
 };
+
+/* metrics.c: for Prometheus' textfile collector, every few seconds. */
+void plugin_metrics(struct plugin *p, uint64_t now_ms);

@@ -39,6 +39,14 @@ static const struct row rows[] = {
 	{ "wait_ms", NUMBER, AT(attest.wait_ms), 1, 10000 },
 	{ "timeout_ms", NUMBER, AT(attest.lookup_timeout_ms), 100, 60000 },
 	{ "grace_s", NUMBER, AT(grace_ms), 0, 86400 },
+	{ "feed_url", TEXT, AT(feed.url), 0, 0 },
+	{ "feed_ca_file", TEXT, AT(feed.ca_file), 0, 0 },
+	{ "feed_cert_file", TEXT, AT(feed.cert_file), 0, 0 },
+	{ "feed_key_file", TEXT, AT(feed.key_file), 0, 0 },
+	{ "feed_state_file", TEXT, AT(feed.state_file), 0, 0 },
+	{ "feed_wait_s", NUMBER, AT(feed.wait_s), 1, 60 },
+	{ "feed_hold_s", NUMBER, AT(feed.hold_s), 1, 604800 },
+	{ "metrics_file", TEXT, AT(metrics_file), 0, 0 },
 	{ "use_tlsa", NUMBER, 0, 0, 1 },
 	{ "topics", TEXT, AT(topics), 0, 0 },
 };
@@ -117,6 +125,15 @@ enum rc settings_read(const struct mosquitto_opt *options, int count, struct set
 	if (!out->attest.service || !out->attest.ca_file) {
 		(void)snprintf(
 			error, error_cap, "plugin_opt_service and plugin_opt_ca_file are needed");
+		return RC_RANGE;
+	}
+	if ((out->feed.url || out->feed.ca_file || out->feed.cert_file || out->feed.key_file ||
+		    out->feed.state_file) &&
+		!(out->feed.url && out->feed.ca_file && out->feed.cert_file &&
+			out->feed.key_file)) {
+		(void)snprintf(error, error_cap,
+			"plugin_opt_feed_url, feed_ca_file, feed_cert_file and feed_key_file go "
+			"together");
 		return RC_RANGE;
 	}
 	if (strpbrk(out->topics, "+#")) {

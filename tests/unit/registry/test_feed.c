@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The providers' feeds: what is told to whom, positions, other histories, what waits for the zone. */
+/* The providers' feeds: what is told to whom, positions, other histories, what waits for the zone.
+ */
 #include "world.h"
 
 #define OPEN_WORLD(w)                 \
@@ -90,8 +91,9 @@ static void test_what_is_told_to_whom(void **state)
 
 static void test_positions(void **state)
 {
-	static const char *const wrong[] = { "1", "x", "-", "1-", "1-00112233445566", "1-001122334455667g",
-		"99999999999999999999-0011223344556677", "1-0011223344556677 ", "head " };
+	static const char *const wrong[] = { "1", "x", "-", "1-", "1-00112233445566",
+		"1-001122334455667g", "99999999999999999999-0011223344556677",
+		"1-0011223344556677 ", "head " };
 	static const char *const unknown[] = { "1-0011223344556677", "7-0011223344556677" };
 	char one[64], head[64];
 
