@@ -480,6 +480,8 @@ unsigned api_wait_s(const Registry__Request *request)
 		wait = request->job_wait->wait;
 	else if (request->op_case == REGISTRY__REQUEST__OP_POLL_REQUEST)
 		wait = request->poll_request->wait;
+	else if (request->op_case == REGISTRY__REQUEST__OP_FEED_WAIT)
+		wait = request->feed_wait->wait;
 	return wait > API_WAIT_MAX_S ? API_WAIT_MAX_S : wait;
 }
 

@@ -138,6 +138,7 @@ enum rc core_open(struct event_base *base, const struct core_options *options, s
 		return RC_NOMEM;
 	set_up(core, base, options);
 	rc = store_open(options->database, true, &core->store, d);
+	core->shared = store_is_url(options->database);
 	core->registry.store = core->store;
 	if (rc == RC_OK)
 		rc = check_zone(core, d);

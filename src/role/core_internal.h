@@ -37,6 +37,7 @@
 #define CORE_WAITERS_MAX  4096
 #define CORE_PARTY_CACHE  256
 #define CORE_TICK_MS	  250
+#define CORE_LOOK_MS	  1000 /* for what other nodes put into the feeds */
 #define CORE_ZONE_CHUNK	  2000
 #define CORE_ZONE_QUEUE	  (8u << 20) /* bytes on the way to the zone */
 #define CORE_KEEP_CHANGES 100000     /* below what the zone has applied */
@@ -172,6 +173,8 @@ struct core {
 
 	struct core_item *waiters;
 	size_t waiter_count;
+	bool shared; /* other nodes write the database too */
+	uint64_t looked_ms;
 	struct core_desk *desks;
 	struct core_installs *installs;
 	struct event *install; /* a little later */

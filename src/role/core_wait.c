@@ -27,7 +27,7 @@ static bool look(struct core *core, struct core_item *item)
 	struct registry_run *run = &item->run;
 	enum rc rc;
 
-	core->registry.served = core->zone.applied;
+	core->registry.served = core->zone.served;
 	registry_run_init(run, &core->registry, &item->arena, item->front->class,
 		item->has_caller ? &item->caller : NULL, run->request);
 	rc = registry_execute(run);
@@ -115,13 +115,18 @@ void core__waiters_served(struct core *core)
 void core__waiters_tick(struct core *core, uint64_t now_ms)
 {
 	struct core_item **at = &core->waiters;
-	bool ready = core__jobs_tick(core, now_ms);
+	bool ready = core__jobs_tick(core, now_ms), others;
 
+	others = core->shared && now_ms - core->looked_ms >= CORE_LOOK_MS;
+	if (others)
+		core->looked_ms = now_ms;
 	while (*at) {
 		struct core_item *item = *at;
 
 		if ((ready && is_for(item, OP(JOB_WAIT)) && look(core, item)) ||
-			(item->run.held && look(core, item)) || item->deadline_ms <= now_ms)
+			((item->run.held || (others && is_for(item, OP(FEED_WAIT)))) &&
+				look(core, item)) ||
+			item->deadline_ms <= now_ms)
 			unlink_and_answer(core, at);
 		else
 			at = &item->next;

@@ -146,6 +146,11 @@ static void test_path_query_and_body_meet_in_one_message(void **state)
 	assert_int_equal(API_WAIT_MAX_S, api_wait_s(r));
 	reflect_free(&r->base);
 
+	r = read_good("GET", "/v1/feed", "after=head&wait=30&limit=3", NULL);
+	assert_string_equal("head", r->feed_wait->after);
+	assert_int_equal(30, api_wait_s(r));
+	reflect_free(&r->base);
+
 	r = read_good("DELETE", "/v1/poll/%31%37", NULL, NULL);
 	assert_true(r->poll_ack->id == 17);
 	reflect_free(&r->base);
