@@ -139,6 +139,10 @@ static int connect_once(struct cli *cli)
 		client_new(&cli->client, a->url, a->ca, a->cert, a->key, &d) != RC_OK)
 		code = cli_error(EXIT_USAGE, "%s", d.text);
 	free(a);
+	if (code == EXIT_DONE && (cli_opt(cli, "case") || cli_opt(cli, "because")) &&
+		client_set_cause(cli->client, cli_opt(cli, "case") ? cli_opt(cli, "case") : "",
+			cli_opt(cli, "because") ? cli_opt(cli, "because") : "") != RC_OK)
+		code = cli_usage(cli, "--case: up to 64 bytes; --because: up to 128");
 	return code;
 }
 

@@ -15,6 +15,8 @@ static const struct cli_opt common[] = {
 	{ "ca", "FILE", NULL },
 	{ "cert", "FILE", NULL },
 	{ "key", "FILE", NULL },
+	{ "case", "ID", NULL },
+	{ "because", "TEXT", NULL },
 	{ "json", NULL, NULL },
 	{ "help", NULL, NULL },
 };

@@ -188,6 +188,17 @@ static int run_list(struct cli *cli)
 	return code;
 }
 
+static int run_delete(struct cli *cli)
+{
+	json_t *answer = NULL;
+	int code = cli_call(cli, "DELETE", NULL, &answer, "/v1/services/%s", cli->args[0]);
+
+	json_decref(answer);
+	if (code == EXIT_DONE)
+		out_say(cli, "service %s is deleted; its handle does not come back", cli->args[0]);
+	return code;
+}
+
 #define SERVICE_OPTS                                                                             \
 	{                                                                                        \
 		{ "fqdn", "NAME", "where devices connect to" },                                  \
@@ -214,6 +225,9 @@ const struct cmd service_cmds[] = {
 		"attestry service set parkoserv --port 8884 --lab /tmp/lab", SERVICE_OPTS },
 	{ "service", "show", "HANDLE", 1, 1, "parkoserv", 0, run_show, "show a service",
 		"attestry service show parkoserv --lab /tmp/lab", { { 0 } } },
+	{ "service", "delete", "HANDLE", 1, 1, "parkoserv", 0, run_delete,
+		"delete a service that no profile is bound to",
+		"attestry service delete winter --lab /tmp/lab", { { 0 } } },
 	{ "service", "list", "", 0, 0, "parkoserv", 0, run_list, "list services",
 		"attestry service list --lab /tmp/lab", { { 0 } } },
 	{ 0 },

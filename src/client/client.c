@@ -21,6 +21,7 @@ struct client {
 	uint32_t timeout_ms;
 	unsigned tries;
 	const volatile sig_atomic_t *stop; /* borrowed, may be NULL */
+	char case_line[96], why_line[160]; /* headers; "" none */
 };
 
 /* The answer as it arrives. */
@@ -152,6 +153,26 @@ void client_set_tries(struct client *c, unsigned tries)
 	c->tries = tries ? tries : 1;
 }
 
+static bool visible(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return false;
+	return true;
+}
+
+enum rc client_set_cause(struct client *c, const char *case_id, const char *why)
+{
+	if (strlen(case_id) > 64 || strlen(why) > 128)
+		return RC_TOO_LARGE;
+	if (!visible(case_id) || !visible(why))
+		return RC_MALFORMED;
+	(void)snprintf(
+		c->case_line, sizeof(c->case_line), *case_id ? "Case-Id: %s" : "%s", case_id);
+	(void)snprintf(c->why_line, sizeof(c->why_line), *why ? "Change-Reason: %s" : "%s", why);
+	return RC_OK;
+}
+
 void client_set_stop(struct client *c, const volatile sig_atomic_t *stop)
 {
 	c->stop = stop;
@@ -265,10 +286,11 @@ static enum rc call_tries(struct client *c, json_t **out, int *status, struct di
 	return rc;
 }
 
-static struct curl_slist *headers_for(const char *idempotency_key, bool body)
+static struct curl_slist *headers_for(
+	const struct client *c, const char *idempotency_key, bool body)
 {
 	struct curl_slist *list = NULL, *next;
-	const char *lines[] = { "Accept: application/json", "Expect:", NULL, NULL };
+	const char *lines[6] = { "Accept: application/json", "Expect:" };
 	char key[96];
 	size_t n = 2;
 
@@ -277,6 +299,10 @@ static struct curl_slist *headers_for(const char *idempotency_key, bool body)
 	if (idempotency_key &&
 		str_format(key, sizeof(key), "Idempotency-Key: %s", idempotency_key) == RC_OK)
 		lines[n++] = key;
+	if (c->case_line[0])
+		lines[n++] = c->case_line;
+	if (c->why_line[0])
+		lines[n++] = c->why_line;
 	for (size_t i = 0; i < n; i++) {
 		next = curl_slist_append(list, lines[i]);
 		if (!next) {
@@ -304,7 +330,7 @@ enum rc client_call_once(struct client *c, const char *method, const char *path,
 		if (!text)
 			return diag_set(d, RC_INTERNAL, "the request cannot be written as JSON");
 	}
-	headers = headers_for(idempotency_key, body != NULL);
+	headers = headers_for(c, idempotency_key, body != NULL);
 	url = malloc(url_len);
 	if (!headers || !url || str_format(url, url_len, "%s%s", c->url, path) != RC_OK)
 		goto out;

@@ -41,6 +41,10 @@ void client_set_stop(struct client *c, const volatile sig_atomic_t *stop);
 enum rc client_call(struct client *c, const char *method, const char *path, const json_t *body,
 	json_t **out, int *status, struct diag *d) ATT_MUST_CHECK;
 
+/* Why the calls from now on change what they change, and under which case ("" none); for the audit
+ * and for those whom it concerns. RC_TOO_LARGE: over 64 or 128 bytes. */
+enum rc client_set_cause(struct client *c, const char *case_id, const char *why) ATT_MUST_CHECK;
+
 /* As client_call under the caller's own Idempotency-Key (1-64 visible ASCII): for a call that
  * must stay the same across a restart of the caller. */
 enum rc client_call_once(struct client *c, const char *method, const char *path,

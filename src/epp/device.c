@@ -99,7 +99,7 @@ static void write_statuses(struct out *o, const Registry__Device *d)
 		out_raw(o, "<o:status s=\"ok\"/>");
 }
 
-static void write_device(struct epp_command *cmd, const Registry__Device *d)
+void epp__device_data(struct epp_command *cmd, const Registry__Device *d)
 {
 	struct out *o = &cmd->res.text;
 
@@ -133,7 +133,7 @@ static void write_device(struct epp_command *cmd, const Registry__Device *d)
 static void info_answer(struct epp_command *cmd, const Registry__Reply *reply)
 {
 	if (reply->result_case == REGISTRY__REPLY__RESULT_DEVICE)
-		write_device(cmd, reply->device->device);
+		epp__device_data(cmd, reply->device->device);
 }
 
 /* ---- create: one row of the inventory ---- */

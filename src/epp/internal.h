@@ -196,9 +196,11 @@ void epp__res_open(struct epp_command *cmd, enum epp_ns ns, const char *name);
 void epp__res_close(struct epp_command *cmd, const char *name);
 /* <p:infData> of a profile, for info and poll; <p:trnData> for transfers. */
 void epp__profile_data(struct epp_command *cmd, const Registry__Profile *p);
-/* <maint:infData>: a list, or the one item. */
-void epp__maintenance_data(
-	struct epp_command *cmd, const Registry__MaintenanceData *data, bool list, bool poll);
+/* <maint:infData>: a list, or the one item; `poll`: what a message says of it, else NULL. */
+void epp__maintenance_data(struct epp_command *cmd, const Registry__MaintenanceData *data,
+	bool list, const char *poll);
+void epp__device_data(struct epp_command *cmd, const Registry__Device *d);
+void epp__service_data(struct epp_command *cmd, const Registry__Service *s);
 /* <job:infData>, for info, results and poll. */
 void epp__job_data(
 	struct epp_command *cmd, const Registry__Job *j, const ProtobufCBinaryData *certificate);

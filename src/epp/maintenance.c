@@ -33,17 +33,19 @@ static void write_list(struct out *o, const Registry__MaintenanceData *data)
 		out_leaf_time(o, "o:start", m->start);
 		out_leaf_time(o, "o:end", m->end);
 		out_leaf_time(o, "o:crDate", m->created);
+		if (m->updated)
+			out_leaf_time(o, "o:upDate", m->updated);
 		out_raw(o, "</o:listItem>");
 	}
 	out_raw(o, "</o:list>");
 }
 
-static void write_item(struct out *o, const Registry__Maintenance *m, bool poll)
+static void write_item(struct out *o, const Registry__Maintenance *m, const char *poll)
 {
 	out_raw(o, "<o:item>");
 	out_leaf(o, "o:id", m->id);
 	if (poll)
-		out_leaf(o, "o:pollType", "create");
+		out_leaf(o, "o:pollType", poll);
 	out_raw(o, "<o:systems><o:system>");
 	out_leaf(o, "o:name", m->system);
 	out_leaf(o, "o:impact", m->impact);
@@ -53,11 +55,13 @@ static void write_item(struct out *o, const Registry__Maintenance *m, bool poll)
 	out_leaf(o, "o:reason", m->emergency ? "emergency" : "planned");
 	out_leaf_if(o, "o:description", m->description);
 	out_leaf_time(o, "o:crDate", m->created);
+	if (m->updated)
+		out_leaf_time(o, "o:upDate", m->updated);
 	out_raw(o, "</o:item>");
 }
 
 void epp__maintenance_data(
-	struct epp_command *cmd, const Registry__MaintenanceData *data, bool list, bool poll)
+	struct epp_command *cmd, const Registry__MaintenanceData *data, bool list, const char *poll)
 {
 	struct out *o = &cmd->res.text;
 
@@ -75,7 +79,7 @@ static void info_answer(struct epp_command *cmd, const Registry__Reply *reply)
 {
 	if (reply->result_case == REGISTRY__REPLY__RESULT_MAINTENANCE)
 		epp__maintenance_data(
-			cmd, reply->maintenance, xml_child(cmd->object, "id") == NULL, false);
+			cmd, reply->maintenance, xml_child(cmd->object, "id") == NULL, NULL);
 }
 
 const struct epp_mapping epp__maintenance = { .ns = NS_MAINTENANCE,

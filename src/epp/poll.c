@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REASON_MAX 32 /* characters of eppcom:reasonType */
+
 /* What is kept of the message while its object is looked up. */
 struct message {
 	uint64_t id;
 	int64_t date;
-	char *text, *name, *event, *who, *trid, *cl_trid, *sv_trid;
+	char *text, *name, *event, *who, *trid, *cl_trid, *sv_trid, *state, *reason, *case_id;
 };
 
 static char *keep(struct epp_command *cmd, const char *text)
@@ -36,12 +38,22 @@ static const char *operation_of(const char *event)
 	static const struct {
 		const char *event, *operation;
 	} table[] = {
+		{ "profile.registered", "create" },
+		{ "device.created", "create" },
+		{ "service.created", "create" },
 		{ "profile.deleted", "delete" },
+		{ "service.deleted", "delete" },
 		{ "profile.transferred", "transfer" },
 		{ "transfer", "transfer" },
 		{ "profile.renewed", "renew" },
+		{ "certificate.renewed", "renew" },
+		{ "device.deleted", "delete" },
 		{ "profile.activated", "update" },
 		{ "profile.deactivated", "update" },
+		{ "profile.updated", "update" },
+		{ "device.updated", "update" },
+		{ "service.updated", "update" },
+		{ "device.moved", "transfer" },
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -50,15 +62,31 @@ static const char *operation_of(const char *event)
 	return "custom";
 }
 
+/* A reason of eppcom has 32 characters; no more of a longer one is lost than what is behind that.
+ */
+static void cut(const char *text, char out[REASON_MAX + 1])
+{
+	size_t len = strlen(text);
+
+	if (len > REASON_MAX)
+		len = REASON_MAX;
+	/* Not in the middle of a character of UTF-8. */
+	while (len && len < strlen(text) && ((unsigned char)text[len] & 0xc0) == 0x80)
+		len--;
+	memcpy(out, text, len);
+	out[len] = '\0';
+}
+
 static void write_change(struct epp_command *cmd, const struct message *m)
 {
 	struct out *o = &cmd->ext.text;
 	const char *operation = operation_of(m->event);
-	char trid[40];
+	char trid[40], reason[REASON_MAX + 1];
 
 	cmd->ext.ns = NS_CHANGE_POLL;
 	(void)snprintf(trid, sizeof(trid), "MSG-%llu", (unsigned long long)m->id);
-	out_fmt(o, "<c:changeData xmlns:c=\"%s\" state=\"after\">", epp__uris[NS_CHANGE_POLL]);
+	out_fmt(o, "<c:changeData xmlns:c=\"%s\" state=\"%s\">", epp__uris[NS_CHANGE_POLL],
+		strcmp(m->state, "before") == 0 ? "before" : "after");
 	if (strcmp(operation, "custom") == 0)
 		out_raw(o, "<c:operation op=\"");
 	else
@@ -71,6 +99,13 @@ static void write_change(struct epp_command *cmd, const struct message *m)
 	out_leaf_time(o, "c:date", m->date);
 	out_leaf(o, "c:svTRID", strlen(m->trid) >= 3 ? m->trid : trid);
 	out_leaf(o, "c:who", *m->who ? m->who : "registry");
+	if (*m->case_id) {
+		out_raw(o, "<c:caseId type=\"custom\">");
+		out_text(o, m->case_id);
+		out_raw(o, "</c:caseId>");
+	}
+	cut(m->reason, reason);
+	out_leaf_if(o, "c:reason", reason);
 	out_raw(o, "</c:changeData>");
 }
 
@@ -102,8 +137,19 @@ static bool ask_object(struct epp_command *cmd, const struct message *m)
 		if (!q)
 			return false;
 		q->id = m->name;
+		q->told = true;
 		cmd->request.op_case = REGISTRY__REQUEST__OP_MAINTENANCE_INFO;
 		cmd->request.maintenance_info = q;
+		return true;
+	}
+	if (strncmp(m->event, "device.", 7) == 0 && !is_profile(m->name)) {
+		Registry__DeviceInfo *q = epp__new(cmd, &registry__device_info__descriptor);
+
+		if (!q)
+			return false;
+		q->iccid = m->name;
+		cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_INFO;
+		cmd->request.device_info = q;
 		return true;
 	}
 	if (!is_profile(m->name))
@@ -143,7 +189,10 @@ static bool take(struct epp_command *cmd, const Registry__PollMessage *p)
 		.who = keep(cmd, p->who),
 		.trid = keep(cmd, p->trid),
 		.cl_trid = keep(cmd, p->pending_cl_trid),
-		.sv_trid = keep(cmd, p->pending_sv_trid) };
+		.sv_trid = keep(cmd, p->pending_sv_trid),
+		.state = keep(cmd, p->state),
+		.reason = keep(cmd, p->reason),
+		.case_id = keep(cmd, p->case_id) };
 	cmd->state = m;
 	return true;
 }
@@ -161,13 +210,32 @@ static void second(struct epp_command *cmd, const Registry__Reply *reply)
 		return;
 	}
 	if (reply->result_case == REGISTRY__REPLY__RESULT_MAINTENANCE) {
-		epp__maintenance_data(cmd, reply->maintenance, false, true);
+		/* maintenance.create: the word behind the dot is RFC 9167's. */
+		epp__maintenance_data(cmd, reply->maintenance, false, m->event + 12);
 		return;
 	}
-	if (reply->result_case != REGISTRY__REPLY__RESULT_PROFILE)
+	if (reply->result_case == REGISTRY__REPLY__RESULT_PROFILE)
+		epp__profile_data(cmd, reply->profile->profile);
+	else if (reply->result_case == REGISTRY__REPLY__RESULT_DEVICE)
+		epp__device_data(cmd, reply->device->device);
+	else
 		return;
-	epp__profile_data(cmd, reply->profile->profile);
 	write_change(cmd, m);
+}
+
+/* The object as it was or is, kept with the message. False: it has none. */
+static bool kept(struct epp_command *cmd, const Registry__PollObject *o)
+{
+	if (o && o->profile)
+		epp__profile_data(cmd, o->profile);
+	else if (o && o->device)
+		epp__device_data(cmd, o->device);
+	else if (o && o->service)
+		epp__service_data(cmd, o->service);
+	else
+		return false;
+	write_change(cmd, cmd->state);
+	return true;
 }
 
 void epp__poll_answer(struct epp_command *cmd, const Registry__Reply *reply)
@@ -205,6 +273,8 @@ void epp__poll_answer(struct epp_command *cmd, const Registry__Reply *reply)
 		write_pending(cmd, m);
 		return;
 	}
+	if (kept(cmd, data->message->object))
+		return;
 	cmd->step = 1;
 	cmd->more = ask_object(cmd, m);
 	cmd->code = CODE_(ACK_TO_DEQUEUE);

@@ -115,14 +115,10 @@ static void write_pin(struct out *o, const Registry__TlsaPin *p)
 	out_raw(o, "</o:data></o:pin>");
 }
 
-static void info_answer(struct epp_command *cmd, const Registry__Reply *reply)
+void epp__service_data(struct epp_command *cmd, const Registry__Service *s)
 {
 	struct out *o = &cmd->res.text;
-	const Registry__Service *s;
 
-	if (reply->result_case != REGISTRY__REPLY__RESULT_SERVICE || !reply->service->service)
-		return;
-	s = reply->service->service;
 	epp__res_open(cmd, NS_SERVICE, "infData");
 	out_leaf(o, "o:handle", s->handle);
 	/* Dots and hyphens are no roid's: a service's handle is unique and never given anew. */
@@ -148,6 +144,24 @@ static void info_answer(struct epp_command *cmd, const Registry__Reply *reply)
 	out_leaf(o, "o:clID", s->asp);
 	out_leaf_time(o, "o:crDate", s->created);
 	epp__res_close(cmd, "infData");
+}
+
+static void info_answer(struct epp_command *cmd, const Registry__Reply *reply)
+{
+	if (reply->result_case == REGISTRY__REPLY__RESULT_SERVICE && reply->service->service)
+		epp__service_data(cmd, reply->service->service);
+}
+
+static bool delete_ask(struct epp_command *cmd)
+{
+	Registry__ServiceDelete *m = epp__new(cmd, &registry__service_delete__descriptor);
+
+	if (!m)
+		return false;
+	m->handle = epp__text(cmd->object, "handle");
+	cmd->request.op_case = REGISTRY__REQUEST__OP_SERVICE_DELETE;
+	cmd->request.service_delete = m;
+	return true;
 }
 
 /* ---- create, update ---- */
@@ -330,4 +344,5 @@ const struct epp_mapping epp__service = { .ns = NS_SERVICE,
 		[VERB_INFO] = { &one, info_ask, info_answer },
 		[VERB_CREATE] = { &create, create_ask, create_answer },
 		[VERB_UPDATE] = { &update, update_ask, NULL },
+		[VERB_DELETE] = { &one, delete_ask, NULL },
 	} };

@@ -436,6 +436,10 @@ static enum rc set_envelope(
 	rc = reflect_set_text(&request->base, "peer", in->peer, &f->what);
 	if (rc == RC_OK && key)
 		rc = reflect_set_text(&request->base, "idempotency_key", key, &f->what);
+	if (rc == RC_OK && in->case_id && *in->case_id)
+		rc = reflect_set_text(&request->base, "case_id", in->case_id, &f->what);
+	if (rc == RC_OK && in->why && *in->why)
+		rc = reflect_set_text(&request->base, "why", in->why, &f->what);
 	return rc;
 }
 

@@ -60,6 +60,7 @@ struct api_input {
 	const char *query;	     /* as sent, without '?'; NULL: none */
 	const char *content_type;    /* NULL: none */
 	const char *idempotency_key; /* NULL: none */
+	const char *case_id, *why;   /* "" or NULL: none */
 	const uint8_t *body;
 	size_t body_len;
 	const uint8_t *spki_sha256; /* 32 bytes, of the verified client certificate */

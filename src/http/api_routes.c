@@ -20,6 +20,9 @@ const struct api_route api_routes[] = {
 		"asp,created,wifi_sealed", 200, API_WIFI | API_MERGE,
 		"change a service; null clears a member" },
 
+	{ "DELETE", "/v1/services/{handle}", "service_delete", NULL, NULL, NULL, 200, 0,
+		"delete a service that no profile is bound to; its handle does not come back" },
+
 	{ "POST", "/v1/inventory", "inventory_load", "", NULL, NULL, 200, API_BIG,
 		"load SIMs with hashed claim codes" },
 	{ "GET", "/v1/devices", "device_list", NULL, "after,limit", NULL, 200, 0, "list devices" },
@@ -57,12 +60,16 @@ const struct api_route api_routes[] = {
 	{ "POST", "/v1/profiles/{name}/move", "transfer_move", "", NULL, NULL, 200, 0,
 		"a transfer that the losing side answers: request, query, cancel, approve, "
 		"reject" },
-	{ "POST", "/v1/maintenance", "maintenance_create", "maintenance", NULL, "id,created", 201,
-		0, "announce maintenance to every party" },
+	{ "POST", "/v1/maintenance", "maintenance_create", "maintenance", NULL,
+		"id,created,updated", 201, 0, "announce maintenance to every party" },
 	{ "GET", "/v1/maintenance", "maintenance_info", NULL, NULL, NULL, 200, 0,
 		"what is announced and not over" },
 	{ "GET", "/v1/maintenance/{id}", "maintenance_info", NULL, NULL, NULL, 200, 0,
 		"one of them" },
+	{ "PATCH", "/v1/maintenance/{id}", "maintenance_update", "maintenance", NULL,
+		"created,updated", 200, 0, "change what was announced" },
+	{ "DELETE", "/v1/maintenance/{id}", "maintenance_delete", NULL, NULL, NULL, 200, 0,
+		"call it off" },
 	{ "POST", "/v1/check", "check", "", NULL, NULL, 200, 0, "which names are free" },
 
 	{ "GET", "/v1/jobs", "job_wait", NULL, "wait,limit", NULL, 200, 0,

@@ -23,7 +23,9 @@ enum seen {
 	SEEN_TYPE = 8,
 	SEEN_KEY = 16,
 	SEEN_EXPECT = 32,
-	SEEN_CONNECTION = 64
+	SEEN_CONNECTION = 64,
+	SEEN_CASE = 128,
+	SEEN_WHY = 256
 };
 
 static bool refuse(struct reader *r, unsigned status, const char *why)
@@ -174,6 +176,14 @@ static bool read_value(struct reader *r, const char *name, const char *value)
 		       (copy_text(h->idempotency_key, sizeof(h->idempotency_key), value, len) ||
 			       refuse(r, 400, "Idempotency-Key is over 64 characters"));
 	}
+	if (strcasecmp(name, "Case-Id") == 0)
+		return once(r, SEEN_CASE) &&
+		       (copy_text(h->case_id, sizeof(h->case_id), value, len) ||
+			       refuse(r, 400, "Case-Id is over 64 bytes"));
+	if (strcasecmp(name, "Change-Reason") == 0)
+		return once(r, SEEN_WHY) &&
+		       (copy_text(h->why, sizeof(h->why), value, len) ||
+			       refuse(r, 400, "Change-Reason is over 128 bytes"));
 	if (strcasecmp(name, "Expect") == 0) {
 		h->expect_continue = true;
 		return once(r, SEEN_EXPECT) && (strcasecmp(value, "100-continue") == 0 ||

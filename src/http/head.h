@@ -19,6 +19,8 @@
 #define HTTP_TARGET_MAX 1024
 #define HTTP_TYPE_MAX	96
 #define HTTP_KEY_MAX	80
+#define HTTP_CASE_MAX	65
+#define HTTP_WHY_MAX	129
 
 struct http_head {
 	char method[HTTP_METHOD_MAX];
@@ -28,6 +30,8 @@ struct http_head {
 	char content_type[HTTP_TYPE_MAX]; /* empty: none */
 	char idempotency_key[HTTP_KEY_MAX];
 	bool has_idempotency_key;
+	char case_id[HTTP_CASE_MAX]; /* Case-Id: under which case the change is made */
+	char why[HTTP_WHY_MAX];	     /* Change-Reason */
 	bool chunked;
 	bool has_length;
 	uint64_t content_length;

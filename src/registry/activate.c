@@ -68,10 +68,14 @@ static enum rc issue(
 	struct registry_run *run, struct store_profile_view *v, const struct reg__csr *csr)
 {
 	char hex[2 * STORE_SHA256 + 1];
+	bool renewed = v->p.state == STATE(ACTIVATED);
 	struct store_blob der;
-	bool done;
-	enum rc rc = reg__issue(run, v, csr, &der, &done);
+	struct reg__tale t;
+	bool done = false;
+	enum rc rc = reg__before_profile(run, v, &t);
 
+	if (rc == RC_OK)
+		rc = reg__issue(run, v, csr, &der, &done);
 	if (rc != RC_OK || !done)
 		return rc;
 	if (v->p.pending_job)
@@ -81,6 +85,9 @@ static enum rc issue(
 	hex_write(v->cert.sha256, STORE_SHA256, hex);
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "cert=%s", hex);
+	if (rc == RC_OK)
+		rc = reg__tell_profile(run, v, renewed ? "profile.renewed" : "profile.activated",
+			&t, "%s by %s", renewed ? "renewed" : "activated", run->caller->id);
 	return rc == RC_OK ? reg__profile_reply(run, v, &der, 0) : rc;
 }
 
@@ -154,9 +161,12 @@ static enum rc reactivate(
 	bool issued = false;
 	struct reg__csr stored;
 	struct store_blob der = { 0 };
+	struct reg__tale t;
 	int64_t job;
 	enum rc rc = reg__stored_csr(run, v, &stored);
 
+	if (rc == RC_OK)
+		rc = reg__before_profile(run, v, &t);
 	if (rc != RC_OK)
 		return rc;
 	if (csr->len && !same_csr(&stored, csr))
@@ -181,6 +191,9 @@ static enum rc reactivate(
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v),
 			issued ? "re-activated, new certificate" : "re-activated");
+	if (rc == RC_OK)
+		rc = reg__tell_profile(
+			run, v, "profile.activated", &t, "activated by %s", run->caller->id);
 	if (rc == RC_OK && !issued) {
 		struct store_cert c;
 

@@ -46,8 +46,7 @@ static enum rc profile(struct registry_run *run, const char *id, const char **ta
 
 static enum rc service(struct registry_run *run, const char *id, const char **taken)
 {
-	struct store_service s;
-	enum rc rc = store_service_get(run->reg->store, id, NULL, &s);
+	enum rc rc = store_service_taken(run->reg->store, id);
 
 	*taken = rc == RC_OK ? "In use" : !reg__handle_ok(id) ? "Malformed" : NULL;
 	return rc;

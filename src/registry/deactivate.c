@@ -3,19 +3,11 @@
 
 #include <string.h>
 
-static enum rc tell_sponsor(struct registry_run *run, const struct store_profile_view *v,
-	const char *event, const char *what)
-{
-	if (reg__is_caller(run, v->p.sponsor))
-		return RC_OK;
-	return reg__poll(run, v->p.sponsor, event, reg__profile_name(run, v), "%s by %s", what,
-		run->caller->id);
-}
-
 enum rc reg__profile_deactivate(struct registry_run *run)
 {
 	const Registry__ProfileDeactivate *m = run->request->profile_deactivate;
 	struct store_profile_view *v;
+	struct reg__tale t;
 	enum rc rc;
 
 	if (!reg__text_ok(m->reason, 0, 128))
@@ -28,9 +20,12 @@ enum rc reg__profile_deactivate(struct registry_run *run)
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not your profile");
 	if (v->p.state != STATE(ACTIVATED))
 		return reg__no(run, CODE(STATUS_PROHIBITS), "name", "not activated");
-	rc = reg__turn_off(run, v, "deactivated");
+	rc = reg__before_profile(run, v, &t);
 	if (rc == RC_OK)
-		rc = tell_sponsor(run, v, "profile.deactivated", "deactivated");
+		rc = reg__turn_off(run, v, "deactivated");
+	if (rc == RC_OK)
+		rc = reg__tell_profile(
+			run, v, "profile.deactivated", &t, "deactivated by %s", run->caller->id);
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "reason=%s", m->reason);
 	return rc == RC_OK ? reg__profile_reply(run, v, NULL, 0) : rc;
@@ -52,6 +47,7 @@ enum rc reg__profile_delete(struct registry_run *run)
 {
 	struct store_profile_view *v;
 	struct store_transfer t;
+	struct reg__tale tale;
 	bool on_card, waits;
 	enum rc rc;
 
@@ -69,6 +65,8 @@ enum rc reg__profile_delete(struct registry_run *run)
 	/* Whether a card may hold anything: a key of ours, or one that a job has asked it to make.
 	 */
 	on_card = v->p.key || v->p.pending_job || v->p.attempts || v->p.wipe_pending;
+	if (rc == RC_OK)
+		rc = reg__before_profile(run, v, &tale);
 	if (rc == RC_OK && v->p.state == STATE(ACTIVATED))
 		rc = reg__withdraw(run, v);
 	if (rc == RC_OK)
@@ -92,7 +90,8 @@ enum rc reg__profile_delete(struct registry_run *run)
 	if (rc == RC_OK)
 		rc = store_transfer_remove(run->reg->store, v->p.id);
 	if (rc == RC_OK)
-		rc = tell_sponsor(run, v, "profile.deleted", "deleted");
+		rc = reg__tell_profile(
+			run, v, "profile.deleted", &tale, "deleted by %s", run->caller->id);
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "wipe=%d", on_card);
 	return rc == RC_OK ? reg__profile_reply(run, v, NULL, 0) : rc;

@@ -81,6 +81,9 @@ static enum rc load_row(struct registry_run *run, const Registry__InventoryRow *
 		*fault = "iccid or eid: the registry knows it already";
 		return RC_OK;
 	}
+	if (rc == RC_OK && *d.owner && !reg__is_caller(run, d.owner))
+		rc = reg__tell_device(run, &d, "device.created", &(struct reg__tale){ 0 },
+			"in the inventory of %s", d.mno);
 	if (rc == RC_OK && row->attest_cert.len)
 		rc = store_attest_set(run->reg->store, d.id,
 			(struct store_blob){ row->attest_cert.data, row->attest_cert.len });
@@ -168,7 +171,7 @@ static enum rc fill_history(
 	return RC_OK;
 }
 
-static enum rc message(
+enum rc reg__device_message(
 	struct registry_run *run, const struct store_device *d, Registry__Device **out)
 {
 	Registry__Device *m = arena_alloc(run->arena, sizeof(*m));
@@ -218,7 +221,7 @@ enum rc reg__device_answer(struct registry_run *run, const struct store_device *
 	if (!out)
 		return RC_NOMEM;
 	registry__device_data__init(out);
-	rc = message(run, d, &out->device);
+	rc = reg__device_message(run, d, &out->device);
 	run->reply.code = CODE(OK);
 	run->reply.result_case = REGISTRY__REPLY__RESULT_DEVICE;
 	run->reply.device = out;
@@ -288,7 +291,7 @@ enum rc reg__device_list(struct registry_run *run)
 	registry__device_list_data__init(out);
 	out->devices = arena_array(run->arena, n, sizeof(*out->devices));
 	for (size_t i = 0; rc == RC_OK && out->devices && i < n; i++)
-		rc = message(run, &list[i], &out->devices[out->n_devices++]);
+		rc = reg__device_message(run, &list[i], &out->devices[out->n_devices++]);
 	if (rc == RC_OK && n == limit)
 		out->next = arena_printf(run->arena, "%lld", (long long)list[n - 1].id);
 	run->reply.code = CODE(OK);
@@ -350,15 +353,41 @@ static enum rc set_consent(
 	return RC_OK;
 }
 
+/* Whom the device concerns, and whom it did or will concern. */
+static enum rc tell_update(struct registry_run *run, const Registry__DeviceUpdate *m,
+	const struct store_device *was, const struct store_device *d, struct reg__tale *t)
+{
+	struct reg__tale none = { 0 }, lost = { .before = t->before };
+	enum rc rc = reg__tell_device(run, d, "device.updated", t, "updated by %s%s%s",
+		run->caller->id, !was->stolen && d->stolen ? ": reported stolen" : "",
+		!was->broken && d->broken ? ": reported broken" : "");
+
+	if (rc == RC_OK && strcmp(was->owner, d->owner) != 0)
+		rc = reg__tell(run, was->owner, "device.updated", d->iccid, &lost,
+			"now owned by %s", d->owner);
+	if (rc == RC_OK)
+		rc = reg__tell(run, m->add_consent, "device.consent", d->iccid, &none,
+			"%s lets you register without the claim code", d->owner);
+	if (rc == RC_OK)
+		rc = reg__tell(run, m->rem_consent, "device.consent", d->iccid, &none,
+			"%s has taken its consent back", d->owner);
+	return rc;
+}
+
 enum rc reg__device_update(struct registry_run *run)
 {
 	const Registry__DeviceUpdate *m = run->request->device_update;
 	bool is_operator = reg__has_role(run, ROLE_BIT(OPERATOR));
-	struct store_device d;
+	struct store_device d, was;
+	struct reg__tale t;
 	bool owner;
 	enum rc rc;
 
 	if (!reg__device(run, m->iccid, &d, &rc))
+		return rc;
+	was = d;
+	rc = reg__before_device(run, &d, &t);
+	if (rc != RC_OK)
 		return rc;
 	owner = is_operator || reg__is_caller(run, d.owner);
 	if (*m->imei && !imei_ok(m->imei))
@@ -392,5 +421,7 @@ enum rc reg__device_update(struct registry_run *run)
 			"owner=%s locked=%d stolen=%d broken=%d add_consent=%.16s "
 			"rem_consent=%.16s",
 			d.owner, d.locked, d.stolen, d.broken, m->add_consent, m->rem_consent);
+	if (rc == RC_OK)
+		rc = tell_update(run, m, &was, &d, &t);
 	return rc == RC_OK ? reg__device_answer(run, &d) : rc;
 }

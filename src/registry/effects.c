@@ -14,16 +14,20 @@ enum rc reg__audit(struct registry_run *run, const char *object, const char *fmt
 									 : "registry",
 		.operation = op ? op->name : "registry",
 		.object = object };
-	char detail[400];
+	char detail[640];
 	va_list ap;
 	int len = 0;
 
 	if (run->request && *run->request->peer)
 		len = snprintf(detail, sizeof(detail), "peer=%.64s ", run->request->peer);
 	va_start(ap, fmt);
-	vsnprintf(detail + len, sizeof(detail) - (size_t)len, fmt, ap);
+	vsnprintf(detail + len, 400 - (size_t)len, fmt, ap);
 	va_end(ap);
 	row.detail = detail;
+	len = (int)strlen(detail);
+	if (run->request && (*run->request->case_id || *run->request->why))
+		snprintf(detail + len, sizeof(detail) - (size_t)len, " case=%s why=%s",
+			run->request->case_id, run->request->why);
 	return store_audit_add(run->reg->store, &row);
 }
 

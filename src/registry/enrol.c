@@ -156,9 +156,12 @@ static enum rc renew(struct registry_run *run, struct store_profile_view *v)
 {
 	struct store_blob der = { 0 };
 	struct reg__csr stored;
-	bool done;
+	struct reg__tale t;
+	bool done = false;
 	enum rc rc = reg__stored_csr(run, v, &stored);
 
+	if (rc == RC_OK)
+		rc = reg__before_profile(run, v, &t);
 	if (rc == RC_OK)
 		rc = reg__issue(run, v, &stored, &der, &done);
 	if (rc != RC_OK || !done)
@@ -167,7 +170,7 @@ static enum rc renew(struct registry_run *run, struct store_profile_view *v)
 	if (rc == RC_OK)
 		rc = store_profile_save(run->reg->store, &v->p);
 	if (rc == RC_OK)
-		rc = reg__poll(run, v->p.sponsor, "certificate.renewed", reg__profile_name(run, v),
+		rc = reg__tell_profile(run, v, "certificate.renewed", &t,
 			"the device has renewed its certificate");
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "renewed by the device");

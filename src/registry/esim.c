@@ -7,7 +7,7 @@
 
 #define SLOTS 9
 
-static enum rc suspend(struct registry_run *run, struct store_profile_view *v)
+static enum rc suspend(struct registry_run *run, struct store_profile_view *v, struct reg__tale *t)
 {
 	enum rc rc;
 
@@ -21,13 +21,13 @@ static enum rc suspend(struct registry_run *run, struct store_profile_view *v)
 	v->cert.state = CERT(SUSPENDED);
 	v->p.state = STATE(DEACTIVATED);
 	if (rc == RC_OK)
-		rc = reg__poll(run, v->p.sponsor, "profile.deactivated", reg__profile_name(run, v),
-			"its operator has disabled the eSIM");
+		rc = reg__tell_profile(
+			run, v, "profile.deactivated", t, "its operator has disabled the eSIM");
 	return rc;
 }
 
 /* Only what an event has suspended wakes up, and only with the certificate that it had. */
-static enum rc resume(struct registry_run *run, struct store_profile_view *v)
+static enum rc resume(struct registry_run *run, struct store_profile_view *v, struct reg__tale *t)
 {
 	bool alive = v->p.state == STATE(DEACTIVATED) && v->cert.state == CERT(SUSPENDED) &&
 		     v->cert.not_after > run->now && strcmp(v->cert.service, v->p.service) == 0;
@@ -43,8 +43,7 @@ static enum rc resume(struct registry_run *run, struct store_profile_view *v)
 			"the eSIM is enabled again, but the device is reported %s",
 			v->stolen ? "stolen" : "broken");
 	if (!alive)
-		return reg__poll(run, v->p.sponsor, "certificate.expired",
-			reg__profile_name(run, v),
+		return reg__tell_profile(run, v, "certificate.expired", t,
 			"the eSIM is enabled again; activate to renew the certificate");
 	rc = store_cert_state(run->reg->store, v->p.cert, CERT(VALID));
 	v->cert.state = CERT(VALID);
@@ -52,13 +51,13 @@ static enum rc resume(struct registry_run *run, struct store_profile_view *v)
 	if (rc == RC_OK)
 		rc = reg__publish(run, v, false);
 	if (rc == RC_OK)
-		rc = reg__poll(run, v->p.sponsor, "profile.activated", reg__profile_name(run, v),
-			"its operator has enabled the eSIM again");
+		rc = reg__tell_profile(
+			run, v, "profile.activated", t, "its operator has enabled the eSIM again");
 	return rc;
 }
 
 /* The applet went with the eSIM, and the keys with the applet: nothing is left to wipe. */
-static enum rc end(struct registry_run *run, struct store_profile_view *v)
+static enum rc end(struct registry_run *run, struct store_profile_view *v, struct reg__tale *t)
 {
 	enum rc rc = RC_OK;
 
@@ -81,7 +80,7 @@ static enum rc end(struct registry_run *run, struct store_profile_view *v)
 	v->p.attempts = 0;
 	v->p.wipe_pending = false;
 	if (rc == RC_OK)
-		rc = reg__poll(run, v->p.sponsor, "profile.deactivated", reg__profile_name(run, v),
+		rc = reg__tell_profile(run, v, "profile.deactivated", t,
 			"its operator has deleted the eSIM; the key is gone");
 	return rc;
 }
@@ -89,9 +88,15 @@ static enum rc end(struct registry_run *run, struct store_profile_view *v)
 static enum rc on_profile(
 	struct registry_run *run, Registry__EsimEvent event, struct store_profile_view *v)
 {
+	struct reg__tale t;
+	enum rc rc = reg__before_profile(run, v, &t);
+
+	if (rc != RC_OK)
+		return rc;
+	v->p.updated = run->now;
 	if (event == REGISTRY__ESIM_EVENT__ESIM_DISABLED)
-		return suspend(run, v);
-	return event == REGISTRY__ESIM_EVENT__ESIM_ENABLED ? resume(run, v) : end(run, v);
+		return suspend(run, v, &t);
+	return event == REGISTRY__ESIM_EVENT__ESIM_ENABLED ? resume(run, v, &t) : end(run, v, &t);
 }
 
 enum rc reg__device_event(struct registry_run *run)
@@ -114,7 +119,6 @@ enum rc reg__device_event(struct registry_run *run)
 	rc = v ? store_device_profiles(run->reg->store, d.id, SLOTS, ids, &n) : RC_NOMEM;
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
 		rc = store_profile_by_id(run->reg->store, ids[i], v);
-		v->p.updated = run->now;
 		if (rc == RC_OK)
 			rc = on_profile(run, m->event, v);
 		if (rc == RC_OK)

@@ -66,6 +66,29 @@ enum rc reg__feed_lost(struct registry_run *run, const struct store_profile_view
 /* The command that waited for this profile's card has ended: the next reg__poll says so. */
 enum rc reg__ended(struct registry_run *run, int64_t profile) ATT_MUST_CHECK;
 
+/* ---- tell.c: what others hear of a change -------------------------------------------------- */
+/* An object as it was and is: packed PollObject. */
+struct reg__tale {
+	struct store_blob before, after;
+	bool sponsor_knows; /* was told otherwise */
+};
+/* The state before, where somebody is to be told. */
+enum rc reg__before_profile(struct registry_run *run, const struct store_profile_view *v,
+	struct reg__tale *t) ATT_MUST_CHECK;
+enum rc reg__before_device(
+	struct registry_run *run, const struct store_device *d, struct reg__tale *t) ATT_MUST_CHECK;
+/* One party, unless it is "" or made the change itself. */
+enum rc reg__tell(struct registry_run *run, const char *party, const char *event, const char *name,
+	const struct reg__tale *t, const char *fmt, ...) ATT_PRINTF(6, 7) ATT_MUST_CHECK;
+enum rc reg__shoot_service(struct registry_run *run, Registry__Service *service,
+	struct store_blob *out) ATT_MUST_CHECK;
+/* All whom the object concerns; the state after is taken here. */
+enum rc reg__tell_profile(struct registry_run *run, const struct store_profile_view *v,
+	const char *event, struct reg__tale *t, const char *fmt, ...)
+	ATT_PRINTF(5, 6) ATT_MUST_CHECK;
+enum rc reg__tell_device(struct registry_run *run, const struct store_device *d, const char *event,
+	struct reg__tale *t, const char *fmt, ...) ATT_PRINTF(5, 6) ATT_MUST_CHECK;
+
 /* ---- profile.c ---------------------------------------------------------------------------- */
 /* Reads the profile named in a request for a caller who may see it; NULL: refused, or failed with
  * *rc set. Deleted ones are not found. */
@@ -73,6 +96,8 @@ struct store_profile_view *reg__profile(struct registry_run *run, const char *na
 /* Fills the reply's profile (and job id when not 0). */
 enum rc reg__profile_reply(struct registry_run *run, const struct store_profile_view *v,
 	const struct store_blob *der, int64_t job) ATT_MUST_CHECK;
+enum rc reg__profile_message(struct registry_run *run, const struct store_profile_view *v,
+	const struct store_blob *der, Registry__Profile **out) ATT_MUST_CHECK;
 const char *reg__profile_name(struct registry_run *run, const struct store_profile_view *v);
 bool reg__may_see(const struct registry_run *run, const struct store_profile_view *v);
 
@@ -103,6 +128,8 @@ enum rc reg__stored_csr(struct registry_run *run, const struct store_profile_vie
 /* ---- device.c, deactivate.c, transfer.c: what devices that move share ----------------------- */
 /* Reads a device that the caller may see; false: refused, or failed with *rc set. */
 bool reg__device(struct registry_run *run, const char *text, struct store_device *d, enum rc *rc);
+enum rc reg__device_message(struct registry_run *run, const struct store_device *d,
+	Registry__Device **out) ATT_MUST_CHECK;
 enum rc reg__device_answer(struct registry_run *run, const struct store_device *d) ATT_MUST_CHECK;
 /* The key's end: it is revoked for ever, its certificate with it. */
 enum rc reg__key_end(struct registry_run *run, struct store_profile_view *v) ATT_MUST_CHECK;
@@ -198,6 +225,7 @@ bool reg__job_here(const struct store_profile_view *v, const struct store_job *j
 typedef enum rc reg__handler(struct registry_run *run);
 reg__handler reg__party_create, reg__party_info, reg__party_list;
 reg__handler reg__service_create, reg__service_update, reg__service_info, reg__service_list;
+reg__handler reg__service_delete;
 reg__handler reg__inventory_load, reg__device_info, reg__device_list, reg__device_update;
 reg__handler reg__device_set_auth, reg__device_transfer, reg__device_event, reg__device_delete;
 reg__handler reg__profile_register, reg__profile_info, reg__profile_list;
@@ -206,6 +234,7 @@ reg__handler reg__profile_set_auth, reg__profile_transfer;
 reg__handler reg__job_wait, reg__job_info, reg__job_result;
 reg__handler reg__login, reg__check, reg__profile_renew, reg__profile_rebind, reg__transfer_move;
 reg__handler reg__maintenance_create, reg__maintenance_info;
+reg__handler reg__maintenance_update, reg__maintenance_delete;
 reg__handler reg__poll_request, reg__poll_ack;
 reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
 reg__handler reg__zone_keys, reg__zone_key_order;

@@ -453,14 +453,17 @@ static enum rc keygen_done(struct registry_run *run, struct store_profile_view *
 {
 	struct reg__csr csr = { .bytes = { m->csr.data, m->csr.len }, .nonce = job->nonce };
 	struct store_blob der;
-	bool done;
+	struct reg__tale t;
+	bool done = false;
 	enum rc rc;
 
 	if (!m->csr.len)
 		return reg__no(run, CODE(MISSING), "csr", "the card's CSR is needed");
 	if (v->p.state != STATE(REGISTERED))
 		return reg__no(run, CODE(STATUS_PROHIBITS), "id", "the profile waits for no key");
-	rc = reg__issue(run, v, &csr, &der, &done);
+	rc = reg__before_profile(run, v, &t);
+	if (rc == RC_OK)
+		rc = reg__issue(run, v, &csr, &der, &done);
 	if (rc != RC_OK || !done)
 		return rc;
 	job->cert = v->p.cert;
@@ -469,8 +472,13 @@ static enum rc keygen_done(struct registry_run *run, struct store_profile_view *
 		rc = store_profile_save(run->reg->store, &v->p);
 	if (rc == RC_OK)
 		rc = reg__ended(run, v->p.id);
-	if (rc == RC_OK)
+	/* A command that waits for it is told its end (panData), everybody else the change. */
+	t.sponsor_knows = run->ended_sv_trid && *run->ended_sv_trid;
+	if (rc == RC_OK && t.sponsor_knows)
 		rc = reg__poll(run, v->p.sponsor, "profile.activated", reg__profile_name(run, v),
+			"the card made its key; the certificate is published");
+	if (rc == RC_OK)
+		rc = reg__tell_profile(run, v, "profile.activated", &t,
 			"the card made its key; the certificate is published");
 	return rc == RC_OK ? answer(run, job, &der) : rc;
 }
@@ -478,6 +486,8 @@ static enum rc keygen_done(struct registry_run *run, struct store_profile_view *
 static enum rc card_done(struct registry_run *run, struct store_profile_view *v,
 	struct store_job *job, const Registry__JobResult *m)
 {
+	static const char *const kinds[] = { "", "keygen", "install", "block", "unblock", "wipe",
+		"status" };
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; i < m->n_receipts && rc == RC_OK; i++) {
@@ -503,6 +513,10 @@ static enum rc card_done(struct registry_run *run, struct store_profile_view *v,
 	v->p.updated = run->now;
 	if (rc == RC_OK)
 		rc = store_profile_save(run->reg->store, &v->p);
+	if (rc == RC_OK && !reg__refused(run))
+		rc = reg__tell(run, v->p.sponsor, "job.done", reg__profile_name(run, v),
+			&(struct reg__tale){ 0 }, "job %" PRId64 ": the card has confirmed %s",
+			job->id, job->kind > 0 && job->kind < 7 ? kinds[job->kind] : "it");
 	return rc == RC_OK ? answer(run, job, NULL) : rc;
 }
 

@@ -35,11 +35,14 @@ enum rc reg__turn_off(struct registry_run *run, struct store_profile_view *v, co
 static enum rc turn_off_reported(
 	struct registry_run *run, struct store_profile_view *v, const char *flag)
 {
+	struct reg__tale t;
 	enum rc rc = store_esim_take(run->reg->store, v->p.id);
 
 	if (rc != RC_OK && rc != RC_NOT_FOUND)
 		return rc;
-	rc = RC_OK;
+	rc = reg__before_profile(run, v, &t);
+	if (rc != RC_OK)
+		return rc;
 	if (v->p.state == STATE(ACTIVATED))
 		rc = reg__turn_off(run, v, flag);
 	else if (v->p.state == STATE(REGISTERED)) {
@@ -48,7 +51,7 @@ static enum rc turn_off_reported(
 			rc = store_profile_save(run->reg->store, &v->p);
 	}
 	if (rc == RC_OK)
-		rc = reg__poll(run, v->p.sponsor, "profile.deactivated", reg__profile_name(run, v),
+		rc = reg__tell_profile(run, v, "profile.deactivated", &t,
 			"the device is reported %s by %s", flag, run->caller->id);
 	return rc == RC_OK ? reg__audit(run, reg__profile_name(run, v), "reported %s", flag) : rc;
 }
@@ -116,13 +119,6 @@ static enum rc raise(struct registry_run *run, const struct store_device *d, con
 		if (rc == RC_OK)
 			rc = turn_off_reported(run, v, flag);
 	}
-	/* Operator and owner hear of each other's reports. */
-	if (rc == RC_OK && !reg__is_caller(run, d->mno))
-		rc = reg__poll(run, d->mno, "device.reported", d->iccid, "%s, says %s", flag,
-			run->caller->id);
-	if (rc == RC_OK && *d->owner && !reg__is_caller(run, d->owner))
-		rc = reg__poll(run, d->owner, "device.reported", d->iccid, "%s, says %s", flag,
-			run->caller->id);
 	return rc;
 }
 
@@ -251,6 +247,7 @@ static enum rc forget(struct registry_run *run, const struct store_device *d)
 enum rc reg__device_delete(struct registry_run *run)
 {
 	struct store_device d;
+	struct reg__tale t;
 	enum rc rc;
 
 	if (!reg__device(run, run->request->device_delete->iccid, &d, &rc))
@@ -259,14 +256,16 @@ enum rc reg__device_delete(struct registry_run *run)
 		return reg__no(run, CODE(AUTHORIZATION), "iccid", "not your SIM");
 	rc = check_delete(run, &d);
 	if (rc == RC_OK && !reg__refused(run))
+		rc = reg__before_device(run, &d, &t);
+	if (rc == RC_OK && !reg__refused(run))
 		rc = forget(run, &d);
 	if (rc != RC_OK || reg__refused(run))
 		return rc;
-	if (*d.owner)
-		rc = reg__poll(run, d.owner, "device.deleted", d.iccid,
-			"its operator %s has given it up", d.mno);
-	if (rc == RC_OK && !reg__is_caller(run, d.mno))
-		rc = reg__poll(run, d.mno, "device.deleted", d.iccid, "removed by the registry");
+	rc = reg__tell(run, d.owner, "device.deleted", d.iccid, &t,
+		"its operator %s has given it up", d.mno);
+	if (rc == RC_OK)
+		rc = reg__tell(
+			run, d.mno, "device.deleted", d.iccid, &t, "removed by the registry");
 	if (rc == RC_OK)
 		rc = reg__audit(run, d.iccid, "removed id=%lld eid=%s mno=%s owner=%s",
 			(long long)d.id, d.eid, d.mno, d.owner);

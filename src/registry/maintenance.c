@@ -31,7 +31,8 @@ static bool check_create(struct registry_run *run, const Registry__Maintenance *
 	return true;
 }
 
-static enum rc tell_all(struct registry_run *run, const struct store_maintenance *m)
+static enum rc tell_all(struct registry_run *run, const struct store_maintenance *m,
+	const char *event, const char *what)
 {
 	char after[STORE_ID_MAX] = "";
 	size_t n = PAGE;
@@ -44,8 +45,8 @@ static enum rc tell_all(struct registry_run *run, const struct store_maintenance
 		for (size_t i = 0; rc == RC_OK && i < n; i++) {
 			snprintf(after, sizeof(after), "%s", list[i].id);
 			if (!reg__is_caller(run, list[i].id))
-				rc = reg__poll(run, list[i].id, "maintenance.create", m->id,
-					"maintenance of %s is announced", m->target);
+				rc = reg__poll(run, list[i].id, event, m->id,
+					"maintenance of %s %s", m->target, what);
 		}
 	}
 	return rc;
@@ -66,6 +67,7 @@ static Registry__Maintenance *message(struct registry_run *run, const struct sto
 	out->emergency = m->emergency;
 	out->description = arena_str(run->arena, m->description);
 	out->created = m->created;
+	out->updated = m->updated;
 	return out;
 }
 
@@ -85,6 +87,16 @@ static enum rc answer(struct registry_run *run, const struct store_maintenance *
 	return RC_OK;
 }
 
+static void fill(struct store_maintenance *m, const Registry__Maintenance *in)
+{
+	snprintf(m->target, sizeof(m->target), "%s", in->system);
+	snprintf(m->impact, sizeof(m->impact), "%s", in->impact);
+	snprintf(m->description, sizeof(m->description), "%s", in->description);
+	m->begins = in->start;
+	m->ends = in->end;
+	m->emergency = in->emergency;
+}
+
 enum rc reg__maintenance_create(struct registry_run *run)
 {
 	const Registry__Maintenance *in = run->request->maintenance_create->maintenance;
@@ -96,12 +108,7 @@ enum rc reg__maintenance_create(struct registry_run *run)
 		return reg__no(run, CODE(MISSING), "maintenance", "what is announced?");
 	if (!check_create(run, in))
 		return RC_OK;
-	snprintf(m.target, sizeof(m.target), "%s", in->system);
-	snprintf(m.impact, sizeof(m.impact), "%s", in->impact);
-	snprintf(m.description, sizeof(m.description), "%s", in->description);
-	m.begins = in->start;
-	m.ends = in->end;
-	m.emergency = in->emergency;
+	fill(&m, in);
 	do {
 		struct store_maintenance other;
 
@@ -111,9 +118,73 @@ enum rc reg__maintenance_create(struct registry_run *run)
 	if (rc == RC_NOT_FOUND)
 		rc = store_maintenance_add(run->reg->store, &m);
 	if (rc == RC_OK)
-		rc = tell_all(run, &m);
+		rc = tell_all(run, &m, "maintenance.create", "is announced");
 	if (rc == RC_OK)
 		rc = reg__audit(run, m.id, "system=%s impact=%s", m.target, m.impact);
+	return rc == RC_OK ? answer(run, &m, 1) : rc;
+}
+
+static enum rc find(struct registry_run *run, const char *id, struct store_maintenance *m)
+{
+	enum rc rc = store_maintenance_get(run->reg->store, id, m);
+
+	if (rc == RC_NOT_FOUND || (rc == RC_OK && m->deleted))
+		return reg__no(run, CODE(NOT_FOUND), "id", "no such maintenance");
+	return rc;
+}
+
+/* What is not said stays as it is. */
+enum rc reg__maintenance_update(struct registry_run *run)
+{
+	const Registry__Maintenance *in = run->request->maintenance_update->maintenance;
+	Registry__Maintenance whole;
+	struct store_maintenance m;
+	enum rc rc;
+
+	if (!in)
+		return reg__no(run, CODE(MISSING), "maintenance", "nothing to change");
+	rc = find(run, in->id, &m);
+	if (rc != RC_OK || reg__refused(run))
+		return rc;
+	whole = *in;
+	if (!*whole.system)
+		whole.system = m.target;
+	if (!*whole.impact)
+		whole.impact = m.impact;
+	if (!*whole.description)
+		whole.description = m.description;
+	if (!whole.start)
+		whole.start = m.begins;
+	if (!whole.end)
+		whole.end = m.ends;
+	whole.emergency = whole.emergency || m.emergency;
+	if (!check_create(run, &whole))
+		return RC_OK;
+	fill(&m, &whole);
+	m.updated = run->now;
+	rc = store_maintenance_save(run->reg->store, &m);
+	if (rc == RC_OK)
+		rc = tell_all(run, &m, "maintenance.update", "is changed");
+	if (rc == RC_OK)
+		rc = reg__audit(run, m.id, "system=%s impact=%s", m.target, m.impact);
+	return rc == RC_OK ? answer(run, &m, 1) : rc;
+}
+
+/* Kept for the messages that tell of it. */
+enum rc reg__maintenance_delete(struct registry_run *run)
+{
+	struct store_maintenance m;
+	enum rc rc = find(run, run->request->maintenance_delete->id, &m);
+
+	if (rc != RC_OK || reg__refused(run))
+		return rc;
+	m.updated = run->now;
+	m.deleted = true;
+	rc = store_maintenance_save(run->reg->store, &m);
+	if (rc == RC_OK)
+		rc = tell_all(run, &m, "maintenance.delete", "is called off");
+	if (rc == RC_OK)
+		rc = reg__audit(run, m.id, "called off");
 	return rc == RC_OK ? answer(run, &m, 1) : rc;
 }
 
@@ -127,7 +198,8 @@ enum rc reg__maintenance_info(struct registry_run *run)
 
 	if (*id) {
 		rc = store_maintenance_get(run->reg->store, id, &one);
-		if (rc == RC_NOT_FOUND)
+		if (rc == RC_NOT_FOUND ||
+			(rc == RC_OK && one.deleted && !run->request->maintenance_info->told))
 			return reg__no(run, CODE(NOT_FOUND), "id", "no such maintenance");
 	} else {
 		rc = store_maintenance_list(

@@ -101,6 +101,9 @@ enum rc reg__device_set_auth(struct registry_run *run)
 	if (rc == RC_OK)
 		rc = reg__audit(run, d.iccid, "code set");
 	if (rc == RC_OK)
+		rc = reg__tell(run, d.mno, "device.auth", d.iccid, &(struct reg__tale){ 0 },
+			"a code for a change of operator was made by %s", run->caller->id);
+	if (rc == RC_OK)
 		rc = reg__code_answer(run, code, move.auth_expires);
 	mem_wipe(code, sizeof(code));
 	return rc;
@@ -241,15 +244,19 @@ static bool take_form(
 	return true;
 }
 
-static enum rc tell(
-	struct registry_run *run, const struct store_device *was, const struct store_device *d)
+static enum rc tell(struct registry_run *run, const struct store_device *was,
+	const struct store_device *d, struct reg__tale *t)
 {
-	enum rc rc = RC_OK;
+	struct reg__tale lost = { .before = t->before }, now = { 0 };
+	enum rc rc =
+		reg__tell(run, was->mno, "device.moved", was->iccid, &lost, "now with %s", d->mno);
 
-	if (!reg__is_caller(run, was->mno))
-		rc = reg__poll(run, was->mno, "device.moved", was->iccid, "now with %s", d->mno);
-	if (rc == RC_OK && *d->owner)
-		rc = reg__poll(run, d->owner, "device.moved", d->iccid, "was %s with %s; now %s",
+	/* Sponsors hear of it for each of their profiles. */
+	if (rc == RC_OK)
+		rc = reg__before_device(run, d, &now);
+	t->after = now.before;
+	if (rc == RC_OK)
+		rc = reg__tell(run, d->owner, "device.moved", d->iccid, t, "was %s with %s; now %s",
 			was->iccid, was->mno, d->mno);
 	if (rc == RC_OK)
 		rc = reg__audit(run, d->iccid, "was %s with %s", was->iccid, was->mno);
@@ -260,6 +267,7 @@ enum rc reg__device_transfer(struct registry_run *run)
 {
 	const Registry__DeviceTransfer *m = run->request->device_transfer;
 	struct store_device d, was;
+	struct reg__tale t;
 	char iccid[STORE_ICCID_MAX];
 	enum rc rc;
 
@@ -287,7 +295,9 @@ enum rc reg__device_transfer(struct registry_run *run)
 		return reg__no(run, CODE(EXISTS), "new_iccid", "the registry knows it already");
 	if (rc != RC_NOT_FOUND)
 		return rc;
-	rc = move_profiles(run, &d);
+	rc = reg__before_device(run, &was, &t);
+	if (rc == RC_OK)
+		rc = move_profiles(run, &d);
 	if (rc == RC_OK && !reg__refused(run))
 		rc = store_move_drop(run->reg->store, d.id);
 	if (rc == RC_OK && !reg__refused(run))
@@ -296,7 +306,7 @@ enum rc reg__device_transfer(struct registry_run *run)
 		rc = store_attest_set(run->reg->store, d.id,
 			(struct store_blob){ m->attest_cert.data, m->attest_cert.len });
 	if (rc == RC_OK && !reg__refused(run))
-		rc = tell(run, &was, &d);
+		rc = tell(run, &was, &d, &t);
 	if (rc != RC_OK || reg__refused(run))
 		return rc;
 	return reg__device_answer(run, &d);

@@ -35,8 +35,29 @@ static enum rc look(struct registry_run *run, bool jobs, struct head *h)
 	return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
-static void tell(Registry__PollMessage *out, const struct store_poll *m)
+static void *take(void *user, size_t len)
 {
+	return arena_alloc(user, len);
+}
+
+static void give_back(void *user ATT_UNUSED, void *p ATT_UNUSED)
+{
+}
+
+static enum rc tell(
+	struct registry_run *run, Registry__PollMessage *out, const struct store_poll *m)
+{
+	ProtobufCAllocator alloc = { take, give_back, run->arena };
+	static const char *const states[] = { "", "before", "after" };
+
+	out->state = (char *)(uintptr_t)states[m->state > 0 && m->state < 3 ? m->state : 0];
+	out->reason = (char *)(uintptr_t)m->reason;
+	out->case_id = (char *)(uintptr_t)m->case_id;
+	if (m->object.len) {
+		out->object = registry__poll_object__unpack(&alloc, m->object.len, m->object.bytes);
+		if (!out->object)
+			return RC_INTERNAL;
+	}
 	out->date = m->date;
 	out->event = (char *)(uintptr_t)m->event;
 	out->name = (char *)(uintptr_t)m->name;
@@ -45,6 +66,7 @@ static void tell(Registry__PollMessage *out, const struct store_poll *m)
 	out->trid = (char *)(uintptr_t)m->trid;
 	out->pending_cl_trid = (char *)(uintptr_t)m->ended_cl_trid;
 	out->pending_sv_trid = (char *)(uintptr_t)m->ended_sv_trid;
+	return RC_OK;
 }
 
 static enum rc tell_job(
@@ -93,9 +115,7 @@ static enum rc head(struct registry_run *run, bool ack, bool jobs)
 	} else if (h.has_job) {
 		return tell_job(run, out->message, &h.job);
 	}
-	if (!ack)
-		tell(out->message, &h.message);
-	return RC_OK;
+	return ack ? RC_OK : tell(run, out->message, &h.message);
 }
 
 enum rc reg__poll_request(struct registry_run *run)

@@ -57,7 +57,7 @@ Registry__Certificate *reg__cert_message(
 	return c;
 }
 
-static enum rc message(struct registry_run *run, const struct store_profile_view *v,
+enum rc reg__profile_message(struct registry_run *run, const struct store_profile_view *v,
 	const struct store_blob *der, Registry__Profile **out)
 {
 	Registry__Profile *m = arena_alloc(run->arena, sizeof(*m));
@@ -101,7 +101,7 @@ enum rc reg__profile_reply(struct registry_run *run, const struct store_profile_
 	if (!out)
 		return RC_NOMEM;
 	registry__profile_data__init(out);
-	rc = message(run, v, der, &out->profile);
+	rc = reg__profile_message(run, v, der, &out->profile);
 	if (job)
 		out->job = arena_printf(run->arena, "%lld", (long long)job);
 	if (!run->reply.code)
@@ -182,7 +182,7 @@ enum rc reg__profile_list(struct registry_run *run)
 	registry__profile_list_data__init(out);
 	out->profiles = arena_array(run->arena, n, sizeof(*out->profiles));
 	for (size_t i = 0; rc == RC_OK && out->profiles && i < n; i++)
-		rc = message(run, &list[i], NULL, &out->profiles[out->n_profiles++]);
+		rc = reg__profile_message(run, &list[i], NULL, &out->profiles[out->n_profiles++]);
 	if (n == limit)
 		out->next = arena_printf(
 			run->arena, "%lld.%u", (long long)list[n - 1].p.device, list[n - 1].p.slot);
@@ -259,6 +259,8 @@ static enum rc enter(struct registry_run *run, const Registry__ProfileRegister *
 	p->created = run->now;
 	p->updated = run->now;
 	snprintf(v->iccid, sizeof(v->iccid), "%s", d->iccid);
+	snprintf(v->mno, sizeof(v->mno), "%s", d->mno);
+	snprintf(v->owner, sizeof(v->owner), "%s", d->owner);
 	return reuse ? store_profile_save_all(run->reg->store, p)
 		     : store_profile_add(run->reg->store, p);
 }
@@ -305,5 +307,8 @@ enum rc reg__profile_register(struct registry_run *run)
 		rc = enter(run, m, &d, v, reuse);
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "service=%s", m->service);
+	if (rc == RC_OK)
+		rc = reg__tell_profile(run, v, "profile.registered", &(struct reg__tale){ 0 },
+			"registered by %s for its service %s", run->caller->id, m->service);
 	return rc == RC_OK ? reg__profile_reply(run, v, NULL, 0) : rc;
 }

@@ -142,6 +142,12 @@ static const struct op_row ops[] = {
 		ROLE_BIT(OPERATOR), reg__maintenance_create },
 	{ OP(MAINTENANCE_INFO), { "maintenance.info", REGISTRY_READ, false }, ANY, PARTY,
 		reg__maintenance_info },
+	{ OP(MAINTENANCE_UPDATE), { "maintenance.update", REGISTRY_WRITE, false }, ANY,
+		ROLE_BIT(OPERATOR), reg__maintenance_update },
+	{ OP(MAINTENANCE_DELETE), { "maintenance.delete", REGISTRY_WRITE, false }, ANY,
+		ROLE_BIT(OPERATOR), reg__maintenance_delete },
+	{ OP(SERVICE_DELETE), { "service.delete", REGISTRY_WRITE, false }, ANY,
+		ROLE_BIT(ASP) | ROLE_BIT(OPERATOR), reg__service_delete },
 	{ OP(DEVICE_SET_AUTH), { "device.auth", REGISTRY_WRITE, false }, ANY,
 		ROLE_BIT(MNO) | ROLE_BIT(OWNER), reg__device_set_auth },
 	{ OP(DEVICE_TRANSFER), { "device.transfer", REGISTRY_WRITE, false }, ANY, ROLE_BIT(MNO),
@@ -222,6 +228,8 @@ static enum rc request_hash(struct registry_run *run, uint8_t out[STORE_SHA256])
 	bare.sv_trid = (char *)protobuf_c_empty_string;
 	bare.cl_trid = (char *)protobuf_c_empty_string;
 	bare.frame = (char *)protobuf_c_empty_string;
+	bare.case_id = (char *)protobuf_c_empty_string;
+	bare.why = (char *)protobuf_c_empty_string;
 	bare.spki_sha256 = (ProtobufCBinaryData){ 0, NULL };
 	len = registry__request__get_packed_size(&bare);
 	bytes = arena_alloc(run->arena, len);
@@ -311,6 +319,11 @@ static enum rc admit(struct registry_run *run, const struct op_row *row)
 			"the client certificate belongs to no party");
 	if (!(run->caller->roles & row->roles))
 		return reg__no(run, CODE(AUTHORIZATION), "", "not for a party in your role");
+	if (!reg__text_ok(run->request->case_id, 0, 64))
+		return reg__no(run, CODE(VALUE_SYNTAX), "Case-Id", "at most 64 bytes of text");
+	if (!reg__text_ok(run->request->why, 0, 128))
+		return reg__no(
+			run, CODE(VALUE_SYNTAX), "Change-Reason", "at most 128 bytes of text");
 	if (!key_ok(run->request->idempotency_key))
 		return reg__no(run, CODE(VALUE_SYNTAX), "Idempotency-Key",
 			"1 to 64 visible ASCII characters");

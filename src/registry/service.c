@@ -267,6 +267,25 @@ static enum rc publish(
 	return rc == RC_OK ? reg__change(run, &c) : rc;
 }
 
+/* ---- what its provider hears when the operator changes it ---------------------------------- */
+
+static enum rc shoot(struct registry_run *run, const struct wanted *w, struct store_blob *out)
+{
+	if (reg__is_caller(run, w->v.asp))
+		return RC_OK;
+	return reg__shoot_service(run, message(run, &w->v, w->pins, w->pin_count), out);
+}
+
+static enum rc tell(
+	struct registry_run *run, const struct wanted *w, const char *event, struct reg__tale *t)
+{
+	enum rc rc = shoot(run, w, &t->after);
+
+	return rc == RC_OK
+		       ? reg__tell(run, w->v.asp, event, w->v.handle, t, "by %s", run->caller->id)
+		       : rc;
+}
+
 /* ---- operations --------------------------------------------------------------------------- */
 
 enum rc reg__service_create(struct registry_run *run)
@@ -296,12 +315,15 @@ enum rc reg__service_create(struct registry_run *run)
 		return RC_OK;
 	rc = store_service_add(run->reg->store, &w.v, w.pins, w.pin_count);
 	if (rc == RC_EXISTS)
-		return reg__no(run, CODE(EXISTS), "handle", "service %s exists", m->handle);
+		return reg__no(run, CODE(EXISTS), "handle",
+			"service %s exists, or did: handles do not come back", m->handle);
 	if (rc == RC_OK)
 		rc = publish(run, &w, NULL);
 	if (rc == RC_OK)
 		rc = reg__audit(
 			run, w.v.handle, "asp=%s fqdn=%s port=%u", w.v.asp, w.v.fqdn, w.v.port);
+	if (rc == RC_OK)
+		rc = tell(run, &w, "service.created", &(struct reg__tale){ 0 });
 	return rc == RC_OK ? answer(run, &w.v, w.pins, w.pin_count) : rc;
 }
 
@@ -329,6 +351,7 @@ enum rc reg__service_update(struct registry_run *run)
 {
 	const Registry__ServiceUpdate *m = run->request->service_update;
 	struct store_service before;
+	struct reg__tale t = { 0 };
 	struct wanted w = { 0 };
 	enum rc rc;
 
@@ -337,6 +360,9 @@ enum rc reg__service_update(struct registry_run *run)
 	if (!get_service(run, m->service->handle, &w, &rc))
 		return rc;
 	before = w.v;
+	rc = shoot(run, &w, &t.before);
+	if (rc != RC_OK)
+		return rc;
 	for (size_t i = 0; i < m->n_clear; i++) {
 		if (!clear(run, m->clear[i], &w))
 			return RC_OK;
@@ -352,7 +378,41 @@ enum rc reg__service_update(struct registry_run *run)
 	run->install = true;
 	if (rc == RC_OK)
 		rc = reg__audit(run, w.v.handle, "fqdn=%s port=%u", w.v.fqdn, w.v.port);
+	if (rc == RC_OK)
+		rc = tell(run, &w, "service.updated", &t);
 	return rc == RC_OK ? answer(run, &w.v, w.pins, w.pin_count) : rc;
+}
+
+/* Only what no profile is bound to. The handle stays taken: certificates name it. */
+enum rc reg__service_delete(struct registry_run *run)
+{
+	const char *handle = run->request->service_delete->handle;
+	struct reg__tale t = { 0 };
+	struct store_change gone = { .withdrawn = true };
+	struct wanted w = { 0 };
+	enum rc rc;
+
+	if (!get_service(run, handle, &w, &rc))
+		return rc;
+	rc = store_service_bound(run->reg->store, handle);
+	if (rc == RC_OK)
+		return reg__no(run, CODE(ASSOCIATION_PROHIBITS), "handle",
+			"profiles are bound to it: move or delete them first");
+	if (rc == RC_NOT_FOUND)
+		rc = shoot(run, &w, &t.before);
+	if (rc == RC_OK && w.v.publish_tlsa) {
+		zone_name(&w.v, &gone);
+		rc = reg__change(run, &gone);
+	}
+	if (rc == RC_OK)
+		rc = store_service_delete(run->reg->store, handle, run->now);
+	if (rc == RC_OK)
+		rc = reg__audit(run, handle, "deleted");
+	if (rc == RC_OK)
+		rc = reg__tell(run, w.v.asp, "service.deleted", handle, &t, "deleted by %s",
+			run->caller->id);
+	run->reply.code = CODE(OK);
+	return rc;
 }
 
 enum rc reg__service_info(struct registry_run *run)

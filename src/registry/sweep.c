@@ -10,13 +10,17 @@
 static enum rc expire(struct registry_run *run, int64_t profile)
 {
 	struct store_profile_view v;
+	struct reg__tale t;
 	enum rc rc = store_profile_by_id(run->reg->store, profile, &v);
 
+	if (rc == RC_OK)
+		rc = reg__before_profile(run, &v, &t);
 	if (rc != RC_OK)
 		return rc;
 	rc = reg__withdraw(run, &v);
 	if (rc == RC_OK)
 		rc = store_cert_state(run->reg->store, v.cert.id, CERT(EXPIRED));
+	v.cert.state = CERT(EXPIRED);
 	if (rc == RC_OK)
 		rc = reg__jobs_cancel(run, &v, 1u << JOB(INSTALL), "certificate expired");
 	v.p.state = STATE(DEACTIVATED);
@@ -25,7 +29,7 @@ static enum rc expire(struct registry_run *run, int64_t profile)
 	if (rc == RC_OK)
 		rc = store_profile_save(run->reg->store, &v.p);
 	if (rc == RC_OK)
-		rc = reg__poll(run, v.p.sponsor, "certificate.expired", reg__profile_name(run, &v),
+		rc = reg__tell_profile(run, &v, "certificate.expired", &t,
 			"the certificate has expired; activate to renew it");
 	return rc == RC_OK ? reg__audit(run, reg__profile_name(run, &v), "certificate expired")
 			   : rc;
@@ -40,8 +44,7 @@ static enum rc end_overlap(struct registry_run *run, int64_t profile)
 	if (rc == RC_OK)
 		rc = reg__overlap_end(run, &v);
 	if (rc == RC_OK)
-		rc = reg__poll(run, v.p.sponsor, "certificate.superseded",
-			reg__profile_name(run, &v),
+		rc = reg__tell_profile(run, &v, "certificate.superseded", &(struct reg__tale){ 0 },
 			"the card has not confirmed its renewed certificate in time; the old one "
 			"is withdrawn");
 	return rc == RC_OK ? reg__audit(run, reg__profile_name(run, &v), "overlap ended") : rc;

@@ -62,6 +62,20 @@ static bool strong(const char *code)
 	return len >= CODE_MIN && len <= CODE_MAX && different >= CODE_DIFFERENT;
 }
 
+/* Sponsor and owner hear of each other's codes: never the code itself. */
+static enum rc tell_code(
+	struct registry_run *run, const struct store_profile_view *v, const char *what)
+{
+	const struct reg__tale none = { 0 };
+	const char *name = reg__profile_name(run, v), *who = run->caller->id;
+	enum rc rc = reg__tell(run, v->p.sponsor, "profile.auth", name, &none,
+		"the transfer code was %s by %s", what, who);
+
+	return rc == RC_OK ? reg__tell(run, v->owner, "profile.auth", name, &none,
+				     "the transfer code was %s by %s", what, who)
+			   : rc;
+}
+
 static enum rc clear_code(struct registry_run *run, struct store_profile_view *v)
 {
 	enum rc rc;
@@ -73,6 +87,8 @@ static enum rc clear_code(struct registry_run *run, struct store_profile_view *v
 	rc = store_profile_save_all(run->reg->store, &v->p);
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "code unset");
+	if (rc == RC_OK)
+		rc = tell_code(run, v, "unset");
 	return rc == RC_OK ? answer_code(run, "", 0) : rc;
 }
 
@@ -114,6 +130,8 @@ enum rc reg__profile_set_auth(struct registry_run *run)
 	rc = store_profile_save_all(run->reg->store, &v->p);
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "code set");
+	if (rc == RC_OK)
+		rc = tell_code(run, v, "set");
 	if (rc == RC_OK)
 		rc = answer_code(run, *m->code ? "" : code, v->p.auth_expires);
 	mem_wipe(code, sizeof(code));
@@ -242,6 +260,7 @@ enum rc reg__profile_transfer(struct registry_run *run)
 	struct store_transfer t;
 	struct store_profile_view *v;
 	struct store_blob der = { 0 };
+	struct reg__tale tale = { 0 }, lost;
 	char loser[STORE_ID_MAX];
 	bool done = true;
 	enum rc rc;
@@ -257,13 +276,19 @@ enum rc reg__profile_transfer(struct registry_run *run)
 	if (!run->planning)
 		rc = reg__transfer_expire(run, v->p.id);
 	if (rc == RC_OK)
+		rc = reg__before_profile(run, v, &tale);
+	lost = tale;
+	if (rc == RC_OK)
 		rc = reg__move(run, v, run->caller->id, m->service, &der, &done);
 	if (rc != RC_OK || !done || run->planning)
 		return rc;
 	rc = record(run, v, &t);
 	if (rc == RC_OK)
-		rc = reg__poll(run, loser, "profile.transferred", reg__profile_name(run, v),
+		rc = reg__tell(run, loser, "profile.transferred", reg__profile_name(run, v), &lost,
 			"transferred to %s", run->caller->id);
+	if (rc == RC_OK)
+		rc = reg__tell_profile(
+			run, v, "profile.transferred", &tale, "transferred to %s", run->caller->id);
 	if (rc == RC_OK)
 		rc = reg__audit(
 			run, reg__profile_name(run, v), "from=%s service=%s", loser, m->service);
@@ -280,6 +305,7 @@ enum rc reg__profile_rebind(struct registry_run *run)
 	const Registry__ProfileRebind *m = run->request->profile_rebind;
 	struct store_profile_view *v;
 	struct store_blob der = { 0 };
+	struct reg__tale t;
 	bool done = true;
 	enum rc rc;
 
@@ -295,10 +321,14 @@ enum rc reg__profile_rebind(struct registry_run *run)
 	if (v->stolen)
 		return reg__no(
 			run, CODE(STATUS_PROHIBITS), "name", "the device is reported stolen");
-	rc = reg__move(run, v, run->caller->id, m->service, &der, &done);
+	rc = reg__before_profile(run, v, &t);
+	if (rc == RC_OK)
+		rc = reg__move(run, v, run->caller->id, m->service, &der, &done);
 	if (rc != RC_OK || !done || run->planning)
 		return rc;
-	rc = reg__audit(run, reg__profile_name(run, v), "service=%s", m->service);
+	rc = reg__tell_profile(run, v, "profile.updated", &t, "service %s now", m->service);
+	if (rc == RC_OK)
+		rc = reg__audit(run, reg__profile_name(run, v), "service=%s", m->service);
 	return rc == RC_OK ? reg__profile_reply(run, v, &der, 0) : rc;
 }
 

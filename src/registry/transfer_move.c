@@ -64,6 +64,9 @@ static enum rc end(struct registry_run *run, const struct store_profile_view *v,
 	if (rc == RC_OK)
 		rc = reg__poll(run, party, "transfer.ended", reg__profile_name(run, v),
 			"transfer to %s: %s", t->requester, status);
+	if (rc == RC_OK)
+		rc = reg__tell(run, v->owner, "transfer.ended", reg__profile_name(run, v),
+			&(struct reg__tale){ 0 }, "transfer to %s: %s", t->requester, status);
 	return rc == RC_OK ? reg__audit(run, reg__profile_name(run, v), "transfer to=%s status=%s",
 				     t->requester, status)
 			   : rc;
@@ -117,6 +120,9 @@ static enum rc request(struct registry_run *run, struct store_profile_view *v, b
 	if (rc == RC_OK)
 		rc = reg__poll(run, v->p.sponsor, "transfer.requested", reg__profile_name(run, v),
 			"%s asks for the transfer", run->caller->id);
+	if (rc == RC_OK)
+		rc = reg__tell(run, v->owner, "transfer.requested", reg__profile_name(run, v),
+			&(struct reg__tale){ 0 }, "%s asks for the transfer", run->caller->id);
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "transfer to=%s status=pending",
 			run->caller->id);

@@ -88,6 +88,8 @@ static void on_request(void *user, struct http_conn *conn, const struct http_req
 		.query = head->has_query ? head->query : NULL,
 		.content_type = head->content_type[0] ? head->content_type : NULL,
 		.idempotency_key = head->has_idempotency_key ? head->idempotency_key : NULL,
+		.case_id = head->case_id,
+		.why = head->why,
 		.body = http->body,
 		.body_len = http->body_len,
 		.spki_sha256 = http->spki_sha256,

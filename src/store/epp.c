@@ -149,6 +149,22 @@ enum rc store_maintenance_add(struct store *s, const struct store_maintenance *m
 	return st__run(&q);
 }
 
+enum rc store_maintenance_save(struct store *s, const struct store_maintenance *m)
+{
+	struct st__q q = st__start(s, ST__MAINTENANCE_SAVE);
+
+	st__text(&q, m->id);
+	st__text(&q, m->target);
+	st__text(&q, m->impact);
+	st__int(&q, m->begins);
+	st__int(&q, m->ends);
+	st__int(&q, m->emergency);
+	st__text(&q, m->description);
+	st__int(&q, m->updated);
+	st__int(&q, m->deleted ? m->updated : 0);
+	return st__run(&q);
+}
+
 static void read_maintenance(struct st__q *q, struct store_maintenance *m)
 {
 	*m = (struct store_maintenance){ 0 };
@@ -160,6 +176,8 @@ static void read_maintenance(struct st__q *q, struct store_maintenance *m)
 	m->emergency = st__col_int(q, 5) != 0;
 	st__col_text(q, 6, m->description, sizeof(m->description));
 	m->created = st__col_int(q, 7);
+	m->updated = st__col_int(q, 8);
+	m->deleted = st__col_int(q, 9) != 0;
 }
 
 enum rc store_maintenance_get(struct store *s, const char *id, struct store_maintenance *out)

@@ -16,6 +16,10 @@ enum rc store_poll_add(struct store *s, const char *party, const struct store_po
 	st__text(&q, m->trid ? m->trid : "");
 	st__text(&q, m->ended_cl_trid ? m->ended_cl_trid : "");
 	st__text(&q, m->ended_sv_trid ? m->ended_sv_trid : "");
+	st__int(&q, m->state);
+	st__blob(&q, m->object.len ? m->object.bytes : NULL, m->object.len);
+	st__text(&q, m->reason ? m->reason : "");
+	st__text(&q, m->case_id ? m->case_id : "");
 	return st__run(&q);
 }
 
@@ -38,6 +42,10 @@ enum rc store_poll_head(struct store *s, const char *party, struct arena *a, str
 		m.trid = st__col_dup(&q, 6, a);
 		m.ended_cl_trid = st__col_dup(&q, 7, a);
 		m.ended_sv_trid = st__col_dup(&q, 8, a);
+		m.state = (int)st__col_int(&q, 9);
+		m.object = st__col_blob(&q, 10, a);
+		m.reason = st__col_dup(&q, 11, a);
+		m.case_id = st__col_dup(&q, 12, a);
 	}
 	rc = st__end(&q);
 	if (rc != RC_OK)

@@ -154,3 +154,31 @@ enum rc store_service_list(struct store *s, const char *asp, const char *after, 
 	*n = l.n;
 	return st__end(&q);
 }
+
+enum rc store_service_delete(struct store *s, const char *handle, int64_t now)
+{
+	struct st__q q = st__start(s, ST__SERVICE_DELETE);
+
+	st__text(&q, handle);
+	st__int(&q, now);
+	return st__run(&q);
+}
+
+static enum rc any(struct store *s, enum st__sql sql, const char *handle)
+{
+	struct st__q q = st__start(s, sql);
+	int64_t one;
+
+	st__text(&q, handle);
+	return st__run_int(&q, &one);
+}
+
+enum rc store_service_taken(struct store *s, const char *handle)
+{
+	return any(s, ST__SERVICE_TAKEN, handle);
+}
+
+enum rc store_service_bound(struct store *s, const char *handle)
+{
+	return any(s, ST__SERVICE_BOUND, handle);
+}

@@ -59,9 +59,14 @@
 	X(SERVICE_SAVE, "UPDATE service SET fqdn = $2, port = $3, url = $4, td_url = $5, " \
 		"td_sha256 = $6, publish_tlsa = $7, asp_cert = $8, wifi_sealed = $9 " \
 		"WHERE handle = $1") \
-	X(SERVICE_GET, ST__SERVICE "WHERE handle = $1") \
-	X(SERVICE_LIST, ST__SERVICE "WHERE handle > $1 ORDER BY handle LIMIT $2") \
-	X(SERVICE_LIST_ASP, ST__SERVICE "WHERE asp = $3 AND handle > $1 ORDER BY handle LIMIT $2") \
+	X(SERVICE_DELETE, "UPDATE service SET deleted = $2, wifi_sealed = NULL, asp_cert = NULL, " \
+		"publish_tlsa = 0 WHERE handle = $1") \
+	X(SERVICE_TAKEN, "SELECT 1 FROM service WHERE handle = $1") \
+	X(SERVICE_BOUND, "SELECT 1 FROM profile WHERE service = $1 AND state <> 4 LIMIT 1") \
+	X(SERVICE_GET, ST__SERVICE "WHERE handle = $1 AND deleted = 0") \
+	X(SERVICE_LIST, ST__SERVICE "WHERE handle > $1 AND deleted = 0 ORDER BY handle LIMIT $2") \
+	X(SERVICE_LIST_ASP, ST__SERVICE "WHERE asp = $3 AND handle > $1 AND deleted = 0 " \
+		"ORDER BY handle LIMIT $2") \
 	X(PIN_DROP, "DELETE FROM service_pin WHERE service = $1") \
 	X(PIN_ADD, "INSERT INTO service_pin (service, n, cert_usage, selector, matching, data) " \
 		"VALUES ($1, $2, $3, $4, $5, $6)") \
@@ -218,16 +223,20 @@
 		"ORDER BY id LIMIT $2") \
 	X(WAIT_DROP, "DELETE FROM publish_wait WHERE id = $1") \
 	X(POLL_ADD, "INSERT INTO poll (party, date, event, name, text, who, trid, ended_cl_trid, " \
-		"ended_sv_trid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)") \
+		"ended_sv_trid, state, object, reason, case_id) " \
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)") \
 	X(POLL_HEAD, "SELECT id, date, event, name, text, who, trid, ended_cl_trid, " \
-		"ended_sv_trid FROM poll WHERE party = $1 " \
+		"ended_sv_trid, state, object, reason, case_id FROM poll WHERE party = $1 " \
 		"ORDER BY id LIMIT 1") \
 	X(MAINTENANCE_ADD, "INSERT INTO maintenance (id, target, impact, begins, ends, emergency, " \
 		"description, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)") \
+	X(MAINTENANCE_SAVE, "UPDATE maintenance SET target = $2, impact = $3, begins = $4, " \
+		"ends = $5, emergency = $6, description = $7, updated = $8, deleted = $9 " \
+		"WHERE id = $1") \
 	X(MAINTENANCE_GET, "SELECT id, target, impact, begins, ends, emergency, description, " \
-		"created FROM maintenance WHERE id = $1") \
+		"created, updated, deleted FROM maintenance WHERE id = $1") \
 	X(MAINTENANCE_LIST, "SELECT id, target, impact, begins, ends, emergency, description, " \
-		"created FROM maintenance WHERE ends > $1 ORDER BY begins, id LIMIT $2") \
+		"created, updated, deleted FROM maintenance WHERE ends > $1 AND deleted = 0 ORDER BY begins, id LIMIT $2") \
 	X(LOGIN_GET, "SELECT login_failed, login_last FROM party WHERE id = $1") \
 	X(LOGIN_SAVE, "UPDATE party SET login_failed = $2, login_last = $3 WHERE id = $1") \
 	X(PASSWORD_SAVE, "UPDATE party SET password = $2 WHERE id = $1") \

@@ -206,6 +206,10 @@ struct store_poll {
 	const char *trid;	   /* the svTRID of what made it */
 	const char *ended_cl_trid; /* of a command that was answered as pending and has ended */
 	const char *ended_sv_trid;
+	int state; /* 0 none, 1 before, 2 after the change */
+	struct store_blob object;
+	const char *reason;
+	const char *case_id;
 };
 
 #define STORE_MARK	8  /* tells apart two events with one position: after a restored backup */
@@ -252,6 +256,8 @@ struct store_maintenance {
 	bool emergency;
 	char description[STORE_URL_MAX];
 	int64_t created;
+	int64_t updated; /* 0: never */
+	bool deleted;
 };
 
 struct store_wait {
@@ -355,6 +361,11 @@ enum rc store_service_add(struct store *s, const struct store_service *v,
 /* Replaces every column but handle, asp and created, and all pins. */
 enum rc store_service_save(struct store *s, const struct store_service *v,
 	const struct store_pin *pins, size_t pin_count) ATT_MUST_CHECK;
+/* Its handle stays taken; what was secret or large in it goes. */
+enum rc store_service_delete(struct store *s, const char *handle, int64_t now) ATT_MUST_CHECK;
+/* RC_OK when the handle is or was somebody's; when a profile is bound to the service. */
+enum rc store_service_taken(struct store *s, const char *handle) ATT_MUST_CHECK;
+enum rc store_service_bound(struct store *s, const char *handle) ATT_MUST_CHECK;
 /* Blobs go to `a`; a NULL arena leaves them empty. */
 enum rc store_service_get(struct store *s, const char *handle, struct arena *a,
 	struct store_service *out) ATT_MUST_CHECK;
@@ -584,6 +595,9 @@ enum rc store_transfer_remove(struct store *s, int64_t profile) ATT_MUST_CHECK;
 enum rc store_transfer_due(
 	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
 enum rc store_maintenance_add(struct store *s, const struct store_maintenance *m) ATT_MUST_CHECK;
+/* All but id and created. */
+enum rc store_maintenance_save(struct store *s, const struct store_maintenance *m) ATT_MUST_CHECK;
+/* Deleted ones too. */
 enum rc store_maintenance_get(
 	struct store *s, const char *id, struct store_maintenance *out) ATT_MUST_CHECK;
 /* Those that end after `now`, in the order of their beginning. */

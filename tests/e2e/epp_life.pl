@@ -114,7 +114,9 @@ my $move = command('transfer', service => $service2, authInfo => [ pw => 'Perl/c
 my ($verb) = $move->getElementsByTagName('transfer');
 $verb->setAttribute('op', 'request');
 text(expect($b, $move, 1000), 'trStatus') eq 'serverApproved' or die 'trStatus';
-message($a)->toString =~ /transferred/ or die 'the loser was not told';
+my $seen = 0;
+$seen++ until message($a)->toString =~ /transferred to/ || $seen > 20;
+$seen > 20 and die 'the loser was not told';
 expect($a, command('info'), 2201);
 text(expect($b, command('info'), 1000), 'clID') eq $id2 or die 'clID';
 expect($b, command('delete'), 1000);

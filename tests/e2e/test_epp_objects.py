@@ -119,14 +119,7 @@ def test_the_audit_keeps_commands_without_their_secrets(empty_lab):
         assert s.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>").code == 1000
         asked, answered = s.trid, s.info(name).sv_trid
         end(s, empty_lab, 1, 4)
-    rows, after = [], 0
-    while True:
-        page = empty_lab.cli("audit", "list", "--after", str(after), party="operator")["rows"]
-        rows += page
-        if not page:
-            break
-        after = page[-1]["seq"]
-    kept = [r for r in rows if r["operation"] == "epp.frame"]
+    kept = [r for r in epp.audit(empty_lab) if r["operation"] == "epp.frame"]
     assert any(asked in r["detail"] and "***" in r["detail"] and name in r["detail"] for r in kept)
     assert any("<login" in r["detail"] for r in kept)
     text = repr(kept)
@@ -174,8 +167,22 @@ def test_services(empty_lab):
         r = s.object("info", SERVICE, "<handle>winter</handle>")
         assert r.text(".//s:port") == "8884" and r.find(".//s:thing") is None and r.text(".//s:publish") == "false"
         assert s.object("update", SERVICE, "<handle>winter</handle><chg><fqdn>UPPER CASE</fqdn></chg>").code == 2005
+        # Gone when nothing is bound to it, and its handle with it: certificates name handles.
+        assert s.object("delete", SERVICE, "<handle>autumn</handle>").code == 2303
+        assert create(s, empty_lab, 1, 6, "winter").code == 1000
+        assert s.object("delete", SERVICE, "<handle>winter</handle>").code == 2305
+        end(s, empty_lab, 1, 6)
+        with session(empty_lab, "carparkserv") as other:
+            assert other.object("delete", SERVICE, "<handle>winter</handle>").code == 2201
         wifi = "<wifi><ssid>Depot</ssid><security>wpa2</security></wifi>"
         assert s.object("update", SERVICE, f"<handle>winter</handle><chg>{wifi}</chg>").code == 2003
+        assert s.object("update", SERVICE, "<handle>winter</handle><chg><publish>true</publish></chg>").code == 1000
+        assert empty_lab.records("_8884._tcp.winter._service." + empty_lab.zone, "TLSA")
+        assert s.object("delete", SERVICE, "<handle>winter</handle>").code == 1000
+        assert not empty_lab.records("_8884._tcp.winter._service." + empty_lab.zone, "TLSA")
+        assert s.object("info", SERVICE, "<handle>winter</handle>").code == 2303
+        assert s.object("check", SERVICE, "<handle>winter</handle>").find(".//s:cd/s:handle").get("avail") == "0"
+        assert s.object("create", SERVICE, f"<handle>winter</handle><fqdn>a.example</fqdn><port>1</port>{pin}").code == 2302
 
 
 def test_devices(empty_lab):
@@ -338,20 +345,23 @@ def test_the_owner_asks_the_registry_for_the_code(empty_lab):
 # ---- poll ---------------------------------------------------------------------
 def test_poll_is_first_in_first_out_and_survives(empty_lab):
     name = empty_lab.name()
-    with session(empty_lab, "parkoserv") as a, session(empty_lab, "gatineau") as o:
+    with contextlib.ExitStack() as stack:
+        a, o = (stack.enter_context(session(empty_lab, who)) for who in ("parkoserv", "gatineau"))
         a.drain()
         assert a.poll().code == 1300
         assert create(a, empty_lab).code == 1000
         activate(a, empty_lab)
+        stack.enter_context(sim_off(empty_lab))  # what the card does is told as well
         a.drain()
         for _ in range(3):  # what the sponsor did not do himself
             assert o.update(name, "<state>deactivated</state>").code == 1000
             assert a.update(name, "<state>activated</state>").code == 1000
         first = a.poll()
         q = first.find(".//e:msgQ")
-        assert first.code == 1301 and q.get("count") == "3" and a.poll().find(".//e:msgQ").get("id") == q.get("id")
+        assert first.code == 1301 and q.get("count") == "6" and a.poll().find(".//e:msgQ").get("id") == q.get("id")
         change = first.find(".//c:changeData")
-        assert change.get("state") == "after" and first.text(".//c:who") == "gatineau"
+        assert change.get("state") == "before" and first.text(".//c:who") == "gatineau"
+        assert first.statuses() == ["activated"]
         assert first.text(".//c:operation") == "update" and len(first.text(".//c:svTRID")) >= 3
         assert first.text(".//p:infData/p:name") == name
         with session(empty_lab, "carparkserv") as b:
@@ -365,18 +375,23 @@ def test_poll_is_first_in_first_out_and_survives(empty_lab):
         os.kill(pid, signal.SIGKILL)
         until(lambda: a.poll(), lambda r: r.code == 1301)
         r = a.ack(q.get("id"))
-        assert r.code == 1000 and r.find(".//e:msgQ").get("count") == "2"
+        assert r.code == 1000 and r.find(".//e:msgQ").get("count") == "5"
         assert int(r.find(".//e:msgQ").get("id")) > int(q.get("id"))
         assert a.ack(q.get("id")).code == 2303
-        assert len(a.drain()) == 2
+        after = a.poll()
+        assert after.find(".//c:changeData").get("state") == "after" and "deactivated" in after.statuses()
+        assert after.text(".//p:certificate/p:sha256") and after.find(".//p:certificate").get("s") == "suspended"
+        assert len(a.drain()) == 5
         end(a, empty_lab)
 
 
 def test_poll_by_several_sessions_loses_and_doubles_nothing(empty_lab):
     name = empty_lab.name()
-    with session(empty_lab, "parkoserv") as a, session(empty_lab, "gatineau") as o:
+    with contextlib.ExitStack() as stack:
+        a, o = (stack.enter_context(session(empty_lab, who)) for who in ("parkoserv", "gatineau"))
         assert create(a, empty_lab).code == 1000
         activate(a, empty_lab)
+        stack.enter_context(sim_off(empty_lab))
         a.drain()
         for _ in range(8):
             assert o.update(name, "<state>deactivated</state>").code == 1000
@@ -398,7 +413,7 @@ def test_poll_by_several_sessions_loses_and_doubles_nothing(empty_lab):
             t.start()
         for t in threads:
             t.join(PATIENCE)
-        assert len(taken) == len(set(taken)) == 8
+        assert len(taken) == len(set(taken)) == 16
         end(a, empty_lab)
 
 
@@ -416,8 +431,14 @@ def test_maintenance(empty_lab):
         r = ask(f"<id>{made['id']}</id>")
         assert r.text(".//m:impact") == "full" and r.text(".//m:start") == start
         assert r.text(".//m:description") == "a <new> machine"
-        with pytest.raises(Refused):
-            empty_lab.cli("maintenance", "add", "EPP", "--start", start, "--end", end, party="mno")
+        for verb, more, word in (("set", ["--impact", "none"], "update"), ("cancel", [], "delete")):
+            empty_lab.cli("maintenance", verb, made["id"], *more, party="operator")
+            r = wait_message(m, f"<o:pollType>{word}<")
+            assert r.text(".//m:item/m:id") == made["id"] and r.text(".//m:impact") == "none" and r.text(".//m:upDate"), r
+        assert ask(f"<id>{made['id']}</id>").code == 2303 and ask("<list/>").find(".//m:listItem") is None
+        for command in (["add", "EPP", "--start", start, "--end", end], ["cancel", made["id"]]):
+            with pytest.raises(Refused):
+                empty_lab.cli("maintenance", *command, party="mno")
 
 
 # ---- who may see what ---------------------------------------------------------
@@ -462,6 +483,7 @@ def ask(s, command, name, iccid):
         "service check": lambda: s.object("check", SERVICE, "<handle>parkoserv</handle>"),
         "service info": lambda: s.object("info", SERVICE, "<handle>parkoserv</handle>"),
         "service update": lambda: s.object("update", SERVICE, f"<handle>parkoserv</handle><chg><port>{s.lab.json['services']['parkoserv']['port']}</port></chg>"),
+        "service delete (bound)": lambda: s.object("delete", SERVICE, "<handle>parkoserv</handle>"),
         "org check": lambda: s.object("check", ORG, "<id>parkoserv</id>"),
         "org info (of the sponsor)": lambda: s.object("info", ORG, "<id>parkoserv</id>"),
     }

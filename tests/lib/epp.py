@@ -214,6 +214,17 @@ def until(what, good):
         threading.Event().wait(0.02)
 
 
+def audit(lab):
+    """Every row."""
+    rows, after = [], 0
+    while True:
+        page = lab.cli("audit", "list", "--after", str(after), party="operator")["rows"]
+        if not page:
+            return rows
+        rows += page
+        after = page[-1]["seq"]
+
+
 def session(lab, party, **more):
     s = Epp(lab, party)
     r = s.login(**more)

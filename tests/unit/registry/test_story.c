@@ -14,6 +14,18 @@ static const struct store_change *only_change(struct world *w)
 	return &w->run.changes->c;
 }
 
+/* What was told until now is read. */
+static void poll_clear(struct world *w, const char *party)
+{
+	struct store_poll m;
+	uint32_t count;
+
+	assert_int_equal(RC_OK, store_begin(w->reg.store));
+	while (store_poll_head(w->reg.store, party, &w->arena, &m, &count) == RC_OK)
+		assert_int_equal(RC_OK, store_poll_remove(w->reg.store, party, m.id));
+	assert_int_equal(RC_OK, store_commit(w->reg.store));
+}
+
 static const char *poll_event(struct world *w, const char *party)
 {
 	struct store_poll m;
@@ -138,6 +150,7 @@ static void test_deactivate_and_back(void **state)
 	assert_int_equal(1, v.cert.state);
 	assert_int_equal(1, w.certs);
 	/* After its end the same key gets a new certificate. */
+	poll_clear(&w, "parkoserv");
 	world_deactivate(&w, "gatineau", NAME);
 	assert_string_equal("profile.deactivated", poll_event(&w, "parkoserv"));
 	w.now += 91 * 86400;
@@ -167,6 +180,7 @@ static void test_transfer(void **state)
 	w.now += 86401;
 	assert_int_equal(2202, world_transfer(&w, "carparkserv", NAME, code, "carpark"));
 	world_auth(&w, "parkoserv", NAME, code);
+	poll_clear(&w, "parkoserv");
 	assert_int_equal(1000, world_transfer(&w, "carparkserv", NAME, code, "carpark"));
 	v = world_view(&w, ICCID, 1);
 	assert_string_equal("carparkserv", v.p.sponsor);
