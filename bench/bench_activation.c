@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Load on the JSON API, or on EPP: devices are put into the inventory, their profiles
  * registered, then activated with CSRs made beforehand, over kept mutual-TLS
- * connections. Prints a line when a phase is over and waits for a line on
- * standard input before the next, so that the caller can read the server's CPU
- * time in between.
+ * connections. Before a phase, with its connections made, it prints a line and
+ * waits for one on standard input, so that the caller can read the server's CPU
+ * time in between; when the phase is over it prints its figures.
  *
  *   bench_activation HOST PORT CA MNO.pem MNO.key ASP.pem ASP.key SERVICE ZONE FIRST COUNT
  * CONNECTIONS [EPP-PORT CLID PASSWORD]
@@ -48,7 +48,7 @@ struct bench {
 	atomic_size_t next;
 	atomic_size_t refused;
 	const char *phase;
-	pthread_barrier_t logged_in;
+	pthread_barrier_t logged_in, go;
 	const char *epp_port, *id, *password; /* NULL: JSON */
 };
 
@@ -351,6 +351,7 @@ static void *work(void *user)
 	if (b->epp_port)
 		epp_login(b, ssl, request, answer);
 	pthread_barrier_wait(&b->logged_in);
+	pthread_barrier_wait(&b->go);
 	for (size_t i; (i = atomic_fetch_add(&b->next, 1)) < b->count;) {
 		double start = now_ms();
 		int status = one(b, ssl, &b->devices[i], request, answer);
@@ -381,24 +382,28 @@ static void phase(struct bench *b, const char *name, size_t connections)
 	char line[16];
 	double start, took;
 
-	printf("{\"ready\":\"%s\"}\n", name);
-	fflush(stdout);
-	if (!fgets(line, sizeof(line), stdin))
-		die("no word to go on");
 	atomic_store(&b->next, 0);
 	atomic_store(&b->refused, 0);
 	b->phase = name;
-	if (pthread_barrier_init(&b->logged_in, NULL, (unsigned)connections + 1) != 0)
+	if (pthread_barrier_init(&b->logged_in, NULL, (unsigned)connections + 1) != 0 ||
+		pthread_barrier_init(&b->go, NULL, (unsigned)connections + 1) != 0)
 		die("no barrier");
 	for (size_t i = 0; i < connections; i++)
 		if (pthread_create(&threads[i], NULL, work, b) != 0)
 			die("cannot start a thread");
+	/* Connections are long-lived: handshakes and log-ins are no part of an operation. */
 	pthread_barrier_wait(&b->logged_in);
+	printf("{\"ready\":\"%s\"}\n", name);
+	fflush(stdout);
+	if (!fgets(line, sizeof(line), stdin))
+		die("no word to go on");
+	pthread_barrier_wait(&b->go);
 	start = now_ms();
 	for (size_t i = 0; i < connections; i++)
 		pthread_join(threads[i], NULL);
 	took = now_ms() - start;
 	pthread_barrier_destroy(&b->logged_in);
+	pthread_barrier_destroy(&b->go);
 	struct device *sorted = malloc(b->count * sizeof(*sorted));
 	if (!sorted)
 		die("out of memory");
