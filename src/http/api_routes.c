@@ -72,11 +72,13 @@ const struct api_route api_routes[] = {
 		"call it off" },
 	{ "POST", "/v1/check", "check", "", NULL, NULL, 200, 0, "which names are free" },
 
-	{ "GET", "/v1/jobs", "job_wait", NULL, "wait,limit", NULL, 200, 0,
+	{ "GET", "/v1/jobs", "job_wait", NULL, "wait,limit,fresh", NULL, 200, 0,
 		"jobs for the operator's gateway (long poll)" },
 	{ "GET", "/v1/jobs/{id}", "job_info", NULL, NULL, NULL, 200, 0, "one job" },
 	{ "POST", "/v1/jobs/{id}/result", "job_result", "", NULL, "name", 200, 0,
 		"what the card answered" },
+	{ "POST", "/v1/jobs/results", "job_results", "", NULL, NULL, 200, 0,
+		"the same for up to 200 jobs, each answered for itself" },
 
 	{ "GET", "/v1/poll", "poll_request", NULL, "wait", NULL, 200, 0,
 		"the oldest message (long poll)" },

@@ -282,6 +282,12 @@ enum rc reflect_set_text(
 			return refuse_enum(&p, field->descriptor);
 		return RC_OK;
 	}
+	if (field->type == PROTOBUF_C_TYPE_BOOL) {
+		*(protobuf_c_boolean *)at = strcmp(text, "true") == 0;
+		return *(protobuf_c_boolean *)at || strcmp(text, "false") == 0
+			       ? RC_OK
+			       : refuse(&p, "must be true or false");
+	}
 	if (field->type == PROTOBUF_C_TYPE_UINT64)
 		max = INT64_MAX;
 	else if (field->type != PROTOBUF_C_TYPE_UINT32)

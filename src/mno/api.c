@@ -10,6 +10,12 @@
 #include <unistd.h>
 
 #define POLL_PATH      "/v1/jobs?wait=30&limit=100"
+#define FRESH	       "&fresh=true"
+#define POST_PATH      "/v1/jobs/results"
+#define JOBS_MAX       100  /* of one poll */
+#define RESULTS_MAX    100  /* of one request */
+#define CODE_REFUSED   2000 /* RFC 5730 section 3: from here on */
+#define CODE_FAILED    2400 /* for the moment */
 #define QUEUE_MAX      4096 /* jobs and results on their way between the threads */
 #define AGAIN_MS       200  /* open jobs are listed again and again: not faster than this */
 #define BACKOFF_MIN_MS 200
@@ -40,6 +46,7 @@ struct mno_api {
 	pthread_cond_t change;
 	bool quit;
 	struct list in, out;
+	bool one_by_one; /* posting: the registry takes no lists */
 };
 
 static void push(struct list *l, struct item *i)
@@ -123,11 +130,12 @@ static unsigned longer(unsigned ms)
 }
 
 /* One long poll; the number of jobs in *n. */
-static enum rc poll_once(struct mno_api *a, size_t *n, struct diag *d)
+static enum rc poll_once(struct mno_api *a, bool fresh, size_t *n, struct diag *d)
 {
 	json_t *answer = NULL, *jobs;
 	int status = 0;
-	enum rc rc = client_call(a->poller, "GET", POLL_PATH, NULL, &answer, &status, d);
+	enum rc rc = client_call(
+		a->poller, "GET", fresh ? POLL_PATH FRESH : POLL_PATH, NULL, &answer, &status, d);
 
 	*n = 0;
 	if (rc == RC_OK && (status < 200 || status > 299)) {
@@ -148,18 +156,20 @@ static void *poll_run(void *user)
 	struct mno_api *a = user;
 	unsigned backoff_ms = BACKOFF_MIN_MS;
 	bool told = false;
+	bool fresh = true; /* what a gateway before us was handed, or an answer that was lost */
 
 	while (!quitting(a)) {
 		struct diag d = { 0 };
 		size_t n = 0;
-		enum rc rc = poll_once(a, &n, &d);
+		enum rc rc = poll_once(a, fresh, &n, &d);
 
+		fresh = rc != RC_OK;
 		if (rc == RC_OK) {
 			if (told)
 				log_write(a->log, LOG_INFO, "registry-back");
 			told = false;
 			backoff_ms = BACKOFF_MIN_MS;
-			if (n > 0)
+			if (n > 0 && n < JOBS_MAX)
 				rest(a, AGAIN_MS);
 			continue;
 		}
@@ -172,15 +182,18 @@ static void *poll_run(void *user)
 	return NULL;
 }
 
-static struct item *next_result(struct mno_api *a)
+/* Waits for results; all there are, up to what one request holds. */
+static size_t next_results(struct mno_api *a, struct item *list[RESULTS_MAX])
 {
-	struct item *i = NULL;
+	size_t n = 0;
 
 	pthread_mutex_lock(&a->lock);
-	while (!a->quit && !(i = pop(&a->out)))
+	while (!a->quit && !a->out.head)
 		pthread_cond_wait(&a->change, &a->lock);
+	while (!a->quit && n < RESULTS_MAX && (list[n] = pop(&a->out)))
+		n++;
 	pthread_mutex_unlock(&a->lock);
-	return i;
+	return n;
 }
 
 /* A refusal ends it too: the same result would be refused again. */
@@ -206,26 +219,93 @@ static bool post_once(struct mno_api *a, const struct item *i)
 	return rc == RC_OK && status < 500;
 }
 
+/* Several in one request; false when none of them has got through. What the answer does not speak
+ * of, or says to have failed for the moment, stays. */
+static bool post_list(struct mno_api *a, struct item *list[], size_t n, bool done[])
+{
+	json_t *body = json_object(), *results = json_array(), *answer = NULL, *said;
+	struct diag d = { 0 };
+	int status = 0;
+	enum rc rc = RC_NOMEM;
+
+	for (size_t i = 0; i < n; i++) {
+		json_t *one = json_copy(list[i]->body);
+
+		json_object_set_new(one, "id", json_string(list[i]->id));
+		json_array_append_new(results, one);
+	}
+	if (json_object_set_new(body, "results", results) == 0)
+		rc = client_call(a->poster, "POST", POST_PATH, body, &answer, &status, &d);
+	a->one_by_one = rc == RC_OK && (status == 404 || status == 405);
+	if (rc != RC_OK || status >= 400) {
+		if (rc == RC_OK)
+			client_refusal(answer, status, &d);
+		if (!a->one_by_one)
+			log_write(a->log, LOG_WARNING, "results-wait n=%zu why=\"%s\"", n, d.text);
+		rc = RC_UNAVAILABLE;
+	}
+	said = rc == RC_OK ? json_object_get(answer, "results") : NULL;
+	for (size_t i = 0; i < n && i < json_array_size(said); i++) {
+		const json_t *one = json_array_get(said, i);
+		const char *id = json_string_value(json_object_get(one, "id"));
+		json_int_t code = json_integer_value(json_object_get(one, "code"));
+		const char *why = json_string_value(json_object_get(one, "reason"));
+
+		done[i] = id && strcmp(id, list[i]->id) == 0 && code > 0 && code != CODE_FAILED;
+		if (done[i] && code >= CODE_REFUSED)
+			log_write(a->log, LOG_WARNING, "result-refused job=%s why=\"%d %s\"", id,
+				(int)code, why ? why : "");
+	}
+	json_decref(body);
+	json_decref(answer);
+	return rc == RC_OK;
+}
+
+/* One try for all of them; false while any is left, and those move to the front. */
+static bool post_some(struct mno_api *a, struct item *list[], size_t *n)
+{
+	bool done[RESULTS_MAX] = { false };
+	size_t left = 0;
+
+	if (*n > 1 && !a->one_by_one)
+		(void)post_list(a, list, *n, done);
+	else
+		for (size_t i = 0; i < *n && !quitting(a); i++)
+			done[i] = post_once(a, list[i]);
+	for (size_t i = 0; i < *n; i++) {
+		if (!done[i]) {
+			list[left++] = list[i];
+			continue;
+		}
+		deliver(a, list[i]->id, NULL);
+		item_free(list[i]);
+	}
+	*n = left;
+	return left == 0;
+}
+
 static void *post_run(void *user)
 {
 	struct mno_api *a = user;
-	struct item *i;
+	struct item *list[RESULTS_MAX];
+	size_t n;
 
-	while ((i = next_result(a))) {
+	while ((n = next_results(a, list)) > 0) {
 		unsigned backoff_ms = BACKOFF_MIN_MS;
-		bool posted = post_once(a, i);
 
-		while (!posted && !quitting(a)) {
+		while (!post_some(a, list, &n) && !quitting(a)) {
+			if (a->one_by_one && backoff_ms == BACKOFF_MIN_MS) {
+				backoff_ms = longer(backoff_ms);
+				continue; /* only the form was not right */
+			}
 			rest(a, backoff_ms);
 			backoff_ms = longer(backoff_ms);
-			posted = post_once(a, i);
 		}
-		if (posted)
-			deliver(a, i->id, NULL);
 		pthread_mutex_lock(&a->lock);
 		pthread_cond_broadcast(&a->change); /* the list of open jobs is shorter now */
 		pthread_mutex_unlock(&a->lock);
-		item_free(i);
+		for (size_t i = 0; i < n; i++) /* kept in the state file */
+			item_free(list[i]);
 		if (quitting(a))
 			break;
 	}
@@ -277,6 +357,7 @@ static enum rc start(
 		rc = client_new(&a->poster, c->url, c->ca, c->cert, c->key, d);
 	if (rc != RC_OK)
 		return rc;
+	client_set_tries(a->poller, 1); /* a lost answer may have held jobs: it must be seen */
 	client_set_stop(a->poller, a->stop);
 	client_set_stop(a->poster, a->stop);
 	a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -6,6 +6,7 @@
 
 #define COUNTER_JUMP 4096 /* past a card that has seen more than our state file remembers */
 #define LATELY_MS    2000
+#define PARTS_MIN    2	  /* SMS of a packet on bad air: a smaller one carries little */
 #define SWEEP_EVERY  1000 /* results posted between sweeps of `active` */
 
 static void step(struct sim *s);
@@ -45,11 +46,78 @@ static struct scp80_keys sim_keys(const struct sim *s)
 	};
 }
 
+/* ---- what leaves, and when ---- */
+
+/* One commit serves all that this turn of the loop brought. */
+static struct leaving *leave(struct gateway *gw)
+{
+	struct leaving *l = calloc(1, sizeof(*l));
+
+	if (!l) {
+		fatal(gw, RC_NOMEM);
+		return NULL;
+	}
+	*gw->leaving_end = l;
+	gw->leaving_end = &l->next;
+	return l;
+}
+
+static void flush_soon(struct gateway *gw)
+{
+	event_active(gw->flush, EV_TIMEOUT, 0);
+}
+
+void mno__flush(struct gateway *gw)
+{
+	struct leaving *l = gw->leaving;
+	enum rc rc = mno__state_commit(gw->state, gw->d);
+
+	gw->leaving = NULL;
+	gw->leaving_end = &gw->leaving;
+	if (rc != RC_OK)
+		fatal(gw, rc);
+	while (l) {
+		struct leaving *next = l->next;
+
+		/* What the link does not take, the SIM's timer sends anew; a result that does not
+		 * fit is asked for again by the registry. */
+		if (rc == RC_OK && l->len > 0 && l->sim)
+			(void)!mno__link_send(gw->link, l->sim->key->ef, l->ud, l->len);
+		if (rc == RC_OK && l->result &&
+			mno__api_post(gw->api, l->id, json_incref(l->result)) != RC_OK)
+			json_object_del(gw->active, l->id);
+		json_decref(l->result);
+		free(l);
+		l = next;
+	}
+}
+
+void mno__on_flush(evutil_socket_t fd, short what, void *user)
+{
+	(void)fd;
+	(void)what;
+	mno__flush(user);
+}
+
+void mno__forget_sim(struct gateway *gw, const struct sim *s)
+{
+	for (struct leaving *l = gw->leaving; l; l = l->next)
+		if (l->sim == s)
+			l->sim = NULL;
+}
+
 void mno__post(struct gateway *gw, const char *id, json_t *take_result)
 {
+	struct leaving *l = leave(gw);
+
 	json_object_set_new(gw->active, id, json_true());
-	if (mno__api_post(gw->api, id, take_result) != RC_OK)
-		json_object_del(gw->active, id); /* the registry lists it again */
+	if (!l) {
+		json_decref(take_result);
+		return;
+	}
+	memcpy(l->id, id, strlen(id) + 1);
+	l->result = take_result;
+	flush_soon(gw);
 }
 
 void mno__finish(struct gateway *gw, struct mno_task *take_task)
@@ -87,11 +155,30 @@ static void finish_head(struct sim *s)
 		step(s);
 }
 
+/* Never shorter than what receipts take at the moment (as RFC 6298 does it): where many SIMs are at
+ * work at once they are slow, and sending anew makes that worse. */
+static uint64_t patience_ms(const struct gateway *gw)
+{
+	uint64_t ms = gw->rtt_ms + 4 * gw->rtt_var_ms;
+
+	return ms > gw->config.por_timeout_ms ? ms : gw->config.por_timeout_ms;
+}
+
+/* Counters tell to which packet a receipt belongs, so every one of them counts. */
+static void take_rtt(struct gateway *gw, uint64_t ms)
+{
+	uint64_t off = ms > gw->rtt_ms ? ms - gw->rtt_ms : gw->rtt_ms - ms;
+
+	gw->rtt_var_ms = gw->rtt_ms ? (3 * gw->rtt_var_ms + off) / 4 : ms / 2;
+	gw->rtt_ms = gw->rtt_ms ? (7 * gw->rtt_ms + ms) / 8 : ms;
+}
+
 static void arm(struct sim *s)
 {
-	uint64_t ms = s->gw->config.por_timeout_ms;
+	uint64_t ms = patience_ms(s->gw);
 
-	for (unsigned i = 0; i < s->tries && ms < s->gw->config.por_timeout_max_ms; i++)
+	/* One loss is the air's; more of them are a SIM that is off. */
+	for (unsigned i = 1; i < s->tries && ms < s->gw->config.por_timeout_max_ms; i++)
 		ms *= 2;
 	if (ms > s->gw->config.por_timeout_max_ms)
 		ms = s->gw->config.por_timeout_max_ms;
@@ -141,9 +228,22 @@ static void transmit(struct sim *s)
 		finish_head(s);
 		return;
 	}
-	for (size_t i = 0; i < n; i++)
-		if (mno__link_send(s->gw->link, s->key->ef, sms[i].ud, sms[i].len) != RC_OK)
-			break;
+	s->sent_ms = s->gw->clock->monotonic_ms(s->gw->clock);
+	if (s->first_counter == 0) {
+		s->first_counter = s->counter;
+		s->first_ms = s->sent_ms;
+	}
+	s->parts = n;
+	for (size_t i = 0; i < n; i++) {
+		struct leaving *l = leave(s->gw);
+
+		if (!l)
+			return;
+		l->sim = s;
+		l->len = sms[i].len;
+		memcpy(l->ud, sms[i].ud, l->len);
+	}
+	flush_soon(s->gw);
 }
 
 /* Is the job's time over? Then it is through. */
@@ -156,26 +256,32 @@ static bool expired(struct sim *s)
 	return true;
 }
 
-/* Makes and sends the next packet of the job at the head. */
-static void step(struct sim *s)
+/* The step's commands into s->data, as many as the packet's size lets in. */
+static bool make(struct sim *s, enum rc (*fill)(struct mno_task *t, struct put *p))
 {
-	size_t cap = scp80_capacity(SCP80_PARTS_MAX);
+	size_t cap = scp80_capacity((unsigned)s->parts_max);
 	struct put p = put_init(s->data, cap < sizeof(s->data) ? cap : sizeof(s->data));
-	enum rc rc;
+	enum rc rc = fill(s->head, &p);
 
-	s->tries = 0;
-	if (expired(s))
-		return;
-	rc = mno__task_next(s->head, &p);
 	if (rc != RC_OK) {
 		mno__task_fail(s->head, "commands: %s", rc_text(rc));
 		finish_head(s);
-		return;
+		return false;
 	}
 	s->data_len = p.len;
-	transmit(s);
+	s->first_counter = 0;
+	return true;
 }
 
+/* Makes and sends the next packet of the job at the head. */
+static void step(struct sim *s)
+{
+	s->tries = 0;
+	if (!expired(s) && make(s, mno__task_next))
+		transmit(s);
+}
+
+/* One part lost loses the packet: on bad air shorter ones get through sooner. */
 void mno__on_timer(evutil_socket_t fd, short what, void *user)
 {
 	struct sim *s = user;
@@ -185,8 +291,13 @@ void mno__on_timer(evutil_socket_t fd, short what, void *user)
 	if (!s->head || expired(s))
 		return;
 	s->tries++;
-	log_write(s->gw->log, LOG_INFO, "sms-again job=%s iccid=%s try=%u", s->head->id,
-		s->key->iccid, s->tries + 1);
+	log_write(s->gw->log, LOG_INFO, "sms-again job=%s iccid=%s try=%u parts=%zu", s->head->id,
+		s->key->iccid, s->tries + 1, s->parts);
+	if (s->parts > PARTS_MIN && s->head->kind == MNO_INSTALL) {
+		s->parts_max = s->parts / 2 > PARTS_MIN ? s->parts / 2 : PARTS_MIN;
+		if (!make(s, mno__task_anew))
+			return;
+	}
 	transmit(s);
 }
 
@@ -238,7 +349,12 @@ static void take_answers(
 	enum rc rc;
 
 	(void)evtimer_del(s->timer);
+	take_rtt(gw, gw->clock->monotonic_ms(gw->clock) -
+			     (r->counter == s->counter ? s->sent_ms : s->first_ms));
 	s->counter = 0;
+	if (s->tries == 0 && s->parts_max < SCP80_PARTS_MAX)
+		s->parts_max =
+			s->parts_max * 2 < SCP80_PARTS_MAX ? s->parts_max * 2 : SCP80_PARTS_MAX;
 	mno__task_answer(s->head, r->data, por, len);
 	if (s->head->outcome != MNO_RUNNING) {
 		finish_head(s);
@@ -249,9 +365,20 @@ static void take_answers(
 		fatal(gw, rc);
 	else
 		step(s);
+	flush_soon(gw);
 }
 
-/* Only a protected response to the very packet that is out counts; anybody can send the rest. */
+/* Does it answer what is out? Packets of one step say the same, so that an answer to an earlier one
+ * is as good; but a second MAKE CSR makes another CSR, and only the last one is on the card. */
+static bool outstanding(const struct sim *s, uint64_t counter)
+{
+	bool makes_csr = s->head->kind == MNO_KEYGEN && s->head->csr_len == 0;
+
+	return counter == s->counter ||
+	       (!makes_csr && counter >= s->first_counter && counter < s->counter);
+}
+
+/* Only a protected response to a packet that is out counts; anybody can send the rest. */
 void mno__on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len)
 {
 	struct gateway *gw = user;
@@ -265,7 +392,7 @@ void mno__on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t
 		return;
 	keys = sim_keys(s);
 	rc = scp80_response_read(&keys, ud, len, plain, &r);
-	if (rc != RC_OK || !r.proven || r.counter != s->counter ||
+	if (rc != RC_OK || !r.proven || !outstanding(s, r.counter) ||
 		memcmp(r.tar, gw->config.tar, sizeof(r.tar)) != 0) {
 		log_write(gw->log, LOG_WARNING, "response-dropped iccid=%s why=%s status=%u",
 			s->key->iccid,
@@ -371,6 +498,7 @@ void mno__on_posted(void *user, const char *id)
 	struct gateway *gw = user;
 	enum rc rc = mno__state_job_posted(gw->state, id, gw->d);
 
+	flush_soon(gw);
 	json_object_set_new(
 		gw->active, id, json_integer((json_int_t)gw->clock->monotonic_ms(gw->clock)));
 	if (++gw->posted % SWEEP_EVERY == 0)

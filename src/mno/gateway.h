@@ -13,12 +13,26 @@ struct sim {
 	bool keep; /* during a reload: still configured */
 	struct mno_task *head, **tail;
 	struct event *timer;
-	uint64_t counter; /* of the packet that is out; 0: none */
+	uint64_t counter;	    /* of the packet that is out; 0: none */
+	uint64_t first_counter;	    /* of the step: an answer to any of its packets will do */
+	uint64_t sent_ms, first_ms; /* when the last and the first of them left */
 	uint64_t next_counter, counters_left;
 	unsigned tries;
+	size_t parts_max; /* SMS of one packet: half as many after one that was lost */
+	size_t parts;	  /* of the packet that is out */
 	uint8_t ref;
 	size_t data_len; /* the step's commands, sent anew under a new counter each time */
 	uint8_t data[SCP80_PACKET_MAX];
+};
+
+/* What leaves once the state that it rests on is on disk: an SMS to a card, or a result. */
+struct leaving {
+	struct leaving *next;
+	const struct sim *sim; /* of an SMS; NULL: a result */
+	size_t len;
+	uint8_t ud[SCP80_UD_MAX];
+	char id[MNO_ID_MAX + 1];
+	json_t *result; /* owned */
 };
 
 struct gateway {
@@ -31,10 +45,13 @@ struct gateway {
 	struct mno_link *link;
 	struct mno_api *api;
 	size_t n_sims;
-	struct sim **sims; /* sorted by EF_ICCID, as config.sims */
-	json_t *active;	   /* ids of jobs in line, on their way, being posted (true), or posted
-			    * lately (the time): a list may be older than what was posted */
-	unsigned posted;   /* since the last sweep of those */
+	struct sim **sims;   /* sorted by EF_ICCID, as config.sims */
+	json_t *active;	     /* ids of jobs in line, on their way, being posted (true), or posted
+			      * lately (the time): a list may be older than what was posted */
+	unsigned posted;     /* since the last sweep of those */
+	struct event *flush; /* at the end of this turn of the loop */
+	struct leaving *leaving, **leaving_end;
+	uint64_t rtt_ms, rtt_var_ms; /* of receipts, smoothed; 0: none yet */
 	volatile sig_atomic_t stop;
 	enum rc rc;
 	struct diag *d;
@@ -47,6 +64,11 @@ void mno__enqueue(struct gateway *gw, struct mno_task *take_task);
 /* Records what came of a job, tells the registry. Frees the task. */
 void mno__finish(struct gateway *gw, struct mno_task *take_task);
 void mno__post(struct gateway *gw, const char *id, json_t *take_result);
+/* Commits, and lets go what waited for it. */
+void mno__flush(struct gateway *gw);
+/* A SIM goes: nothing is on its way to it any more. */
+void mno__forget_sim(struct gateway *gw, const struct sim *s);
+void mno__on_flush(evutil_socket_t fd, short what, void *user);
 /* Callbacks of the link, the API and a SIM's timer. */
 void mno__on_link_up(void *user);
 void mno__on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len);

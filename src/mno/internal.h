@@ -65,10 +65,15 @@ struct mno_task {
 	bool look_first;	   /* install: ask STATUS what is there already */
 	struct remote_write write; /* the file on its way */
 	bool writing;
+	struct { /* both as they were before the last packet was made */
+		struct remote_write write;
+		bool writing;
+	} mark;
 	uint8_t csr[MNO_CSR_MAX];
 	size_t csr_len, csr_have; /* csr_len 0: not made yet */
 	uint8_t csr_sha256[REMOTE_HASH_LEN];
-	unsigned csr_made; /* how often */
+	unsigned csr_made;   /* how often */
+	unsigned begun_anew; /* files: how often */
 	bool have_status;
 	uint8_t status[REMOTE_STATUS_LEN];
 	size_t por_len;
@@ -81,6 +86,8 @@ enum rc mno__task_new(const json_t *job, struct mno_task **out, struct diag *d) 
 void mno__task_free(struct mno_task *t);
 /* Appends the next packet's commands. Called once per step: the packet may be sent many times. */
 enum rc mno__task_next(struct mno_task *t, struct put *p) ATT_MUST_CHECK;
+/* The same step once more, for a packet of another size: nobody has answered the first. */
+enum rc mno__task_anew(struct mno_task *t, struct put *p) ATT_MUST_CHECK;
 /* Takes the card's proven answers to the last packet; t->outcome tells what came of it. */
 void mno__task_answer(struct mno_task *t, struct cur answers, const uint8_t *por, size_t por_len);
 void mno__task_fail(struct mno_task *t, const char *fmt, ...) ATT_PRINTF(2, 3);
@@ -91,11 +98,13 @@ void mno__task_resume(struct mno_task *t, const json_t *progress);
 json_t *mno__task_result(const struct mno_task *t);
 const char *mno__kind_text(enum mno_kind kind);
 
-/* ---- state.c: SQLite, every change on disk before the call returns ---- */
+/* ---- state.c: SQLite; changes gather until the commit, and nothing may leave before it ---- */
 
 struct mno_state;
 enum rc mno__state_open(const char *path, struct mno_state **out, struct diag *d) ATT_MUST_CHECK;
 void mno__state_close(struct mno_state *s);
+/* What has changed since the last one is on disk when it returns. */
+enum rc mno__state_commit(struct mno_state *s, struct diag *d) ATT_MUST_CHECK;
 /* Takes `n` counters for a card; none of them is ever given again. */
 enum rc mno__state_counters(struct mno_state *s, const char *iccid, uint64_t n, uint64_t *first,
 	struct diag *d) ATT_MUST_CHECK;

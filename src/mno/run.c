@@ -31,6 +31,8 @@ static void sim_free(struct sim *s)
 {
 	struct mno_task *t;
 
+	if (s)
+		mno__forget_sim(s->gw, s);
 	while (s && (t = s->head)) {
 		s->head = t->next;
 		mno__task_free(t);
@@ -48,6 +50,7 @@ static struct sim *sim_new(struct gateway *gw)
 		return NULL;
 	s->gw = gw;
 	s->tail = &s->head;
+	s->parts_max = SCP80_PARTS_MAX;
 	s->timer = evtimer_new(gw->base, mno__on_timer, s);
 	if (!s->timer) {
 		free(s);
@@ -175,11 +178,22 @@ static enum rc take_signals(struct gateway *gw, struct signals *out)
 static void stop(struct gateway *gw, struct signals *signals)
 {
 	gw->stop = 1;
+	if (gw->state && gw->rc == RC_OK)
+		gw->rc = mno__state_commit(gw->state, gw->d);
 	mno__api_free(gw->api);
 	mno__link_free(gw->link);
 	for (size_t i = 0; i < gw->n_sims; i++)
 		sim_free(gw->sims[i]);
 	free(gw->sims);
+	while (gw->leaving) {
+		struct leaving *l = gw->leaving;
+
+		gw->leaving = l->next;
+		json_decref(l->result);
+		free(l);
+	}
+	if (gw->flush)
+		event_free(gw->flush);
 	for (size_t i = 0; i < ARRAY_LEN(signals->events); i++)
 		if (signals->events[i])
 			event_free(signals->events[i]);
@@ -200,7 +214,9 @@ enum rc mno_run(const char *config_path, const struct log *log, struct diag *d)
 		.d = d };
 	struct signals signals = { 0 };
 
-	gw.rc = gw.base && gw.active ? start(&gw) : diag_set(d, RC_NOMEM, "no memory");
+	gw.leaving_end = &gw.leaving;
+	gw.flush = gw.base ? evtimer_new(gw.base, mno__on_flush, &gw) : NULL;
+	gw.rc = gw.flush && gw.active ? start(&gw) : diag_set(d, RC_NOMEM, "no memory");
 	if (gw.rc == RC_OK)
 		gw.rc = take_signals(&gw, &signals);
 	if (gw.rc == RC_OK) {

@@ -8,6 +8,7 @@
 
 struct mno_state {
 	sqlite3 *db;
+	bool open; /* a transaction is */
 };
 
 static const char schema[] =
@@ -48,7 +49,7 @@ void mno__state_close(struct mno_state *s)
 {
 	if (!s)
 		return;
-	sqlite3_close_v2(s->db);
+	sqlite3_close_v2(s->db); /* what is not committed never happened */
 	free(s);
 }
 
@@ -75,20 +76,43 @@ static enum rc finish(struct mno_state *s, sqlite3_stmt *st, struct diag *d)
 	return ok ? RC_OK : fault(s, d);
 }
 
+/* The first change since the last commit opens a transaction. */
+static enum rc begin(struct mno_state *s, struct diag *d)
+{
+	if (s->open)
+		return RC_OK;
+	if (sqlite3_exec(s->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
+		return fault(s, d);
+	s->open = true;
+	return RC_OK;
+}
+
+enum rc mno__state_commit(struct mno_state *s, struct diag *d)
+{
+	if (!s->open)
+		return RC_OK;
+	s->open = false;
+	return sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK ? RC_OK : fault(s, d);
+}
+
 enum rc mno__state_counters(
 	struct mno_state *s, const char *iccid, uint64_t n, uint64_t *first, struct diag *d)
 {
-	sqlite3_stmt *st = prepare(s,
-		"INSERT INTO card (iccid, counter) VALUES (?1, ?2) ON CONFLICT (iccid)"
-		" DO UPDATE SET counter = counter + ?2 RETURNING counter",
-		iccid, NULL);
+	sqlite3_stmt *st =
+		begin(s, d) != RC_OK
+			? NULL
+			: prepare(s,
+				  "INSERT INTO card (iccid, counter) VALUES (?1, ?2) ON CONFLICT "
+				  "(iccid)"
+				  " DO UPDATE SET counter = counter + ?2 RETURNING counter",
+				  iccid, NULL);
 	uint64_t last = 0;
 	bool ok = st && sqlite3_bind_int64(st, 2, (sqlite3_int64)n) == SQLITE_OK &&
 		  sqlite3_step(st) == SQLITE_ROW;
 
 	if (ok) {
 		last = (uint64_t)sqlite3_column_int64(st, 0);
-		ok = sqlite3_step(st) == SQLITE_DONE; /* commits */
+		ok = sqlite3_step(st) == SQLITE_DONE;
 	}
 	sqlite3_finalize(st);
 	if (!ok)
@@ -103,12 +127,14 @@ enum rc mno__state_job_add(struct mno_state *s, const struct mno_task *t, struct
 {
 	char *text = json_dumps(t->source, JSON_COMPACT);
 	sqlite3_stmt *st =
-		text ? prepare(s,
-			       "INSERT INTO job (id, job, attempt, state) VALUES (?1, ?2, ?3, 0)"
-			       " ON CONFLICT (id) DO UPDATE SET job = ?2, attempt = ?3, state = 0,"
-			       " progress = NULL, result = NULL",
-			       t->id, text)
-		     : NULL;
+		text && begin(s, d) == RC_OK
+			? prepare(s,
+				  "INSERT INTO job (id, job, attempt, state) VALUES (?1, ?2, ?3, 0)"
+				  " ON CONFLICT (id) DO UPDATE SET job = ?2, attempt = ?3, state = "
+				  "0,"
+				  " progress = NULL, result = NULL",
+				  t->id, text)
+			: NULL;
 	enum rc rc;
 
 	if (st)
@@ -122,8 +148,9 @@ static enum rc set_text(
 	struct mno_state *s, const char *sql, const char *id, json_t *take_json, struct diag *d)
 {
 	char *text = take_json ? json_dumps(take_json, JSON_COMPACT) : NULL;
-	enum rc rc = text ? finish(s, prepare(s, sql, id, text), d)
-			  : diag_set(d, RC_NOMEM, "state file: no memory");
+	enum rc rc = text && begin(s, d) != RC_OK ? RC_IO
+		     : text			  ? finish(s, prepare(s, sql, id, text), d)
+						  : diag_set(d, RC_NOMEM, "state file: no memory");
 
 	json_decref(take_json);
 	free(text);
@@ -146,8 +173,13 @@ enum rc mno__state_job_done(
 
 enum rc mno__state_job_posted(struct mno_state *s, const char *id, struct diag *d)
 {
-	enum rc rc = finish(
-		s, prepare(s, "UPDATE job SET state = 2 WHERE id = ?1 AND state = 1", id, NULL), d);
+	enum rc rc = begin(s, d);
+
+	if (rc == RC_OK)
+		rc = finish(s,
+			prepare(s, "UPDATE job SET state = 2 WHERE id = ?1 AND state = 1", id,
+				NULL),
+			d);
 
 	if (rc == RC_OK && sqlite3_last_insert_rowid(s->db) % 100 == 0) {
 		sqlite3_stmt *st = NULL;

@@ -14,7 +14,10 @@
 #define N_AGREEMENT 0xb
 #define N_PAYLOAD   0xd
 #define SW_OK	    0x9000
+#define SW_STATE    0x6985
+#define SW_HASH	    0x6400
 #define CSR_TRIES   3
+#define WRITE_TRIES 32 /* on bad air the receipt of a COMMIT may be lost again and again */
 
 static const char *const kinds[MNO_KINDS] = { "keygen", "install", "block", "unblock", "wipe",
 	"status" };
@@ -207,10 +210,19 @@ static enum rc next_install(struct mno_task *t, struct put *p)
 	return RC_STATE;
 }
 
+enum rc mno__task_anew(struct mno_task *t, struct put *p)
+{
+	t->write = t->mark.write;
+	t->writing = t->mark.writing;
+	return mno__task_next(t, p);
+}
+
 enum rc mno__task_next(struct mno_task *t, struct put *p)
 {
 	enum rc rc = RC_OK;
 
+	t->mark.write = t->write;
+	t->mark.writing = t->writing;
 	switch (t->kind) {
 	case MNO_KEYGEN: next_keygen(t, p); break;
 	case MNO_INSTALL: rc = next_install(t, p); break;
@@ -311,6 +323,21 @@ static void take_commit(struct mno_task *t)
 	t->writing = false;
 }
 
+/* The card knows of no file on its way, or of another: our COMMIT was done and its receipt lost, or
+ * the card has begun anew. It is asked what it has, and what it lacks starts from the beginning. */
+static bool begin_anew(struct mno_task *t, const struct remote_answer *a)
+{
+	bool lost = (a->tag == REMOTE_WRITE_BLOCK || a->tag == REMOTE_WRITE_COMMIT) &&
+		    (a->sw == SW_STATE || a->sw == SW_HASH);
+
+	if (!lost || t->begun_anew >= WRITE_TRIES)
+		return false;
+	t->begun_anew++;
+	t->writing = false;
+	t->look_first = true;
+	return true;
+}
+
 static void take_answer(struct mno_task *t, const struct remote_answer *a)
 {
 	if (a->sw != SW_OK) {
@@ -354,6 +381,8 @@ void mno__task_answer(struct mno_task *t, struct cur answers, const uint8_t *por
 	memcpy(t->por, por, t->por_len);
 	while (t->outcome != MNO_FAILED && remote_answer_next(&answers, &a)) {
 		last = a.tag;
+		if (begin_anew(t, &a))
+			return;
 		take_answer(t, &a);
 	}
 	if (t->outcome != MNO_FAILED && (answers.bad || !complete(t, last)))

@@ -72,6 +72,10 @@ void core__answer(struct core_item *item)
 
 	if (reply->code >= REGISTRY__CODE__CODE_UNKNOWN_COMMAND)
 		core->count.refused++;
+	if (item->whole) {
+		core__result_part(item);
+		return;
+	}
 	if (reply->result_case == REGISTRY__REPLY__RESULT_HEALTH)
 		fill_health(core, reply->health, &item->arena);
 	if (reply->result_case == REGISTRY__REPLY__RESULT_ZONE_KEYS)
@@ -128,7 +132,11 @@ static void route(struct core *core, struct core_item *item)
 {
 	const struct registry_op *op = registry_op(item->run.request);
 
-	if (!op || op->kind == REGISTRY_READ) {
+	if (item->run.request->op_case == REGISTRY__REQUEST__OP_CLIENT_GONE) {
+		core__client_gone(core, item);
+	} else if (item->run.request->op_case == REGISTRY__REQUEST__OP_JOB_RESULTS) {
+		core__results(core, item);
+	} else if (!op || op->kind == REGISTRY_READ) {
 		/* A failure has become a 2400 in the reply. */
 		if (registry_execute(&item->run) != RC_OK)
 			log_write(core->log, LOG_ERROR, "read failed why=\"%s\"",

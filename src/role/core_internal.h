@@ -82,6 +82,10 @@ struct core_item {
 	struct arena made_arena;
 	bool wants_cert, wants_hash;
 	char password[STORE_PASSWORD_MAX];
+	/* core_results.c */
+	struct core_item *whole; /* of which this is a part; NULL: none */
+	size_t at;		 /* its place there */
+	size_t parts;		 /* of this one, not answered yet */
 };
 
 /* NULL reply: keys is down or did not answer. The callee may take the arena's content by copying
@@ -209,6 +213,11 @@ void core__keys_order(struct core *core, const Registry__ZoneKeyOrder *order);
 void core__answer(struct core_item *item); /* sends and frees */
 void core__item_free(struct core_item *item);
 
+/* ---- core_results.c ---- */
+void core__results(struct core *core, struct core_item *whole);
+/* A part is done: its answer goes into that of the whole. Frees it. */
+void core__result_part(struct core_item *part);
+
 /* ---- core_batch.c ---- */
 void core__enqueue(struct core *core, struct core_item *item);
 void core__form_soon(struct core *core);
@@ -247,9 +256,13 @@ void core__news(struct core *core, const struct registry_news *news);
 void core__waiters_served(struct core *core); /* the zone has applied more */
 void core__waiters_tick(struct core *core, uint64_t now_ms);
 void core__waiters_drop(struct core *core, const struct core_front *front);
+/* The client of a front's request has gone, or jobs reached nobody. */
+void core__client_gone(struct core *core, struct core_item *item);
 /* Fills the reply's job list with what may go to the caller now. */
 enum rc core__jobs_hand_out(struct core *core, struct core_item *item) ATT_MUST_CHECK;
 void core__job_news(struct core *core, const char *mno, int64_t job);
+/* Forgets what an operator's gateway was handed: all that is open goes out again. */
+void core__jobs_fresh(struct core *core, const char *mno);
 /* Jobs whose gateway has been silent become ready again; true when there are any. */
 bool core__jobs_tick(struct core *core, uint64_t now_ms);
 void core__jobs_free(struct core *core);

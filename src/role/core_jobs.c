@@ -167,6 +167,17 @@ void core__job_news(struct core *core, const char *mno, int64_t job)
 		log_write(core->log, LOG_ERROR, "out of memory for jobs mno=%s", mno);
 }
 
+void core__jobs_fresh(struct core *core, const char *mno)
+{
+	struct core_desk *d = desk_of(core, mno);
+
+	if (!d)
+		return;
+	d->cursor = 0;
+	d->ready_count = 0;
+	d->lease_from = d->lease_to = 0;
+}
+
 bool core__jobs_tick(struct core *core, uint64_t now_ms)
 {
 	bool any = false;

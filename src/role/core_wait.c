@@ -2,6 +2,8 @@
 /* Long polls: answered when there is something, or when their time is over. */
 #include "role/core_internal.h"
 
+#include "base/str.h"
+
 #include <string.h>
 
 #define OP(id) REGISTRY__REQUEST__OP_##id
@@ -31,8 +33,12 @@ static bool look(struct core *core, struct core_item *item)
 	registry_run_init(run, &core->registry, &item->arena, item->front->class,
 		item->has_caller ? &item->caller : NULL, run->request);
 	rc = registry_execute(run);
-	if (rc == RC_OK && run->reply.result_case == REGISTRY__REPLY__RESULT_JOB_LIST)
+	if (rc == RC_OK && run->reply.result_case == REGISTRY__REPLY__RESULT_JOB_LIST) {
+		if (run->request->job_wait->fresh)
+			core__jobs_fresh(core, item->caller.id);
+		run->request->job_wait->fresh = false; /* once, not at every look */
 		rc = core__jobs_hand_out(core, item);
+	}
 	if (rc != RC_OK) {
 		registry_refuse(
 			run, REGISTRY__CODE__CODE_FAILED, "", "the registry's storage failed");
@@ -148,4 +154,35 @@ void core__waiters_drop(struct core *core, const struct core_front *front)
 		core->waiter_count--;
 		core__item_free(item);
 	}
+}
+
+/* Jobs that reached nobody need not wait for their lease to end. */
+static void take_back(struct core *core, struct core_item *item)
+{
+	const Registry__ClientGone *m = item->run.request->client_gone;
+
+	for (size_t i = 0; i < m->n_jobs; i++) {
+		struct store_job job;
+		uint64_t id;
+
+		if (u64_read(m->jobs[i], 1, INT64_MAX, &id) != RC_OK ||
+			store_job_get(core->store, (int64_t)id, &item->arena, &job) != RC_OK ||
+			job.state != REGISTRY__JOB_STATE__JOBSTATE_OPEN)
+			continue;
+		core__job_news(core, job.mno, job.id);
+		wake(core, job.mno, true);
+	}
+}
+
+void core__client_gone(struct core *core, struct core_item *gone)
+{
+	uint64_t request = gone->run.request->client_gone->request;
+	struct core_item **at = &core->waiters;
+
+	while (*at && !((*at)->front == gone->front && (*at)->run.request->id == request))
+		at = &(*at)->next;
+	if (request && *at)
+		unlink_and_answer(core, at); /* with nothing: front's place is free again */
+	take_back(core, gone);
+	core__item_free(gone);
 }

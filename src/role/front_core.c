@@ -21,6 +21,7 @@ struct pending {
 	void *client; /* NULL: it has gone, or the place is free */
 	const void *extra;
 	uint64_t id; /* 0: free */
+	bool waits;  /* a long poll */
 	uint64_t deadline_ms;
 };
 
@@ -116,13 +117,37 @@ static void ask_seal_point(struct front_core *f)
 		log_write(f->role->log, LOG_WARNING, "cannot ask core for the sealing key");
 }
 
+/* Without answer. A message that is lost costs a time-out at core, no more. */
+static void say_gone(struct front_core *f, uint64_t id, const Registry__JobListData *jobs)
+{
+	Registry__Request request = REGISTRY__REQUEST__INIT;
+	Registry__ClientGone op = REGISTRY__CLIENT_GONE__INIT;
+	size_t n = jobs ? jobs->n_jobs : 0;
+	char **ids = n ? calloc(n, sizeof(*ids)) : NULL;
+
+	for (size_t i = 0; ids && i < n; i++)
+		ids[i] = jobs->jobs[i]->id;
+	op.request = id;
+	op.jobs = ids;
+	op.n_jobs = ids ? n : 0;
+	request.op_case = REGISTRY__REQUEST__OP_CLIENT_GONE;
+	request.client_gone = &op;
+	if (f->link && link_send(f->link, &request.base) != RC_OK)
+		log_write(f->role->log, LOG_WARNING, "core is not told that a client has gone");
+	free(ids);
+}
+
 static void answer(struct front_core *f, const Registry__Reply *reply)
 {
 	struct pending *p = pending_find(f, reply->id);
 	struct pending was;
 
-	if (!p || !p->client)
+	if (!p || !p->client) {
 		f->lost++;
+		if (reply->result_case == REGISTRY__REPLY__RESULT_JOB_LIST &&
+			reply->job_list->n_jobs)
+			say_gone(f, 0, reply->job_list);
+	}
 	if (!p)
 		return;
 	was = pending_give(f, p);
@@ -216,6 +241,7 @@ bool front_core_ask(struct front_core *f, Registry__Request *request, void *clie
 		return false;
 	p->client = client;
 	p->extra = extra;
+	p->waits = wait_ms != 0;
 	p->deadline_ms = f->role->clock->monotonic_ms(f->role->clock) + ANSWER_MS + wait_ms;
 	request->id = p->id;
 	*why = "the registry is too busy; repeat the request";
@@ -225,12 +251,19 @@ bool front_core_ask(struct front_core *f, Registry__Request *request, void *clie
 	return false;
 }
 
-/* Core may still answer: the place stays taken until then, so that the id is not used again. */
+/* Core may still answer: the place stays taken until then, so that the id is not used again. A long
+ * poll is ended there: what it was waiting for must not be handed to nobody. */
 void front_core_forget(struct front_core *f, const void *client)
 {
-	for (size_t i = 0; i < PENDING_MAX; i++)
-		if (f->pending[i].client == client)
-			f->pending[i].client = NULL;
+	for (size_t i = 0; i < PENDING_MAX; i++) {
+		struct pending *p = &f->pending[i];
+
+		if (!p->id || p->client != client)
+			continue;
+		p->client = NULL;
+		if (p->waits)
+			say_gone(f, p->id, NULL);
+	}
 }
 
 bool front_core_idle(const struct front_core *f)

@@ -106,8 +106,9 @@ static void test_every_message_round_trips(void **state)
 		for (unsigned i = 0; i < both[b]->n_fields; i++) {
 			const ProtobufCFieldDescriptor *field = &both[b]->fields[i];
 			if (field->type != PROTOBUF_C_TYPE_MESSAGE ||
-				field->descriptor == &registry__inventory_data__descriptor)
-				continue; /* that one holds a Code: a number, see below */
+				field->descriptor == &registry__inventory_data__descriptor ||
+				field->descriptor == &registry__job_results_data__descriptor)
+				continue; /* those hold a Code: a number, see below */
 			for (unsigned seed = 0; seed < 12; seed++)
 				check_round_trip(field->descriptor, seed);
 			n++;

@@ -49,6 +49,7 @@ static void test_counters(void **state)
 	assert_rc(RC_OK, mno__state_counters(s, "x", 16, &a, NULL));
 	assert_rc(RC_OK, mno__state_counters(s, "x", 1, &b, NULL));
 	assert_rc(RC_OK, mno__state_counters(s, "y", 1, &other, NULL));
+	assert_rc(RC_OK, mno__state_commit(s, NULL));
 	mno__state_close(s);
 	s = open_state();
 	assert_rc(RC_OK, mno__state_counters(s, "x", 16, &c, NULL));
@@ -91,6 +92,9 @@ static void test_life_of_a_job(void **state)
 	assert_rc(RC_NOT_FOUND, mno__state_job_find(s, "j-1", &found, &attempt, NULL, NULL));
 	assert_rc(RC_OK, mno__state_job_add(s, t, NULL));
 	assert_rc(RC_OK, mno__state_job_progress(s, t, NULL));
+	assert_rc(RC_OK, mno__state_commit(s, NULL));
+	/* What was not committed never happened; but then nothing of it has left either. */
+	assert_rc(RC_OK, mno__state_job_done(s, "j-1", result, NULL));
 	mno__state_close(s);
 	s = open_state();
 	seen = 0;

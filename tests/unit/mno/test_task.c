@@ -18,6 +18,7 @@ struct card {
 	bool bad_hash;
 	uint16_t sw; /* for everything, unless 0 */
 	unsigned writes, reads, made;
+	bool open;	    /* a write is */
 	uint8_t status[32]; /* of file 2 */
 };
 
@@ -51,7 +52,14 @@ static uint16_t run(void *user, const struct remote_command *cmd, struct put *da
 		remote_status_write(data, &s);
 		break;
 	}
-	case REMOTE_WRITE_COMMIT: c->writes++; break;
+	case REMOTE_WRITE_BEGIN: c->open = true; break;
+	case REMOTE_WRITE_BLOCK: return c->open ? 0x9000 : 0x6985;
+	case REMOTE_WRITE_COMMIT:
+		if (!c->open)
+			return 0x6985;
+		c->open = false;
+		c->writes++;
+		break;
 	default: break;
 	}
 	return 0x9000;
@@ -119,6 +127,59 @@ static void test_keygen(void **state)
 	assert_string_equal("ok", json_string_value(json_object_get(result, "status")));
 	assert_int_equal(484, json_string_length(json_object_get(result, "csr")));
 	json_decref(result);
+	mno__task_free(t);
+}
+
+/* In packets of two SMS, each executed, its receipt lost, and sent once more: a COMMIT that comes
+ * twice finds no file open. The file begins anew, and the end is the same. */
+static void test_lost_receipts_of_small_packets(void **state)
+{
+	struct mno_task *t = task(install(600));
+	struct card card = { 0 };
+	unsigned packets = 0;
+
+	(void)state;
+	while (t->outcome == MNO_RUNNING && packets++ < 100) {
+		uint8_t commands[SCP80_PACKET_MAX], answers[REMOTE_ANSWERS_MAX];
+		struct put p = put_init(commands, scp80_capacity(2));
+		static const uint8_t por[] = { 1 };
+
+		assert_rc(RC_OK, mno__task_next(t, &p));
+		for (unsigned i = 0; i < (packets < 8 ? 2 : 1); i++) {
+			struct put a = put_init(answers, sizeof(answers));
+
+			remote_run(cur_init(commands, p.len), run, &card, &a);
+			if (i + 1 == (packets < 8 ? 2 : 1))
+				mno__task_answer(t, cur_init(answers, a.len), por, sizeof(por));
+		}
+	}
+	assert_int_equal(MNO_OK, t->outcome);
+	assert_true(t->begun_anew > 0);
+	mno__task_free(t);
+	/* A card that always says so is given up. */
+	t = task(install(600));
+	card.sw = 0x6985;
+	t->look_first = false;
+	for (packets = 0; t->outcome == MNO_RUNNING && packets < 100; packets++)
+		packet(t, &card, 0);
+	assert_int_equal(MNO_FAILED, t->outcome);
+	mno__task_free(t);
+}
+
+/* Another size of packet for the same step carries the same file from the same place. */
+static void test_a_step_anew(void **state)
+{
+	struct mno_task *t = task(install(600));
+	uint8_t big[SCP80_PACKET_MAX], small[SCP80_PACKET_MAX];
+	struct put p = put_init(big, scp80_capacity(16)), q = put_init(small, scp80_capacity(2));
+
+	(void)state;
+	assert_rc(RC_OK, mno__task_next(t, &p));
+	assert_true(t->write.committed);
+	assert_rc(RC_OK, mno__task_anew(t, &q));
+	assert_false(t->write.committed);
+	assert_true(q.len <= scp80_capacity(2) && q.len < p.len);
+	assert_memory_equal(big, small, 30); /* the same BEGIN */
 	mno__task_free(t);
 }
 
@@ -240,6 +301,8 @@ static void test_jobs_without_an_id(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_keygen),
+		cmocka_unit_test(test_lost_receipts_of_small_packets),
+		cmocka_unit_test(test_a_step_anew),
 		cmocka_unit_test(test_wrong_hash_is_tried_thrice), cmocka_unit_test(test_resume),
 		cmocka_unit_test(test_install), cmocka_unit_test(test_install_again),
 		cmocka_unit_test(test_refusals_and_cut_answers),

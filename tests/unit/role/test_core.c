@@ -232,6 +232,132 @@ static void test_jobs_wait(void **state)
 	cw_close(&w);
 }
 
+/* Sent to core without a place for an answer. */
+static void client_gone(struct core_world *w, uint64_t request, char *job)
+{
+	Registry__ClientGone m = REGISTRY__CLIENT_GONE__INIT;
+	CW_REQUEST(q, CLIENT_GONE, client_gone, m);
+
+	m.request = request;
+	m.jobs = &job;
+	m.n_jobs = job ? 1 : 0;
+	assert_rc(RC_OK, link_send(w->front, &q.base));
+}
+
+static size_t jobs_now(struct core_world *w, bool fresh)
+{
+	Registry__JobWait m = REGISTRY__JOB_WAIT__INIT;
+	CW_REQUEST(q, JOB_WAIT, job_wait, m);
+
+	m.fresh = fresh;
+	return cw_call(w, "mno", &q)->job_list->n_jobs;
+}
+
+/* What nobody has received goes out again at once, not when its lease ends. */
+static void test_jobs_of_a_gateway_that_died(void **state)
+{
+	struct core_world w;
+	uint64_t wait;
+	char job[24];
+
+	(void)state;
+	open_all(&w);
+	cw_add_sims(&w, 0, 1);
+	cw_register(&w, 0);
+	cw_all_answered(&w);
+	wait = cw_jobs(&w, 50);
+	client_gone(&w, wait, NULL);
+	cw_all_answered(&w);
+	assert_int_equal(0, w.replies[wait]->job_list->n_jobs);
+	cw_activate(&w, 0, false);
+	cw_all_answered(&w);
+	wait = cw_jobs(&w, 0);
+	cw_all_answered(&w);
+	assert_int_equal(1, w.replies[wait]->job_list->n_jobs);
+	snprintf(job, sizeof(job), "%s", w.replies[wait]->job_list->jobs[0]->id);
+	assert_int_equal(0, jobs_now(&w, false));
+	/* The answer met nobody; another one waits already. */
+	wait = cw_jobs(&w, 50);
+	client_gone(&w, 0, job);
+	cw_all_answered(&w);
+	assert_int_equal(1, w.replies[wait]->job_list->n_jobs);
+	/* The gateway was started again. */
+	assert_int_equal(0, jobs_now(&w, false));
+	assert_int_equal(1, jobs_now(&w, true));
+	assert_int_equal(0, jobs_now(&w, false));
+	/* What is not a job, or not open, is passed over. */
+	client_gone(&w, 77, cw_str("no number"));
+	client_gone(&w, 0, cw_str("999"));
+	assert_int_equal(0, jobs_now(&w, false));
+	cw_close(&w);
+}
+
+#define TOGETHER 60
+
+/* One transaction for all; what one is refused for is nothing to the others. */
+static void test_results_together(void **state)
+{
+	Registry__JobResult rows[TOGETHER + 2], *list[TOGETHER + 2];
+	Registry__JobResults m = REGISTRY__JOB_RESULTS__INIT;
+	CW_REQUEST(q, JOB_RESULTS, job_results, m);
+	const Registry__JobListData *jobs;
+	const Registry__Reply *r;
+	char csrs[TOGETHER][32];
+	struct core_world w;
+	size_t frames;
+	uint64_t id;
+
+	(void)state;
+	open_all(&w);
+	cw_add_sims(&w, 0, TOGETHER);
+	for (unsigned i = 0; i < TOGETHER; i++)
+		cw_register(&w, i);
+	cw_all_answered(&w);
+	for (unsigned i = 0; i < TOGETHER; i++)
+		cw_activate(&w, i, false);
+	cw_all_answered(&w);
+	id = cw_jobs(&w, 0);
+	cw_all_answered(&w);
+	jobs = w.replies[id]->job_list;
+	assert_int_equal(TOGETHER, jobs->n_jobs);
+	for (unsigned i = 0; i < TOGETHER + 2; i++) {
+		registry__job_result__init(&rows[i]);
+		rows[i].id = i < TOGETHER ? jobs->jobs[i]->id : cw_str("99999");
+		rows[i].status = cw_str("ok");
+		if (i < TOGETHER) {
+			snprintf(csrs[i], sizeof(csrs[i]), "csr of %u", i);
+			rows[i].csr = (ProtobufCBinaryData){ 20, (uint8_t *)csrs[i] };
+		}
+		list[i] = &rows[i];
+	}
+	rows[TOGETHER] = rows[0]; /* a repeat */
+	m.results = list;
+	m.n_results = TOGETHER + 2;
+	frames = w.zone_frames;
+	r = cw_call(&w, "mno", &q);
+	assert_int_equal(1000, r->code);
+	assert_int_equal(TOGETHER + 2, r->job_results->n_results);
+	for (unsigned i = 0; i < TOGETHER + 1; i++) {
+		assert_int_equal(1000, r->job_results->results[i]->code);
+		assert_string_equal(rows[i].id, r->job_results->results[i]->id);
+		assert_int_equal(561, r->job_results->results[i]->certificate.len);
+	}
+	assert_int_equal(2303, r->job_results->results[TOGETHER + 1]->code);
+	assert_true(w.zone_frames - frames <= 2);
+	/* Another operator's, nobody's, none, too many. */
+	assert_int_equal(2201, cw_call(&w, "parkoserv", &q)->job_results->results[0]->code);
+	assert_int_equal(2200, cw_call(&w, "stranger", &q)->code);
+	m.n_results = 0;
+	assert_int_equal(2003, cw_call(&w, "mno", &q)->code);
+	Registry__JobResult *many[201];
+	for (size_t i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = &rows[0];
+	m.results = many;
+	m.n_results = ARRAY_LEN(many);
+	assert_int_equal(2004, cw_call(&w, "mno", &q)->code);
+	cw_close(&w);
+}
+
 static void test_many_at_once(void **state)
 {
 	struct core_world w;
@@ -309,6 +435,8 @@ int main(void)
 		cmocka_unit_test(test_zone_catches_up_or_is_rebuilt),
 		cmocka_unit_test(test_restart_tells_pending),
 		cmocka_unit_test(test_jobs_wait),
+		cmocka_unit_test(test_jobs_of_a_gateway_that_died),
+		cmocka_unit_test(test_results_together),
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_doors),
 		cmocka_unit_test(test_no_front_left),
