@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "meter.h"
 
-#include "base/str.h"
-
-#include <errno.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #define LOOKUP_MS 5000
@@ -30,45 +25,26 @@ static bool open_card(struct meter *m, struct refusal *r)
 	return true;
 }
 
-static enum rc state_path(const struct meter *m, char *out, size_t cap, struct diag *d)
-{
-	char iccid[IOTSAFE_ICCID_TEXT];
-	enum rc rc = self_card_error(m->card, iotsafe_iccid(m->card, iccid), d);
-
-	if (rc != RC_OK)
-		return rc;
-	if (mkdir(m->opt.state, 0700) != 0 && errno != EEXIST)
-		return diag_errno(d, RC_IO, "%s", m->opt.state);
-	return str_format(out, cap, "%s/%s-%u.state", m->opt.state, iccid, m->opt.slot);
-}
-
 /* What the device already believes; from its file the first time. */
 static bool load_state(struct meter *m, struct refusal *r)
 {
-	char path[4096];
 	enum rc rc;
 
 	if (!m->opt.state || m->state.any)
 		return true;
-	rc = state_path(m, path, sizeof(path), &r->why);
-	if (rc == RC_OK)
-		rc = payload_state_load(path, &m->state, &r->why);
+	rc = self_state_load(m->card, m->opt.state, m->opt.slot, &m->state, &r->why);
 	return rc == RC_OK || refuse(r, "state", "unreadable", rc == RC_UNAVAILABLE);
 }
 
 /* Kept before anything is done in the payload's name. */
 static enum rc store_state(struct meter *m, const struct payload_state *accepted, struct diag *d)
 {
-	char path[4096];
 	enum rc rc = RC_OK;
 
 	if (!accepted->any || payload_state_equal(&m->state, accepted))
 		return RC_OK;
-	if (m->opt.state) {
-		rc = state_path(m, path, sizeof(path), d);
-		if (rc == RC_OK)
-			rc = payload_state_store(path, accepted, d);
-	}
+	if (m->opt.state)
+		rc = self_state_store(m->card, m->opt.state, m->opt.slot, accepted, d);
 	if (rc == RC_OK)
 		m->state = *accepted;
 	return rc;

@@ -8,6 +8,7 @@
 #include "iotsafe.h"
 
 #include <jansson.h>
+#include <openssl/x509.h>
 #include <stdbool.h>
 
 /* Exit codes, as `attestry verify` has them. */
@@ -17,7 +18,16 @@ struct run {
 	const char *card; /* --card, or NULL: IOTSAFE_CARD */
 	bool json;
 	unsigned slot;
-	int argc; /* what follows the subcommand's name and the common options */
+	const char *state;  /* --state: folder of what was accepted before */
+	const char *apply;  /* --apply: folder of files for other programs */
+	const char *hook;   /* --hook: program to run */
+	const char *listen; /* --listen: ADDRESS:PORT */
+	const char *every;  /* --every: seconds */
+	const char *ca;	    /* --ca: PEM file */
+	const char *user;   /* --user: NAME:FILE, the file holds a password */
+	const char *out;    /* --out: file */
+	bool once;	    /* --once */
+	int argc;	    /* what follows the subcommand's name and the common options */
 	char **argv;
 };
 
@@ -30,6 +40,11 @@ int cmd_card_error(const struct iotsafe *card, enum iotsafe_error e, const char 
 int cmd_fail(const struct run *run, int code, const char *text);
 /* One or two hex digits. */
 bool cmd_id(const char *text, unsigned char *id);
+/* A request (PKCS#10) signed by a key on the card, for the names of certificate `like` or, where
+ * that is NULL, common name `cn` (NULL: none). NULL when the card or OpenSSL says no. Free with
+ * X509_REQ_free. */
+X509_REQ *cmd_csr_make(EVP_PKEY *key, const char *cn, const X509 *like);
+#define CN_MAX 64 /* RFC 5280 appendix A.1 */
 /* Prints and frees. */
 void cmd_print(json_t *o);
 
@@ -45,4 +60,6 @@ int cmd_payload(const struct run *run);
 int cmd_attest(const struct run *run);
 int cmd_verify_text(const struct run *run);
 int cmd_connect(const struct run *run);
+int cmd_watch(const struct run *run);
+int cmd_enroll(const struct run *run);
 int cmd_doctor(const struct run *run);

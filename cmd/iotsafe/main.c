@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,12 +33,30 @@ static const struct {
 	{ "payload", "verify [FILE]",
 		"whether it is to be believed, by the card's own certificates (C, 7, 6)",
 		cmd_payload },
+	{ "payload", "apply DIR",
+		"believes it, then writes what programs need: DIR/current/service.json, "
+		"device.pem,\n"
+		"                          ca.pem, anchors.ds, stubby.yml, wpa_supplicant.conf",
+		cmd_payload },
 	{ "attest", "", "whether the registry vouches for the card's certificate now", cmd_attest },
 	{ "connect", "",
 		"standard input and output to the payload's service, over mutual TLS, once "
 		"payload,\n"
 		"                          own record and the service's TLSA are checked",
 		cmd_connect },
+	{ "watch", "",
+		"an agent: notices a new payload or certificate; --apply DIR as above, --hook "
+		"PROGRAM\n"
+		"                          is run (IOTSAFE_EVENT ...), --listen ADDR:PORT carries "
+		"local\n"
+		"                          connections to the service and cuts them when it "
+		"changes;\n"
+		"                          --state DIR, --every SECONDS (10), --once",
+		cmd_watch },
+	{ "enroll", "URL [NAME]",
+		"a certificate for key 1 of the slot from an EST server (RFC 7030); --ca FILE,\n"
+		"                          --user NAME:PASSWORDFILE (first time), --out FILE",
+		cmd_enroll },
 	{ "doctor", "", "what works and what does not: modem, applet, key, payload, record",
 		cmd_doctor },
 };
@@ -119,6 +138,33 @@ void cmd_print(json_t *o)
 	json_decref(o);
 }
 
+/* Options with a value: those of struct run that are texts. */
+static const struct {
+	const char *name;
+	size_t offset;
+} OPTIONS[] = {
+	{ "--card", offsetof(struct run, card) },
+	{ "--state", offsetof(struct run, state) },
+	{ "--apply", offsetof(struct run, apply) },
+	{ "--hook", offsetof(struct run, hook) },
+	{ "--listen", offsetof(struct run, listen) },
+	{ "--every", offsetof(struct run, every) },
+	{ "--ca", offsetof(struct run, ca) },
+	{ "--user", offsetof(struct run, user) },
+	{ "--out", offsetof(struct run, out) },
+};
+
+static bool take_option(struct run *run, const char *name, const char *value)
+{
+	for (size_t i = 0; value && i < ARRAY_LEN(OPTIONS); i++) {
+		if (strcmp(OPTIONS[i].name, name) != 0)
+			continue;
+		memcpy((char *)run + OPTIONS[i].offset, &value, sizeof(value));
+		return true;
+	}
+	return false;
+}
+
 /* Options stand before or behind the subcommand; what is left goes to run->argv. */
 static bool parse(int argc, char **argv, struct run *run, bool *wants_help)
 {
@@ -129,15 +175,19 @@ static bool parse(int argc, char **argv, struct run *run, bool *wants_help)
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0) {
 			run->json = true;
+		} else if (strcmp(argv[i], "--once") == 0) {
+			run->once = true;
 		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			*wants_help = true;
-		} else if (strcmp(argv[i], "--card") == 0 && i + 1 < argc) {
-			run->card = argv[++i];
 		} else if (strcmp(argv[i], "--slot") == 0 && i + 1 < argc) {
 			if (u64_read(argv[++i], 1, 9, &slot) != RC_OK)
 				return false;
 			run->slot = (unsigned)slot;
+		} else if (take_option(run, argv[i], i + 1 < argc ? argv[i + 1] : NULL)) {
+			i++;
 		} else if (strncmp(argv[i], "--", 2) == 0) {
+			(void)fprintf(stderr,
+				"iotsafe: %s: no such option, or its value is missing\n", argv[i]);
 			return false;
 		} else {
 			argv[run->argc++] = argv[i];

@@ -2,6 +2,7 @@
 #include "iotsafe_cmd.h"
 
 #include "base/file.h"
+#include "device/apply.h"
 #include "device/record.h"
 #include "device/self.h"
 #include "payload/show.h"
@@ -112,6 +113,37 @@ out:
 	return code;
 }
 
+/* Believes, remembers, writes. A payload that withdraws the profile removes what was written. */
+static int cmd_apply(const struct run *run, const char *dir)
+{
+	struct iotsafe *card = cmd_open(run);
+	struct self *self = calloc(1, sizeof(*self));
+	const char *state = run->state ? run->state : dir;
+	struct payload_state before = { 0 };
+	struct diag d = { 0 };
+	enum rc rc, kept = RC_OK;
+	int code = EXIT_CANNOT_TELL;
+
+	if (!card || !self)
+		goto out;
+	rc = self_state_load(card, state, run->slot, &before, &d);
+	if (rc == RC_OK)
+		rc = self_read(card, run->slot, &before, (uint64_t)time(NULL), self, &d);
+	if (self->state.any && !payload_state_equal(&self->state, &before))
+		kept = self_state_store(card, state, run->slot, &self->state, &d);
+	if (kept != RC_OK)
+		rc = kept;
+	if (rc == RC_OK)
+		rc = apply_write(card, self, dir, &d);
+	else if (kept == RC_OK && rc == RC_STATE && self->state.any)
+		rc = apply_remove(dir, &d);
+	code = verdict(run, rc, &d);
+out:
+	free(self);
+	iotsafe_close(card);
+	return code;
+}
+
 int cmd_payload(const struct run *run)
 {
 	const char *path = run->argc == 2 ? run->argv[1] : NULL;
@@ -122,6 +154,8 @@ int cmd_payload(const struct run *run)
 		return cmd_show(run, path);
 	if (strcmp(run->argv[0], "verify") == 0)
 		return cmd_verify(run, path);
+	if (strcmp(run->argv[0], "apply") == 0 && path)
+		return cmd_apply(run, path);
 	return EXIT_USAGE;
 }
 

@@ -14,7 +14,6 @@
 
 #define RANDOM_MAX    4096
 #define STEP	      65536
-#define NAME_MAX_CN   64
 #define SIGNATURE_MAX 80
 
 int cmd_read(const struct run *run)
@@ -165,17 +164,40 @@ int cmd_verify_text(const struct run *run)
 	return code;
 }
 
-static bool make_csr(EVP_PKEY *key, const char *cn)
+/* Subject and subjectAltName of a certificate: a renewal asks for the same (RFC 7030 4.2.2). */
+static bool same_names(X509_REQ *req, const X509 *like)
+{
+	int at = X509_get_ext_by_NID(like, NID_subject_alt_name, -1);
+	STACK_OF(X509_EXTENSION) *list = sk_X509_EXTENSION_new_null();
+	bool ok = list && X509_REQ_set_subject_name(req, X509_get_subject_name(like)) == 1;
+
+	if (ok && at >= 0)
+		ok = sk_X509_EXTENSION_push(list, X509_get_ext(like, at)) > 0 &&
+		     X509_REQ_add_extensions(req, list) == 1;
+	sk_X509_EXTENSION_free(list);
+	return ok;
+}
+
+X509_REQ *cmd_csr_make(EVP_PKEY *key, const char *cn, const X509 *like)
 {
 	X509_REQ *req = X509_REQ_new();
 	bool ok = req && X509_REQ_set_version(req, X509_REQ_VERSION_1) == 1 &&
-		  X509_REQ_set_pubkey(req, key) == 1;
+		  X509_REQ_set_pubkey(req, key) == 1 && (!like || same_names(req, like));
 
-	if (ok && cn)
+	if (ok && cn && !like)
 		ok = X509_NAME_add_entry_by_NID(X509_REQ_get_subject_name(req), NID_commonName,
 			     MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0) == 1;
-	ok = ok && X509_REQ_sign(req, key, EVP_sha256()) > 0 &&
-	     PEM_write_X509_REQ(stdout, req) == 1;
+	if (ok && X509_REQ_sign(req, key, EVP_sha256()) > 0)
+		return req;
+	X509_REQ_free(req);
+	return NULL;
+}
+
+static bool print_csr(EVP_PKEY *key, const char *cn)
+{
+	X509_REQ *req = cmd_csr_make(key, cn, NULL);
+	bool ok = req && PEM_write_X509_REQ(stdout, req) == 1;
+
 	X509_REQ_free(req);
 	return ok;
 }
@@ -190,7 +212,7 @@ int cmd_csr(const struct run *run)
 
 	if (run->argc < 1 || run->argc > 2 || !cmd_id(run->argv[0], &id))
 		return EXIT_USAGE;
-	if (run->argc == 2 && strlen(run->argv[1]) > NAME_MAX_CN)
+	if (run->argc == 2 && strlen(run->argv[1]) > CN_MAX)
 		return cmd_fail(run, EXIT_USAGE, "a common name holds 64 octets (RFC 5280 A.1)");
 	card = cmd_open(run);
 	if (!card)
@@ -198,7 +220,7 @@ int cmd_csr(const struct run *run)
 	e = iotsafe_evp_pkey(card, id, &key);
 	if (e != IOTSAFE_OK)
 		code = cmd_card_error(card, e, "csr");
-	else if (!make_csr(key, run->argc == 2 ? run->argv[1] : NULL))
+	else if (!print_csr(key, run->argc == 2 ? run->argv[1] : NULL))
 		code = cmd_card_error(card, IOTSAFE_ECRYPTO, "csr");
 	EVP_PKEY_free(key);
 	iotsafe_close(card);

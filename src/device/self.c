@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "base/str.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <openssl/bn.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
@@ -11,6 +13,7 @@
 #include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Object numbers of a slot, formats.md section 1. */
 enum {
@@ -267,4 +270,35 @@ enum rc self_wifi(
 		return diag_set(d, RC_NOT_FOUND, "the payload carries no Wi-Fi");
 	memcpy(to.iccid, self->payload.iccid, sizeof(to.iccid));
 	return payload_wifi_open(self->payload.wifi.at, self->payload.wifi.len, &to, &ecdh, out, d);
+}
+
+static enum rc state_path(
+	struct iotsafe *card, const char *dir, unsigned slot, char *out, size_t cap, struct diag *d)
+{
+	char iccid[IOTSAFE_ICCID_TEXT];
+	enum rc rc = self_card_error(card, iotsafe_iccid(card, iccid), d);
+
+	if (rc != RC_OK)
+		return rc;
+	if (mkdir(dir, 0755) != 0 && errno != EEXIST)
+		return diag_errno(d, RC_IO, "%s", dir);
+	return str_format(out, cap, "%s/%s-%u.state", dir, iccid, slot);
+}
+
+enum rc self_state_load(struct iotsafe *card, const char *dir, unsigned slot,
+	struct payload_state *out, struct diag *d)
+{
+	char path[PATH_MAX];
+	enum rc rc = state_path(card, dir, slot, path, sizeof(path), d);
+
+	return rc == RC_OK ? payload_state_load(path, out, d) : rc;
+}
+
+enum rc self_state_store(struct iotsafe *card, const char *dir, unsigned slot,
+	const struct payload_state *state, struct diag *d)
+{
+	char path[PATH_MAX];
+	enum rc rc = state_path(card, dir, slot, path, sizeof(path), d);
+
+	return rc == RC_OK ? payload_state_store(path, state, d) : rc;
 }

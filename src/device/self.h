@@ -55,6 +55,13 @@ enum rc self_prove_key(
 enum rc self_wifi(struct iotsafe *card, const struct self *self, struct payload_wifi *out,
 	struct diag *d) ATT_MUST_CHECK;
 
+/* What the device has accepted in this slot of this card, in a file of folder `dir` (made when it
+ * is absent). A missing file is an empty state. */
+enum rc self_state_load(struct iotsafe *card, const char *dir, unsigned slot,
+	struct payload_state *out, struct diag *d) ATT_MUST_CHECK;
+enum rc self_state_store(struct iotsafe *card, const char *dir, unsigned slot,
+	const struct payload_state *state, struct diag *d) ATT_MUST_CHECK;
+
 /* A failed call of libiotsafe as one of ours; *d gets the card's sentence. */
 enum rc self_card_error(
 	const struct iotsafe *card, enum iotsafe_error e, struct diag *d) ATT_MUST_CHECK;
