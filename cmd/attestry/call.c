@@ -190,6 +190,27 @@ static int say_refusal(const struct cli *cli, const json_t *answer, int status)
 	return status == 503 || status == 429 ? EXIT_UNAVAILABLE : EXIT_REFUSED;
 }
 
+/* What came of a call, said where it was not good. */
+static int outcome(struct cli *cli, enum rc rc, int status, json_t *take_answer,
+	const struct diag *d, json_t **out)
+{
+	int code = EXIT_DONE;
+
+	if (status >= 300)
+		code = say_refusal(cli, take_answer, status);
+	else if (rc == RC_AUTH)
+		code = cli_error(EXIT_REFUSED, "%s\n  check --ca, --cert and --key", d->text);
+	else if (rc == RC_UNAVAILABLE || rc == RC_TIMEOUT)
+		code = cli_error(EXIT_UNAVAILABLE, "%s\n  is the registry running?", d->text);
+	else if (rc != RC_OK)
+		code = cli_error(EXIT_USAGE, "%s", d->text);
+	if (code == EXIT_DONE)
+		*out = take_answer;
+	else
+		json_decref(take_answer);
+	return code;
+}
+
 static int call_path(
 	struct cli *cli, const char *method, json_t *take_body, json_t **out, const char *path)
 {
@@ -205,19 +226,23 @@ static int call_path(
 	}
 	rc = client_call(cli->client, method, path, take_body, &answer, &status, &d);
 	json_decref(take_body);
-	if (status >= 300)
-		code = say_refusal(cli, answer, status);
-	else if (rc == RC_AUTH)
-		code = cli_error(EXIT_REFUSED, "%s\n  check --ca, --cert and --key", d.text);
-	else if (rc == RC_UNAVAILABLE || rc == RC_TIMEOUT)
-		code = cli_error(EXIT_UNAVAILABLE, "%s\n  is the registry running?", d.text);
-	else if (rc != RC_OK)
-		code = cli_error(EXIT_USAGE, "%s", d.text);
-	if (code == EXIT_DONE)
-		*out = answer;
-	else
-		json_decref(answer);
-	return code;
+	return outcome(cli, rc, status, answer, &d, out);
+}
+
+int cli_call_text(struct cli *cli, const char *path, const char *type, const char *text, size_t len,
+	json_t **out)
+{
+	struct diag d = { 0 };
+	json_t *answer = NULL;
+	int status = 0, code = connect_once(cli);
+	enum rc rc;
+
+	*out = NULL;
+	if (code != EXIT_DONE)
+		return code;
+	rc = client_call_text(
+		cli->client, "POST", path, NULL, type, text, len, &answer, &status, &d);
+	return outcome(cli, rc, status, answer, &d, out);
 }
 
 /* Adds `text` to a path, everything but unreserved characters (RFC 3986 section 2.3) encoded. */

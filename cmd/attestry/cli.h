@@ -73,7 +73,7 @@ struct cli {
 extern const struct cmd init_cmds[], party_cmds[], service_cmds[], inventory_cmds[], device_cmds[],
 	profile_cmds[], job_cmds[], poll_cmds[], epp_cmds[], maintenance_cmds[], registry_cmds[],
 	audit_cmds[], zone_cmds[], payload_cmds[], keys_cmds[], verify_cmds[], backup_cmds[],
-	metrics_cmds[], lab_cmds[];
+	bulk_cmds[], metrics_cmds[], lab_cmds[];
 
 /* All of them, in the order of --help; NULL ends. */
 extern const struct cmd *const cli_nouns[];
@@ -108,6 +108,9 @@ int zone_timing(struct cli *cli); /* timing.c */
  * path. On EXIT_DONE *out is the answer (json_decref). Everything else has been said already. */
 int cli_call(struct cli *cli, const char *method, json_t *take_body, json_t **out, const char *fmt,
 	...) ATT_PRINTF(5, 6);
+/* The same with a body of another type than JSON. */
+int cli_call_text(struct cli *cli, const char *path, const char *type, const char *text, size_t len,
+	json_t **out);
 void cli_disconnect(struct cli *cli);
 /* As cli_call for a list that comes in pages: collects `member` of all of them. `path` may carry a
  * query already. */

@@ -7,6 +7,7 @@ const struct cmd *const cli_nouns[] = {
 	party_cmds,
 	service_cmds,
 	inventory_cmds,
+	bulk_cmds,
 	device_cmds,
 	profile_cmds,
 	job_cmds,

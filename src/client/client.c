@@ -287,15 +287,15 @@ static enum rc call_tries(struct client *c, json_t **out, int *status, struct di
 }
 
 static struct curl_slist *headers_for(
-	const struct client *c, const char *idempotency_key, bool body)
+	const struct client *c, const char *idempotency_key, const char *type)
 {
 	struct curl_slist *list = NULL, *next;
 	const char *lines[6] = { "Accept: application/json", "Expect:" };
-	char key[96];
+	char key[96], content[96];
 	size_t n = 2;
 
-	if (body)
-		lines[n++] = "Content-Type: application/json";
+	if (type && str_format(content, sizeof(content), "Content-Type: %s", type) == RC_OK)
+		lines[n++] = content;
 	if (idempotency_key &&
 		str_format(key, sizeof(key), "Idempotency-Key: %s", idempotency_key) == RC_OK)
 		lines[n++] = key;
@@ -314,23 +314,19 @@ static struct curl_slist *headers_for(
 	return list;
 }
 
-enum rc client_call_once(struct client *c, const char *method, const char *path,
-	const char *idempotency_key, const json_t *body, json_t **out, int *status, struct diag *d)
+enum rc client_call_text(struct client *c, const char *method, const char *path,
+	const char *idempotency_key, const char *type, const char *text, size_t len, json_t **out,
+	int *status, struct diag *d)
 {
 	struct curl_slist *headers = NULL;
-	char *text = NULL, *url = NULL;
+	char *url = NULL;
 	CURLcode bad = CURLE_OK;
 	enum rc rc = RC_NOMEM;
 	size_t url_len = strlen(c->url) + strlen(path) + 1;
 
 	*out = NULL;
 	*status = 0;
-	if (body) {
-		text = json_dumps(body, JSON_COMPACT);
-		if (!text)
-			return diag_set(d, RC_INTERNAL, "the request cannot be written as JSON");
-	}
-	headers = headers_for(c, idempotency_key, body != NULL);
+	headers = headers_for(c, idempotency_key, type);
 	url = malloc(url_len);
 	if (!headers || !url || str_format(url, url_len, "%s%s", c->url, path) != RC_OK)
 		goto out;
@@ -341,8 +337,7 @@ enum rc client_call_once(struct client *c, const char *method, const char *path,
 	bad |= curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
 	if (text || strcmp(method, "POST") == 0) {
 		bad |= curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, text ? text : "");
-		bad |= curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE,
-			(curl_off_t)(text ? strlen(text) : 0));
+		bad |= curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
 	}
 	bad |= curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
 	if (bad == CURLE_OK)
@@ -353,10 +348,30 @@ enum rc client_call_once(struct client *c, const char *method, const char *path,
 	(void)curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
 out:
 	curl_slist_free_all(headers);
-	if (text)
-		mem_wipe(text, strlen(text)); /* a claim code or a passphrase may be in it */
-	free(text);
 	free(url);
+	return rc;
+}
+
+enum rc client_call_once(struct client *c, const char *method, const char *path,
+	const char *idempotency_key, const json_t *body, json_t **out, int *status, struct diag *d)
+{
+	char *text = NULL;
+	size_t len = 0;
+	enum rc rc;
+
+	*out = NULL;
+	*status = 0;
+	if (body) {
+		text = json_dumps(body, JSON_COMPACT);
+		if (!text)
+			return diag_set(d, RC_INTERNAL, "the request cannot be written as JSON");
+		len = strlen(text);
+	}
+	rc = client_call_text(c, method, path, idempotency_key, text ? "application/json" : NULL,
+		text, len, out, status, d);
+	if (text)
+		mem_wipe(text, len); /* a claim code or a passphrase may be in it */
+	free(text);
 	return rc;
 }
 

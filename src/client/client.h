@@ -51,5 +51,10 @@ enum rc client_call_once(struct client *c, const char *method, const char *path,
 	const char *idempotency_key, const json_t *body, json_t **out, int *status,
 	struct diag *d) ATT_MUST_CHECK;
 
+/* As client_call_once with a body of another type than JSON: `text` of `len` bytes. */
+enum rc client_call_text(struct client *c, const char *method, const char *path,
+	const char *idempotency_key, const char *type, const char *text, size_t len, json_t **out,
+	int *status, struct diag *d) ATT_MUST_CHECK;
+
 /* "2303 object does not exist (iccid)" into *d; for answers that are not 2xx. */
 void client_refusal(const json_t *answer, int status, struct diag *d);

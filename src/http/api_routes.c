@@ -72,6 +72,8 @@ const struct api_route api_routes[] = {
 		"call it off" },
 	{ "POST", "/v1/check", "check", "", NULL, NULL, 200, 0, "which names are free" },
 
+	{ "POST", "/v1/bulk/{kind}", "", "", NULL, NULL, 200, API_BIG | API_BULK,
+		"a batch, CSV or NDJSON: inventory, register, activate, transfer, deactivate" },
 	{ "GET", "/v1/jobs", "job_wait", NULL, "wait,limit,fresh", NULL, 200, 0,
 		"jobs for the operator's gateway (long poll)" },
 	{ "GET", "/v1/jobs/{id}", "job_info", NULL, NULL, NULL, 200, 0, "one job" },

@@ -9,6 +9,7 @@
 #include "http/api.h"
 #include "http/server.h"
 #include "http/wipe.h"
+#include "role/front_bulk.h"
 #include "role/front_core.h"
 #include "role/front_internal.h"
 
@@ -24,6 +25,7 @@ struct front {
 	SSL_CTX *ctx;
 	struct http_server *server;
 	struct front_core *core;
+	struct front_bulks *bulks;
 };
 
 /* ---- answers ---- */
@@ -53,6 +55,10 @@ static void on_reply(
 	size_t len = 0;
 
 	(void)user;
+	if (extra == front_bulk_mark) {
+		front_bulk_reply(client, reply, why);
+		return;
+	}
 	if (!reply)
 		reply_unavailable(conn, why);
 	else if (api_write(route, reply, &status, &json, &len) == RC_OK)
@@ -100,6 +106,12 @@ static void on_request(void *user, struct http_conn *conn, const struct http_req
 	const struct api_route *route = api_find(in.method, in.path, &fault);
 	const char *why = NULL;
 
+	if (route && (route->traits & API_BULK)) {
+		if (front_bulk_start(f->bulks, conn, http, &fault) != RC_OK)
+			reply_fault(conn, fault.status, fault.code, fault.what.field,
+				fault.what.why, NULL);
+		return;
+	}
 	if (!route || api_read(route, &in, &sealer, &request, &fault) != RC_OK) {
 		reply_fault(conn, fault.status, fault.code, fault.what.field, fault.what.why,
 			fault.allow[0] ? fault.allow : NULL);
@@ -115,6 +127,7 @@ static void on_gone(void *user, struct http_conn *conn)
 	struct front *f = user;
 
 	front_core_forget(f->core, conn);
+	front_bulk_gone(f->bulks, conn);
 }
 
 /* ---- life ---- */
@@ -160,6 +173,8 @@ static enum rc start(struct front *f, struct diag *d)
 		role->config->https.client_ca, d);
 	if (rc == RC_OK)
 		rc = front_core_new(&f->core, role, &events);
+	if (rc == RC_OK)
+		rc = front_bulks_new(&f->bulks, f->core);
 	if (rc != RC_OK)
 		return rc;
 	role_on_stop(role, on_stop, f);
@@ -208,6 +223,7 @@ static enum rc run_api(struct role *role)
 		log_write(
 			role->log, LOG_ERROR, "cannot serve why=\"%s\" rc=%s", d.text, rc_text(rc));
 	http_server_free(f->server);
+	front_bulks_free(f->bulks);
 	front_core_free(f->core);
 	SSL_CTX_free(f->ctx);
 	free(f);
