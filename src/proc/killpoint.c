@@ -4,17 +4,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define VARIABLE       "ATTESTRY_KILLPOINT_FILE"
 #define NAME_MAX_BYTES 64
+#define STOP	       "stop "
 
 void kill_point(const char *name)
 {
 	char held[NAME_MAX_BYTES];
 	ssize_t n;
+	bool stop;
 
 	if (!getenv(VARIABLE))
 		return;
@@ -23,11 +26,12 @@ void kill_point(const char *name)
 		return;
 	held[n] = '\0';
 	held[strcspn(held, "\r\n")] = '\0';
-	if (strcmp(held, name) != 0)
+	stop = strncmp(held, STOP, strlen(STOP)) == 0;
+	if (strcmp(stop ? held + strlen(STOP) : held, name) != 0)
 		return;
 	/* Once: the process that takes this one's place must live. */
 	if (ftruncate(KILL_POINT_FD, 0) == 0)
-		raise(SIGKILL);
+		raise(stop ? SIGSTOP : SIGKILL);
 }
 
 enum rc kill_point_open(void)

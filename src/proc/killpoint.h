@@ -4,7 +4,8 @@
 /* Places where a test may kill a process: `kill_point("core-after-commit")`.
  * Compiled in only with the meson option `killpoints`; active only when
  * ATTESTRY_KILLPOINT_FILE names a file that holds just that name. The process
- * empties the file and sends itself SIGKILL. The file is written in place by
+ * empties the file and sends itself SIGKILL, or SIGSTOP when "stop " stands before
+ * the name. The file is written in place by
  * the test, never renamed: a confined role keeps it open from its start. */
 
 #include "base/rc.h"

@@ -147,11 +147,19 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 static void on_metrics(struct role_metrics *m, void *user)
 {
 	const struct zone_role *z = user;
+	uint64_t done = 0;
+	uint64_t names = 0;
+	unsigned slot;
 
 	role_metric(m, "applied_seq", (double)z->applied_seq);
 	role_metric(m, "taken_seq", (double)z->taken_seq);
 	role_metric(m, "soa_serial", z->serial);
-	role_metric(m, "rebuilding", z->doing == DOING_REBUILD);
+	role_metric(m, "rebuilding", z->rebuild != NULL);
+	if (z->rebuild)
+		rebuild_progress(z->rebuild, &done, &names);
+	role_metric(m, "rebuild_signed_names", (double)done);
+	role_metric(m, "rebuild_names", (double)names);
+	role_metric(m, "snapshots_held", snap_writer_guards(z->snaps, &slot));
 	role_metric(m, "waits_for_signatures", z->asked);
 	role_metric(m, "zone_has_content", z->have);
 }

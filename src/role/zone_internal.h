@@ -98,7 +98,8 @@ struct zone_role {
 
 	struct rebuild *rebuild;
 	uint64_t rebuild_seq;
-	bool rebuild_full; /* its content is complete: sign */
+	bool rebuild_full;	       /* its content is complete: sign */
+	unsigned long rebuild_seconds; /* since its progress was last said */
 
 	struct sweep sweep;
 	double look_budget; /* names that may still be looked at */

@@ -10,12 +10,13 @@
 #define REBUILD_GROUP 1000u
 #define RETRY_MS      200u
 /* One sweep step holds up core's changes for about a millisecond. */
-#define SWEEP_TAKE     32u
-#define ENDED_TAKE     256u
-#define LOOK_MIN       64u
-#define LOOK_MAX       20000u
-#define STUCK_SECONDS  5u
-#define SECRET_SECONDS (24u * 3600)
+#define SWEEP_TAKE	32u
+#define ENDED_TAKE	256u
+#define LOOK_MIN	64u
+#define LOOK_MAX	20000u
+#define STUCK_SECONDS	5u
+#define REBUILD_SECONDS 5u
+#define SECRET_SECONDS	(24u * 3600)
 
 static int64_t now_of(const struct zone_role *z)
 {
@@ -330,9 +331,28 @@ static void watch_guards(struct zone_role *z)
 		log_write(z->role->log, LOG_WARNING, "old_snapshot held_by=dns/%u", slot);
 }
 
+/* A long rebuild says how far it is. */
+static void say_rebuild(struct zone_role *z)
+{
+	uint64_t done;
+	uint64_t names;
+
+	if (!z->rebuild || !z->rebuild_full) {
+		z->rebuild_seconds = 0;
+		return;
+	}
+	if (++z->rebuild_seconds < REBUILD_SECONDS)
+		return;
+	z->rebuild_seconds = 0;
+	rebuild_progress(z->rebuild, &done, &names);
+	log_write(z->role->log, LOG_INFO, "rebuild signed_names=%llu of=%llu",
+		(unsigned long long)done, (unsigned long long)names);
+}
+
 void zone__tick(struct zone_role *z)
 {
 	watch_guards(z);
+	say_rebuild(z);
 	if (++z->secret_seconds >= SECRET_SECONDS && snap_writer_secret(z->snaps) == RC_OK)
 		z->secret_seconds = 0;
 	if (z->have && z->core && z->told_serial != z->serial && !z->hello_due && !z->rebuild)

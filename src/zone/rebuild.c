@@ -29,6 +29,8 @@ struct rebuild {
 	size_t count;
 	size_t cap;
 	struct zone_key last; /* last key of the step before; len 0 at the start */
+	uint64_t names;	      /* in the new tree */
+	uint64_t done;	      /* of them signed */
 };
 
 static enum rc txn_need(struct rebuild *r, struct diag *d)
@@ -299,6 +301,7 @@ static enum rc sign_item(struct rebuild *r, struct item *it, const struct item *
 enum rc rebuild_step(struct rebuild *r, unsigned max, const struct work **w, struct diag *d)
 {
 	MDB_txn *txn = NULL;
+	MDB_stat st;
 	enum rc rc;
 	size_t n;
 
@@ -311,6 +314,8 @@ enum rc rebuild_step(struct rebuild *r, unsigned max, const struct work **w, str
 	if (rc != RC_OK)
 		return rc;
 	rc = take_items(r, txn, max);
+	if (rc == RC_OK && mdb_stat(txn, r->tree, &st) == 0)
+		r->names = st.ms_entries;
 	mdb_txn_abort(txn);
 	n = r->count > max ? max : r->count;
 	for (size_t i = 0; rc == RC_OK && i < n; i++)
@@ -343,7 +348,14 @@ enum rc rebuild_place(
 		memcpy(r->last.bytes, it->key, it->key_len);
 		r->last.len = (uint16_t)it->key_len;
 	}
+	r->done += r->count;
 	return rebuild_flush(r, d);
+}
+
+void rebuild_progress(const struct rebuild *r, uint64_t *done, uint64_t *names)
+{
+	*done = r->done;
+	*names = r->names;
 }
 
 enum rc rebuild_finish(struct rebuild *r, uint64_t applied_seq, uint32_t *serial, struct diag *d)

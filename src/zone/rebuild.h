@@ -34,6 +34,9 @@ enum rc rebuild_step(
 enum rc rebuild_place(struct rebuild *r, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag,
 	struct diag *d) ATT_MUST_CHECK;
 
+/* How many names are signed, and of how many (0 before the first step). */
+void rebuild_progress(const struct rebuild *r, uint64_t *done, uint64_t *names);
+
 /* Serves it. */
 enum rc rebuild_finish(
 	struct rebuild *r, uint64_t applied_seq, uint32_t *serial, struct diag *d) ATT_MUST_CHECK;

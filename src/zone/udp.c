@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "zone/udp.h"
 
+#include "proc/killpoint.h"
+
 #include <netinet/in.h>
 #include <stdalign.h>
 #include <stdlib.h>
@@ -62,6 +64,7 @@ static void answer_batch(struct udp *u, unsigned count)
 	/* The snapshot is taken after the requests were received: whoever asks after an
 	 * acknowledgement sees what was acknowledged. */
 	serve_begin(u->serve);
+	kill_point("dns-in-snapshot");
 	for (unsigned i = 0; i < count; i++) {
 		const struct mmsghdr *in = &u->in_msg[i];
 		struct mmsghdr *out = &u->out_msg[n];

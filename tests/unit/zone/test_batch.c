@@ -138,6 +138,9 @@ static void run_batch(struct world *w)
 static void sign_rebuild(struct rebuild *r)
 {
 	const struct work *work;
+	uint64_t done;
+	uint64_t names;
+	uint64_t before = 0;
 	uint32_t serial;
 
 	assert_rc(RC_OK, rebuild_flush(r, NULL));
@@ -150,7 +153,11 @@ static void sign_rebuild(struct rebuild *r)
 		sigs = digests(work);
 		assert_rc(RC_OK, rebuild_place(r, sigs, 1, 2, NULL));
 		free(sigs);
+		rebuild_progress(r, &done, &names);
+		assert_true(done > before && done <= names);
+		before = done;
 	}
+	assert_true(before == names && names > 0);
 	assert_rc(RC_OK, rebuild_finish(r, 1, &serial, NULL));
 }
 
