@@ -13,6 +13,9 @@ static const struct conf_section sections[] = {
 	{ "keys", "Private keys and certificates." },
 	{ "zone", "The signed zone." },
 	{ "dns", "The authoritative name server." },
+	{ "primary",
+		"Where the zone comes from, when this node is a secondary: then it has no keys, "
+		"no database and no interface for parties." },
 	{ "https", "The JSON interface for parties, over mutual TLS." },
 	{ "epp", "The Extensible Provisioning Protocol for parties, over mutual TLS." },
 	{ "parent", "The zone above: where role out looks whether it has taken our DS." },
@@ -145,6 +148,17 @@ static const struct conf_row rows[] = {
 	LIST("dns", "secondary", dns.secondary, "",
 		"Secondaries: NAME ADDRESS:PORT [key=NAME] [tls] [quiet]."),
 
+	ADDR("primary", "addr", primary.addr, "",
+		"Its ADDRESS:PORT for transfers; empty: this node is the primary."),
+	TEXT("primary", "key", primary.key, 0, 253, "",
+		"TSIG key out of transfer_keys that both sides sign with; empty: none."),
+	TEXT("primary", "tls_name", primary.tls_name, 0, 253, "",
+		"Transfers over TLS (RFC 9103), and the name in its certificate; empty: plain "
+		"TCP."),
+	TEXT("primary", "tls_ca", primary.tls_ca, 0, 180, "", "CA of that certificate, PEM."),
+	TIME("primary", "look", primary.look_s, 1, DAY, "60s", "s",
+		"How often it is asked when it says nothing (NOTIFY)."),
+
 	ADDR("https", "listen", https.listen, "127.0.0.1:8443", "Port 0: any free one."),
 	PATH("https", "cert", https.cert, "tls/https.pem", "Certificate chain, PEM."),
 	PATH("https", "key", https.key, "tls/https.key", "Its private key, PEM."),
@@ -260,6 +274,10 @@ static enum rc check(const struct config *c, struct diag *d)
 		return diag_set(d, RC_MALFORMED, "[dns] listen: is empty");
 	if (c->https.listen.len == 0)
 		return diag_set(d, RC_MALFORMED, "[https] listen: is empty");
+	if (c->primary.tls_name[0] && !c->primary.tls_ca[0])
+		return diag_set(d, RC_MALFORMED, "[primary] tls_name: needs tls_ca beside it");
+	if (c->primary.key[0] && !c->dns.transfer_keys[0])
+		return diag_set(d, RC_MALFORMED, "[primary] key: needs [dns] transfer_keys");
 	if (c->supervisor.heartbeat_timeout_ms < 2 * c->supervisor.heartbeat_ms)
 		return diag_set(
 			d, RC_RANGE, "[supervisor] heartbeat_timeout: is not twice the heartbeat");
@@ -297,6 +315,8 @@ enum rc config_read(const char *path, struct config *out, struct diag *d)
 	}
 	*strrchr(c.dir, '/') = '\0';
 	rc = absolute(&c.dns.transfer_keys, c.dir);
+	if (rc == RC_OK)
+		rc = absolute(&c.primary.tls_ca, c.dir);
 	if (rc == RC_OK)
 		rc = check(&c, d);
 	if (rc != RC_OK) {

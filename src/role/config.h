@@ -68,6 +68,12 @@ struct config {
 		struct conf_list secondary; /* zone/peers.h */
 	} dns;
 	struct {
+		struct conf_addr addr; /* len 0: this node is the primary */
+		char *key;
+		char *tls_name, *tls_ca;
+		int64_t look_s;
+	} primary;
+	struct {
 		struct conf_addr listen;
 		char *cert, *key;
 		char *client_ca; /* the party CA */
@@ -114,6 +120,12 @@ struct config {
 /* Reads and checks. Free with config_free. RC_ values as conf_read_file. */
 enum rc config_read(const char *path, struct config *out, struct diag *d) ATT_MUST_CHECK;
 void config_free(struct config *config);
+
+/* Whether the zone comes from another node. */
+static inline bool config_is_secondary(const struct config *config)
+{
+	return config->primary.addr.len > 0;
+}
 
 /* The table itself: for help and for the file that `attestry init` writes (conf_write). */
 const struct conf_table *config_table(void);

@@ -27,6 +27,8 @@ struct dns_role {
 	struct spool *spool;
 	struct tsig_keys *keys;
 	struct peers peers;
+	struct peers primary; /* of a secondary; count 0: we are the primary */
+	struct zone_name zone;
 	struct rrl *rrl;
 	struct event *rotate;
 	struct timespec cert_time, key_time;
@@ -71,6 +73,15 @@ static void drop_link(struct dns_role *r)
 	r->zone_fd = -1;
 }
 
+/* The primary has something newer: zone has it fetched. */
+static void on_notified(void *user)
+{
+	struct dns_role *r = user;
+
+	if (r->zone_fd >= 0)
+		(void)!send(r->zone_fd, "N", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static enum rc start_sockets(struct dns_role *r)
 {
 	const struct config *c = r->role->config;
@@ -84,6 +95,7 @@ static enum rc start_sockets(struct dns_role *r)
 		.board = r->board,
 		.rrl = r->rrl,
 		.idle_ms = (uint32_t)c->dns.tcp_idle_ms };
+	bool secondary = config_is_secondary(c);
 	uint16_t udp_max = (uint16_t)c->dns.udp_max;
 	int udp = role_listener(r->role, "dns-udp");
 	int tcp = role_listener(r->role, "dns-tcp");
@@ -91,6 +103,12 @@ static enum rc start_sockets(struct dns_role *r)
 	int spool = role_listener(r->role, "spool");
 	enum rc rc = serve_new(&r->reader, udp_max, &r->serve);
 
+	if (secondary) {
+		options.primary = &r->primary;
+		options.primary_zone = &r->zone;
+		options.notified = on_notified;
+		options.user = r;
+	}
 	if (rc == RC_OK)
 		serve_setup(r->serve, &options);
 	if (rc == RC_OK && spool >= 0)
@@ -241,6 +259,23 @@ static enum rc open_tls(struct dns_role *r, struct diag *d)
 	return r->rotate && event_add(r->rotate, &every) == 0 ? RC_OK : RC_NOMEM;
 }
 
+/* Of whom a NOTIFY is heard: from this address, whatever port. */
+static enum rc read_primary(struct dns_role *r, struct diag *d)
+{
+	const struct config *c = r->role->config;
+	struct peer_secondary *p = &r->primary.secondary[0];
+	enum rc rc = zone_name_from_text(c->registry.zone, &r->zone);
+
+	p->addr = c->primary.addr.sa;
+	p->addr_len = c->primary.addr.len;
+	p->key = c->primary.key[0] ? tsig_key_find(r->keys, c->primary.key) : NULL;
+	r->primary.count = 1;
+	if (rc == RC_OK && c->primary.key[0] && !p->key)
+		rc = diag_set(d, RC_NOT_FOUND, "[primary] key: %s is not in the keys' file",
+			c->primary.key);
+	return rc;
+}
+
 static enum rc open_all(struct dns_role *r, struct diag *d)
 {
 	const struct config *c = r->role->config;
@@ -253,6 +288,8 @@ static enum rc open_all(struct dns_role *r, struct diag *d)
 	if (rc == RC_OK)
 		rc = peers_read((const char *const *)c->dns.secondary.items, c->dns.secondary.count,
 			r->keys, true, &r->peers, d);
+	if (rc == RC_OK && config_is_secondary(c))
+		rc = read_primary(r, d);
 	if (rc == RC_OK && c->dns.rrl_rate > 0)
 		rc = rrl_new((uint32_t)c->dns.rrl_rate, (uint32_t)c->dns.rrl_slip, &r->rrl);
 	if (rc == RC_OK)

@@ -154,11 +154,13 @@ enum rc role_folders_give(
 	if (rc == RC_OK)
 		rc = open_to_all(config->file, 0644, d);
 	if (rc == RC_OK)
+		rc = give_folder(config->zone.folder, &zone, d);
+	if (config_is_secondary(config))
+		return rc == RC_OK ? give_tls(config, users, d) : rc;
+	if (rc == RC_OK)
 		rc = open_to_all(config->keys.ca_folder, 0755, d);
 	if (rc == RC_OK)
 		rc = give_folder(config->keys.folder, &keys, d);
-	if (rc == RC_OK)
-		rc = give_folder(config->zone.folder, &zone, d);
 	if (rc == RC_OK)
 		rc = config_database_folder(config, db, sizeof(db), d);
 	if (rc == RC_OK)

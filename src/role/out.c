@@ -47,8 +47,10 @@ struct watched {
 
 struct out {
 	struct role *role;
-	struct link *core; /* NULL: none */
-	struct out_parent *parent;
+	struct link *core;	   /* NULL: none */
+	struct out_parent *parent; /* on a primary */
+	struct out_follow *follow; /* on a secondary */
+	struct out_follow_opts follow_opts;
 	struct zone_name zone;
 	struct tsig_keys *keys;
 	struct peers peers;
@@ -330,6 +332,31 @@ static enum rc watch(struct out *o, unsigned i)
 	return RC_OK;
 }
 
+static enum rc open_primary(struct out *o, struct diag *d)
+{
+	enum rc rc = role_on_link(o->role, "core", on_core, o);
+
+	return rc == RC_OK ? out_parent_new(o->role, &o->parent, d) : rc;
+}
+
+static void on_followed(void *user, uint32_t serial)
+{
+	new_serial(user, serial);
+}
+
+/* A secondary tells secondaries of its own. */
+static enum rc open_follow(struct out *o, struct diag *d)
+{
+	const char *key = o->role->config->primary.key;
+
+	o->follow_opts = (struct out_follow_opts){ .serial = on_followed, .user = o };
+	if (key[0])
+		o->follow_opts.key = tsig_key_find(o->keys, key);
+	if (key[0] && !o->follow_opts.key)
+		return diag_set(d, RC_NOT_FOUND, "[primary] key: %s is not in the keys' file", key);
+	return out_follow_new(o->role, &o->follow_opts, &o->follow, d);
+}
+
 static enum rc open_all(struct out *o, struct diag *d)
 {
 	const struct config *c = o->role->config;
@@ -343,9 +370,7 @@ static enum rc open_all(struct out *o, struct diag *d)
 		rc = peers_read((const char *const *)c->dns.secondary.items, c->dns.secondary.count,
 			o->keys, true, &o->peers, d);
 	if (rc == RC_OK)
-		rc = role_on_link(o->role, "core", on_core, o);
-	if (rc == RC_OK)
-		rc = out_parent_new(o->role, &o->parent, d);
+		rc = config_is_secondary(c) ? open_follow(o, d) : open_primary(o, d);
 	if (rc == RC_OK)
 		rc = role_confine(o->role, d);
 	for (unsigned i = 0; rc == RC_OK && i < o->peers.count; i++)
@@ -367,6 +392,7 @@ static void close_all(struct out *o)
 			close(w->fd);
 	}
 	out_parent_free(o->parent);
+	out_follow_free(o->follow);
 	tsig_keys_free(o->keys);
 	free(o);
 }

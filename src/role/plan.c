@@ -148,6 +148,36 @@ static enum rc add_epp(struct plan *p, const struct config *config, const struct
 	return rc == RC_OK ? open_front(p, config, "epp", config->epp.listen, n, d) : rc;
 }
 
+static enum rc add_dns(struct plan *p, const struct config *config, const struct role_users *users,
+	size_t zone, struct diag *d)
+{
+	size_t workers = dns_workers(config), first = p->supervisor.child_count;
+	enum rc rc = RC_OK;
+
+	for (size_t i = 0; i < workers && rc == RC_OK; i++) {
+		size_t n = add_child(p, users, USER_DNS, STAGE_FRONT);
+		rc = str_format(p->children[n].name, SUPERVISOR_NAME_MAX, "dns/%zu", i);
+		add_link(p, zone, n);
+	}
+	return rc == RC_OK ? open_dns(p, config, first, workers, d) : rc;
+}
+
+/* The zone comes from a primary: no key, no database, nobody to log in. */
+static enum rc add_secondary(
+	struct plan *p, const struct config *config, const struct role_users *users, struct diag *d)
+{
+	size_t zone = add_child(p, users, USER_ZONE, STAGE_ZONE);
+	size_t out = add_child(p, users, USER_OUT, STAGE_FRONT);
+	enum rc rc = str_copy(p->children[zone].name, SUPERVISOR_NAME_MAX, "zone");
+
+	if (rc == RC_OK)
+		rc = str_copy(p->children[out].name, SUPERVISOR_NAME_MAX, "out");
+	if (rc == RC_OK)
+		rc = add_dns(p, config, users, zone, d);
+	add_link(p, out, zone);
+	return rc;
+}
+
 static enum rc add_roles(
 	struct plan *p, const struct config *config, const struct role_users *users, struct diag *d)
 {
@@ -159,28 +189,23 @@ static enum rc add_roles(
 		{ "zone", USER_ZONE, STAGE_ZONE }, { "front-api", USER_FRONT_API, STAGE_FRONT },
 		{ "out", USER_OUT, STAGE_FRONT } };
 	enum { KEYS, CORE, ZONE, FRONT_API, OUT };
-	size_t workers = dns_workers(config), first_dns;
 	enum rc rc = RC_OK;
 
+	if (config_is_secondary(config))
+		return add_secondary(p, config, users, d);
 	for (size_t i = 0; i < ARRAY_LEN(single) && rc == RC_OK; i++) {
 		size_t n = add_child(p, users, single[i].user, single[i].stage);
 		rc = str_copy(p->children[n].name, SUPERVISOR_NAME_MAX, single[i].name);
 	}
-	first_dns = p->supervisor.child_count;
 	/* Before zone's other links: it tells core what all dns that live serve. */
-	for (size_t i = 0; i < workers && rc == RC_OK; i++) {
-		size_t n = add_child(p, users, USER_DNS, STAGE_FRONT);
-		rc = str_format(p->children[n].name, SUPERVISOR_NAME_MAX, "dns/%zu", i);
-		add_link(p, ZONE, n);
-	}
+	if (rc == RC_OK)
+		rc = add_dns(p, config, users, ZONE, d);
 	add_link(p, CORE, KEYS);
 	add_link(p, ZONE, KEYS);
 	add_link(p, CORE, ZONE);
 	add_link(p, FRONT_API, CORE);
 	add_link(p, OUT, CORE);
 	add_link(p, OUT, ZONE);
-	if (rc == RC_OK)
-		rc = open_dns(p, config, first_dns, workers, d);
 	if (rc == RC_OK)
 		rc = open_front(p, config, "https", config->https.listen, FRONT_API, d);
 	if (rc == RC_OK && config->epp.listen.len > 0)
@@ -210,6 +235,8 @@ enum rc plan_open(struct plan *out, const struct config *config, const struct lo
 		.stop_timeout_ms = config->supervisor.stop_timeout_ms,
 	};
 	(void)mkdir(config->supervisor.run_folder, 0755);
+	if (config_is_secondary(config))
+		(void)mkdir(config->zone.folder, 0750);
 	role_users_of(config, &users);
 	rc = role_folders_give(config, &users, d);
 	if (rc == RC_OK)

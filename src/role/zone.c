@@ -19,7 +19,8 @@ static void peer_gone(struct zone_peer *p)
 	snap_writer_release(p->zone->snaps, p->slot);
 }
 
-/* A dns says nothing on this link; its end means that the process ended. */
+/* A dns says on this link only that the primary sent a NOTIFY; its end means that the process
+ * ended. */
 static void on_peer(evutil_socket_t fd, short what, void *user)
 {
 	struct zone_peer *p = user;
@@ -28,6 +29,8 @@ static void on_peer(evutil_socket_t fd, short what, void *user)
 	(void)what;
 	if (read(fd, buf, sizeof(buf)) <= 0)
 		peer_gone(p);
+	else
+		zone__follow_look(p->zone);
 }
 
 static void on_dns_link(struct role *role, const char *peer, int take_fd, void *user)
@@ -114,6 +117,17 @@ static unsigned slots_of(const struct config *config)
 	return n < 1 ? 1 : n > (long)SNAP_SLOTS_MAX ? SNAP_SLOTS_MAX : (unsigned)n;
 }
 
+static enum rc open_links(struct zone_role *z)
+{
+	enum rc rc = role_on_link(z->role, "keys", on_keys_link, z);
+
+	if (rc == RC_OK)
+		rc = role_on_link(z->role, "core", on_core_link, z);
+	if (rc == RC_OK)
+		rc = role_on_link(z->role, "out", on_out_link, z);
+	return rc;
+}
+
 static enum rc open_all(struct zone_role *z, struct diag *d)
 {
 	static const struct timeval second = { 1, 0 };
@@ -127,20 +141,16 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 	if (rc == RC_OK)
 		rc = snap_writer_new(z->db, z->slots, &z->snaps, d);
 	if (rc == RC_OK)
-		z->content = zone__content(z);
+		z->content = zone__state(z).have;
 	if (rc != RC_OK)
 		return rc;
 	z->tick = event_new(role->base, -1, EV_PERSIST, on_tick, z);
 	z->soon = event_new(role->base, -1, 0, on_soon, z);
 	if (!z->tick || !z->soon || event_add(z->tick, &second) != 0)
 		return RC_NOMEM;
-	rc = role_on_link(role, "keys", on_keys_link, z);
+	rc = role_on_link(role, "dns/", on_dns_link, z);
 	if (rc == RC_OK)
-		rc = role_on_link(role, "core", on_core_link, z);
-	if (rc == RC_OK)
-		rc = role_on_link(role, "out", on_out_link, z);
-	if (rc == RC_OK)
-		rc = role_on_link(role, "dns/", on_dns_link, z);
+		rc = config_is_secondary(role->config) ? zone__follow_open(z) : open_links(z);
 	return rc == RC_OK ? role_confine(role, d) : rc;
 }
 
@@ -151,6 +161,10 @@ static void on_metrics(struct role_metrics *m, void *user)
 	uint64_t names = 0;
 	unsigned slot;
 
+	if (z->follow) {
+		zone__follow_metrics(z, m);
+		return;
+	}
 	role_metric(m, "applied_seq", (double)z->applied_seq);
 	role_metric(m, "taken_seq", (double)z->taken_seq);
 	role_metric(m, "soa_serial", z->serial);
@@ -173,6 +187,7 @@ static void close_all(struct zone_role *z)
 	link_free(z->keys);
 	link_free(z->core);
 	link_free(z->roll.out);
+	zone__follow_close(z);
 	if (z->tick)
 		event_free(z->tick);
 	if (z->soon)

@@ -203,6 +203,10 @@ static enum rc on_snapshot(struct zone_role *z, const Zone__Snapshot *s, struct 
 	rc = take_changes(z, s->n_changes, s->changes, true, d);
 	if (rc == RC_OK)
 		rc = rebuild_flush(z->rebuild, d);
+	/* Each commit is seen by all before the next: a dns that comes now would search for long.
+	 */
+	if (rc == RC_OK)
+		rc = snap_writer_publish(z->snaps);
 	if (s->end) {
 		z->rebuild_full = true;
 		z->rebuild_seq = s->to_seq;

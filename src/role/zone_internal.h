@@ -60,6 +60,8 @@ struct zone_roll {
 	uint64_t said_passes;
 };
 
+struct zone_follow; /* zone_follow.c */
+
 /* What waits for signatures. */
 enum zone_doing { DOING_NOTHING, DOING_BATCH, DOING_REBUILD };
 
@@ -70,6 +72,7 @@ struct zone_role {
 	struct zone_peer peers[SNAP_SLOTS_MAX];
 	unsigned slots;
 
+	struct zone_follow *follow; /* this node is a secondary; else NULL */
 	struct link *keys;
 	struct link *core;
 	uint64_t request; /* id of the last request to keys; an answer to another is stale */
@@ -154,4 +157,11 @@ void zone__drop_work(struct zone_role *z);
 void zone__soon(struct zone_role *z, unsigned ms);
 void zone__tick(struct zone_role *z);  /* once a second */
 void zone__again(struct zone_role *z); /* after zone__soon */
-bool zone__content(const struct zone_role *z);
+/* What the store holds; all zero when that is nothing. */
+struct zone_state zone__state(const struct zone_role *z);
+/* zone_follow.c */
+enum rc zone__follow_open(struct zone_role *z);
+void zone__follow_look(struct zone_role *z); /* the primary has something newer */
+void zone__follow_tick(struct zone_role *z);
+void zone__follow_metrics(const struct zone_role *z, struct role_metrics *m);
+void zone__follow_close(struct zone_role *z);

@@ -219,7 +219,7 @@ void zone__signed(struct zone_role *z)
 
 /* ---- keys are known */
 
-static struct zone_state state_of(const struct zone_role *z)
+struct zone_state zone__state(const struct zone_role *z)
 {
 	struct zone_state state = { 0 };
 	MDB_txn *txn = NULL;
@@ -232,14 +232,9 @@ static struct zone_state state_of(const struct zone_role *z)
 	return state;
 }
 
-bool zone__content(const struct zone_role *z)
-{
-	return state_of(z).have;
-}
-
 void zone__new_policy(struct zone_role *z)
 {
-	struct zone_state state = state_of(z);
+	struct zone_state state = zone__state(z);
 	bool same;
 
 	same = state.ttl == z->policy.ttl && state.minimum == z->policy.minimum &&
@@ -355,6 +350,10 @@ void zone__tick(struct zone_role *z)
 	say_rebuild(z);
 	if (++z->secret_seconds >= SECRET_SECONDS && snap_writer_secret(z->snaps) == RC_OK)
 		z->secret_seconds = 0;
+	if (z->follow) {
+		zone__follow_tick(z);
+		return;
+	}
 	if (z->have && z->core && z->told_serial != z->serial && !z->hello_due && !z->rebuild)
 		zone__say_applied(z, z->applied_seq);
 	zone__again(z);

@@ -151,6 +151,7 @@ void serve_begin(struct serve *s)
 	bool fresh;
 
 	look_at_clock(s);
+	s->expired = s->options.board && atomic_load(&s->options.board->expired);
 	if (snap_reader_enter(s->reader, &fresh) != RC_OK) {
 		s->usable = false;
 		s->stale = true;
@@ -192,7 +193,7 @@ static enum dns_rcode answer_zone(struct serve *s, struct serve_msg *m)
 }
 
 /* What is not a question for data (RFC 1035 section 4.1.1, RFC 1996, RFC 2136): the RCODE, or -1.
- * Notifications and updates are for nobody. */
+ * Updates are for nobody, notifications for secondaries (hear_notify). */
 static int refuse_kind(const struct query *q, enum serve_via via)
 {
 	if (q->opcode == DNS_NOTIFY)
@@ -244,7 +245,7 @@ static int answer_early(struct serve *s, struct serve_msg *m)
 	}
 	if (kind >= 0)
 		return kind;
-	if (!s->usable) {
+	if (!s->usable || s->expired) {
 		m->ede = EDE_NOT_READY;
 		return DNS_SERVFAIL;
 	}
@@ -314,6 +315,21 @@ static unsigned answer_transfer(
 	return DNS_NOERROR;
 }
 
+/* A NOTIFY (RFC 1996) that we wait for. */
+static bool hear_notify(const struct serve *s, const struct serve_msg *m, const struct tsig *t)
+{
+	const struct serve_options *o = &s->options;
+	const struct query *q = m->q;
+
+	if (q->opcode != DNS_NOTIFY || q->malformed || !q->has_question || q->qtype != RR_SOA ||
+		q->qclass != RR_IN || !o->primary || q->qname_len != o->primary_zone->len ||
+		zone_name_below(q->qname, q->qname_len, o->primary_zone) != 0 ||
+		!peers_may_transfer(o->primary, m->client->from, t->key, true))
+		return false;
+	o->notified(o->user);
+	return true;
+}
+
 /* The RCODE and the sections. */
 static uint16_t answer_all(
 	struct serve *s, struct serve_msg *m, const struct tsig *t, bool *granted)
@@ -322,7 +338,10 @@ static uint16_t answer_all(
 	uint16_t flags = DNS_QR;
 	int rcode = t->error ? DNS_NOTAUTH : answer_early(s, m);
 
-	if (rcode < 0 && is_transfer(q)) {
+	if (!t->error && hear_notify(s, m, t)) {
+		rcode = DNS_NOERROR;
+		flags |= DNS_AA;
+	} else if (rcode < 0 && is_transfer(q)) {
 		rcode = (int)answer_transfer(s, m, t, granted);
 		if (rcode == DNS_NOERROR)
 			flags |= DNS_AA;
@@ -404,7 +423,7 @@ size_t serve_answer_to(
 	s->counts.good_cookies += m.cookie_good;
 	room = room_of(s, &q, client->via) - (q.edns ? serve__opt_room(s, &m) : 0);
 	if (t.name.len > 0)
-		room = room > TSIG_ROOM + question ? room - TSIG_ROOM : question;
+		room = room > tsig_room(&t) + question ? room - tsig_room(&t) : question;
 	m.end = out + room;
 	m.dnssec = q.dnssec_ok;
 	flags = answer_all(s, &m, &t, &client->granted);

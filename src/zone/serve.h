@@ -24,9 +24,14 @@ void serve_free(struct serve *s);
 
 /* What goes beyond the bare answer; all pointers are borrowed, zero leaves a thing out. */
 struct serve_options {
-	const char *nsid;		/* who we are (RFC 5001) */
-	const struct tsig_keys *keys;	/* RFC 8945 */
-	const struct peers *peers;	/* who may have the zone */
+	const char *nsid;	      /* who we are (RFC 5001) */
+	const struct tsig_keys *keys; /* RFC 8945 */
+	const struct peers *peers;    /* who may have the zone */
+	/* A secondary's primary: whose NOTIFY is heard; NULL: nobody's. */
+	const struct peers *primary;
+	const struct zone_name *primary_zone;
+	void (*notified)(void *user);
+	void *user;
 	const struct snap_board *board; /* secret of cookies (RFC 9018); NULL: no cookies */
 	struct rrl *rrl;		/* answers over UDP */
 	uint32_t idle_ms;		/* said in edns-tcp-keepalive (RFC 7828) */

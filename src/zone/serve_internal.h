@@ -28,6 +28,7 @@ struct serve {
 	int64_t now_s;
 	uint64_t now_ms; /* of a clock that never jumps */
 	bool usable;	 /* a snapshot with content is entered */
+	bool expired;	 /* a secondary's content is too old */
 	bool stale;	 /* the next begin must refresh what is below */
 	MDB_cursor *cursor[2];
 	unsigned apex_labels;

@@ -25,6 +25,7 @@ struct snap_board {
 	_Atomic uint64_t floor;	    /* snapshots from here on are safe to enter */
 	/* What all dns share: cookies and TLS tickets are made from it. The newest and the one
 	 * before count; the next is written where nobody looks. */
+	_Atomic uint32_t expired; /* a secondary that has not heard of its primary for too long */
 	_Atomic uint32_t secret_at;
 	uint8_t secret[SNAP_SECRETS][SNAP_SECRET_LEN];
 };
@@ -55,6 +56,9 @@ void snap_writer_trim(struct snap_writer *w);
 
 /* The dns of a slot is gone for certain (its link ended), or a new one takes its place. */
 void snap_writer_release(struct snap_writer *w, unsigned slot);
+
+/* Tells all dns whether the content is too old to be served. */
+void snap_writer_expire(struct snap_writer *w, bool expired);
 
 /* A new shared secret; the one before stays good. RC_CRYPTO. */
 enum rc snap_writer_secret(struct snap_writer *w) ATT_MUST_CHECK;

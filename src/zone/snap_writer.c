@@ -203,6 +203,11 @@ enum rc snap_writer_publish(struct snap_writer *w)
 	return RC_OK;
 }
 
+void snap_writer_expire(struct snap_writer *w, bool expired)
+{
+	atomic_store(&board_of(w)->expired, expired);
+}
+
 enum rc snap_writer_secret(struct snap_writer *w)
 {
 	struct snap_board *b = board_of(w);

@@ -233,11 +233,13 @@ static bool mac_of(const struct tsig *t, const uint8_t *msg, size_t len, const u
 	return n == TSIG_MAC_LEN;
 }
 
-static bool good_mac(
-	struct tsig *t, const uint8_t *wire, size_t at, const struct record *r, uint8_t *mac)
+/* `before`: what precedes the message under the same signature. */
+static bool good_mac(struct tsig *t, const struct tsig_unsigned *before, const uint8_t *wire,
+	size_t at, const struct record *r, uint8_t *mac)
 {
+	size_t prior = before ? before->len : 0;
 	uint8_t vars[TIMERS_MAX];
-	uint8_t *msg;
+	uint8_t *all, *msg;
 	size_t n;
 	bool good;
 
@@ -245,14 +247,17 @@ static bool good_mac(
 	if (r->mac_len != TSIG_MAC_LEN || r->other_len > 6)
 		return false;
 	n = variables(t, r->time, r->fudge, r->error, r->other, r->other_len, vars);
-	msg = malloc(at);
-	if (!msg)
+	all = malloc(prior + at);
+	if (!all)
 		return false;
+	if (prior)
+		memcpy(all, before->bytes, prior);
+	msg = all + prior;
 	memcpy(msg, wire, at);
 	rec_put16(msg, r->orig_id);
 	rec_put16(msg + 10, (uint16_t)(rec_get16(msg + 10) - 1));
-	good = mac_of(t, msg, at, vars, n, mac) && mem_equal_ct(mac, r->mac, TSIG_MAC_LEN);
-	free(msg);
+	good = mac_of(t, all, prior + at, vars, n, mac) && mem_equal_ct(mac, r->mac, TSIG_MAC_LEN);
+	free(all);
 	return good;
 }
 
@@ -287,7 +292,7 @@ enum rc tsig_verify(const struct tsig_keys *keys, const uint8_t *wire, size_t le
 	t.key = is_sha256(&r.algorithm) ? find_wire(keys, &r.name) : NULL;
 	if (!t.key) {
 		t.error = TSIG_BADKEY;
-	} else if (!good_mac(&t, wire, at, &r, t.mac)) {
+	} else if (!good_mac(&t, NULL, wire, at, &r, t.mac)) {
 		t.error = TSIG_BADSIG;
 		t.key = NULL;
 	} else {
@@ -357,8 +362,50 @@ enum rc tsig_verify_answer(struct tsig *t, const uint8_t *wire, size_t len, size
 
 	t->chained = false;
 	if (at < HEADER_LEN || at >= len || read_record(wire, len, at, &r) != RC_OK ||
-		r.name.len != t->name.len || r.error != 0 || !good_mac(t, wire, at, &r, mac) ||
-		!in_time(&r, now))
+		r.name.len != t->name.len || r.error != 0 ||
+		!good_mac(t, NULL, wire, at, &r, mac) || !in_time(&r, now))
 		return RC_DENIED;
 	return RC_OK;
+}
+
+static enum rc keep_unsigned(struct tsig_unsigned *u, const uint8_t *wire, size_t len)
+{
+	uint8_t *bytes;
+
+	if (u->count == TSIG_UNSIGNED_MAX)
+		return RC_DENIED;
+	bytes = realloc(u->bytes, u->len + len);
+	if (!bytes)
+		return RC_NOMEM;
+	memcpy(bytes + u->len, wire, len);
+	u->bytes = bytes;
+	u->len += len;
+	u->count++;
+	return RC_OK;
+}
+
+enum rc tsig_verify_next(struct tsig *t, struct tsig_unsigned *u, const uint8_t *wire, size_t len,
+	size_t at, int64_t now)
+{
+	uint8_t mac[TSIG_MAC_LEN];
+	struct record r;
+
+	if (at == 0)
+		return t->chained ? keep_unsigned(u, wire, len) : RC_DENIED;
+	if (at < HEADER_LEN || at >= len || read_record(wire, len, at, &r) != RC_OK ||
+		r.name.len != t->name.len || r.error != 0 || !good_mac(t, u, wire, at, &r, mac) ||
+		!in_time(&r, now))
+		return RC_DENIED;
+	memcpy(t->mac, mac, sizeof(mac));
+	t->have_mac = true;
+	t->chained = true;
+	u->count = 0;
+	u->len = 0;
+	return RC_OK;
+}
+
+void tsig_unsigned_free(struct tsig_unsigned *u)
+{
+	free(u->bytes);
+	*u = (struct tsig_unsigned){ 0 };
 }

@@ -43,6 +43,12 @@ struct tsig {
 	bool chained;  /* not the first message of the answer (RFC 8945 section 5.3.1) */
 };
 
+/* What tsig_sign will add; no more than TSIG_ROOM. */
+static inline size_t tsig_room(const struct tsig *t)
+{
+	return t->name.len + 10u + t->algorithm.len + 16u + TSIG_MAC_LEN + 6u;
+}
+
 /* Verifies the request whose TSIG record stands at `at`, last. RC_OK: see out->error. RC_MALFORMED:
  * the record cannot be read (FORMERR). */
 enum rc tsig_verify(const struct tsig_keys *keys, const uint8_t *wire, size_t len, size_t at,
@@ -58,3 +64,18 @@ size_t tsig_sign(struct tsig *t, uint8_t *msg, size_t len, int64_t now);
 /* Verifies the answer to what `t` signed. RC_DENIED. */
 enum rc tsig_verify_answer(
 	struct tsig *t, const uint8_t *wire, size_t len, size_t at, int64_t now) ATT_MUST_CHECK;
+
+/* Messages of an answer that were not signed: the next signature covers them too (RFC 8945 section
+ * 5.3.1). */
+struct tsig_unsigned {
+	unsigned count;
+	uint8_t *bytes; /* tsig_unsigned_free */
+	size_t len;
+};
+#define TSIG_UNSIGNED_MAX 99u
+
+/* The next message of an answer in several; `at` 0: it has no TSIG record. The first must have one;
+ * so must the last: then `u->count` is 0. RC_DENIED, RC_NOMEM. */
+enum rc tsig_verify_next(struct tsig *t, struct tsig_unsigned *u, const uint8_t *wire, size_t len,
+	size_t at, int64_t now) ATT_MUST_CHECK;
+void tsig_unsigned_free(struct tsig_unsigned *u);

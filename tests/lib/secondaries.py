@@ -242,12 +242,52 @@ zone "{self.lab.zone}" {{
         return "incremental" in self.log() or "IXFR" in self.log() or ".jnl" in " ".join(os.listdir(self.folder))
 
 
+class Attestry(Secondary):
+    """One of our own, over TLS."""
+    look = "10s"
+
+    def conf(self):
+        (self.folder / "transfer.keys").write_text(self.key_line() + "\n")
+        (self.folder / "transfer.keys").chmod(0o600)
+        tls = f"tls_name = ns1.{self.lab.zone}\ntls_ca = {self.lab.json['dns']['dot_ca']}" if self.tls else ""
+        landlock = re.search(r"^landlock *=.*$", (self.lab.dir / "registry" / "attestry.conf").read_text(), re.M)
+        return f"""
+[registry]
+zone = {self.lab.zone}
+[dns]
+listen = 127.0.0.1:{self.port}
+dot =
+workers = 1
+transfer_keys = transfer.keys
+secondary1 = test 127.0.0.1:1 quiet
+[primary]
+addr = 127.0.0.1:{self.dot if self.tls else self.dns}
+key = {self.name}
+look = {self.look}
+{tls}
+[supervisor]
+{landlock.group(0) if landlock else ""}
+"""
+    def command(self, conf):
+        return [program("attestryd"), "--config", str(conf)]
+
+    def got_difference(self):
+        return self.metric("transfers_total") > 3 and self.log().count("transferred serial") < 3
+
+    def metric(self, name):
+        m = re.search(rf'^attestry_{name}{{[^}}]*role="zone"[^}}]*}} (\S+)', (self.folder / "run" / "metrics.prom").read_text(), re.M)
+        return float(m.group(1)) if m else 0.0
+
+    def kill(self, role):
+        os.kill(int((self.folder / "run" / f"{role}.pid").read_text()), signal.SIGKILL)
+
+
 class Set:
     """A registry with all three, in the order given by `wait`: how many an answer waits for."""
 
     def __init__(self, lab, wait=0):
         self.lab = lab
-        self.all = [Knot(lab, "knot"), Nsd(lab, "nsd", tls=True), Bind(lab, "bind")]
+        self.all = [Knot(lab, "knot"), Nsd(lab, "nsd", tls=True), Bind(lab, "bind"), Attestry(lab, "attestry", tls=True)]
         keys = lab.dir / "registry" / "tls" / "transfer.keys"
         keys.write_text("".join(s.key_line() + "\n" for s in self.all))
         keys.chmod(0o600)
