@@ -136,7 +136,7 @@ static enum rc take_out(struct follow_node *n, const struct incoming_record *r, 
 {
 	struct follow_set *s = find(n, r->type);
 
-	if (s && r->type == RR_NSEC && n->nsec_stored) {
+	if (s && r->type == RR_NSEC && n->nsec_stored && s->ttl == r->ttl) {
 		n->nsec_stored = false;
 		return RC_OK;
 	}
@@ -303,7 +303,7 @@ enum rc follow_node_write(const struct follow_node *n, uint32_t ttl, uint32_t mi
 	}
 	if (filled == 0)
 		return RC_OK;
-	if (!nsec || !nsec->have_sig || nsec->count > 1 || nsec->ttl != minimum)
+	if (!nsec || !nsec->have_sig || nsec->count + n->nsec_stored != 1 || nsec->ttl != minimum)
 		return diag_set(d, RC_MALFORMED, "a name without its NSEC (RFC 4035 section 2.3)");
 	if (filled == 1)
 		return diag_set(d, RC_MALFORMED, "a name with nothing but its NSEC");

@@ -36,6 +36,8 @@ struct tsig_keys {
 
 /* ---- the file */
 
+/* Errors name the rule, never the text: fields in the wrong order are a secret in a name's place.
+ */
 static enum rc read_line(struct tsig_keys *keys, char *line, struct diag *d)
 {
 	struct tsig_key *k = &keys->key[keys->count];
@@ -50,12 +52,12 @@ static enum rc read_line(struct tsig_keys *keys, char *line, struct diag *d)
 		return diag_set(d, RC_TOO_LARGE, "more than %u keys", TSIG_KEYS_MAX);
 	if (zone_name_from_text(name, &k->name) != RC_OK ||
 		str_copy(k->text, sizeof(k->text), name) != RC_OK)
-		return diag_set(d, RC_MALFORMED, "%s is not a name", name);
+		return diag_set(d, RC_MALFORMED, "NAME is not a domain name");
 	zone_name_lower(&k->name);
 	if (b64_read(secret, strlen(secret), k->secret, sizeof(k->secret), &k->len) != RC_OK ||
 		k->len < TSIG_SECRET_MIN)
-		return diag_set(d, RC_MALFORMED, "key %s: not %u to %u octets in base64", name,
-			TSIG_SECRET_MIN, TSIG_SECRET_MAX);
+		return diag_set(d, RC_MALFORMED, "BASE64 is not %u to %u octets", TSIG_SECRET_MIN,
+			TSIG_SECRET_MAX);
 	keys->count++;
 	return RC_OK;
 }
@@ -65,12 +67,21 @@ enum rc tsig_keys_parse(const char *text, struct tsig_keys **out, struct diag *d
 	struct tsig_keys *keys = calloc(1, sizeof(*keys));
 	char *copy = strdup(text);
 	char *save = NULL;
+	unsigned n = 0;
 	enum rc rc = keys && copy ? RC_OK : RC_NOMEM;
 
 	for (char *line = copy ? strtok_r(copy, "\r\n", &save) : NULL; line && rc == RC_OK;
-		line = strtok_r(NULL, "\r\n", &save))
-		if (line[0] != '#')
-			rc = read_line(keys, line, d);
+		line = strtok_r(NULL, "\r\n", &save)) {
+		char where[48];
+
+		n++;
+		if (line[0] == '#')
+			continue;
+		rc = read_line(keys, line, d);
+		(void)!str_format(where, sizeof(where), "line %u (not counting empty ones)", n);
+		if (rc != RC_OK)
+			diag_prefix(d, where);
+	}
 	if (copy)
 		mem_wipe(copy, strlen(text));
 	free(copy);
