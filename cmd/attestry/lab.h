@@ -14,6 +14,8 @@
 
 #define LAB_SIMS     3
 #define LAB_SERVICES 2
+/* The second eSIM profile of the last SIM (MCC 001: test networks). */
+#define LAB_OTHER_NETWORK "89001010000000000017"
 
 struct lab_sim {
 	const char *iccid; /* as in the owner name */

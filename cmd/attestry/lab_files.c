@@ -144,6 +144,22 @@ static json_t *join(const struct lab *lab, const char *name)
 	return json_sprintf("%s/%s", lab->dir, name);
 }
 
+/* The last SIM holds the eSIM of another network too, which nobody has told the registry of. */
+static void add_second_network(json_t *sim)
+{
+	static const char *const moved[] = { "iccid", "kic", "kid", "kvn", "files" };
+	json_t *first = json_object(), *other = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
+		json_object_set(first, moved[i], json_object_get(sim, moved[i]));
+		json_object_del(sim, moved[i]);
+	}
+	other = json_pack("{s:s, s:O, s:O, s:i, s:s}", "iccid", LAB_OTHER_NETWORK, "kic",
+		json_object_get(first, "kic"), "kid", json_object_get(first, "kid"), "kvn", 1,
+		"imsi", "001010000000001");
+	json_object_set_new(sim, "profiles", json_pack("[o, o]", first, other));
+}
+
 enum rc lab_write_sims(const struct lab *lab, struct diag *d)
 {
 	json_t *sims = json_array();
@@ -163,9 +179,11 @@ enum rc lab_write_sims(const struct lab *lab, struct diag *d)
 				json_sprintf("%s/sims/f1-%zu.key", lab->dir, i + 1), "F2",
 				json_sprintf("%s/sims/f2-%zu.der", lab->dir, i + 1)));
 	}
+	add_second_network(json_array_get(sims, LAB_SIMS - 1));
 	return dump(lab, "sims/sim.json", 0600,
-		json_pack("{s:o, s:o, s:s, s:o}", "state", join(lab, "sims/state"), "sms",
-			join(lab, "sims/sms.sock"), "preset", "devkit", "sims", sims),
+		json_pack("{s:o, s:o, s:o, s:s, s:o}", "euicc", join(lab, "sims/euicc.sock"),
+			"state", join(lab, "sims/state"), "sms", join(lab, "sims/sms.sock"),
+			"preset", "devkit", "sims", sims),
 		d);
 }
 
@@ -178,7 +196,8 @@ enum rc lab_write_mno(const struct lab *lab, struct diag *d)
 			sims, json_pack("{s:s, s:s, s:s, s:i}", "iccid", lab->sims[i].iccid, "kic",
 				      lab->sims[i].kic, "kid", lab->sims[i].kid, "kvn", 1));
 	return dump(lab, "mno/mno.json", 0600,
-		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "url",
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "euicc",
+			join(lab, "sims/euicc.sock"), "url",
 			json_sprintf("https://localhost:%d", lab->https), "ca",
 			join(lab, "registry/ca/party.pem"), "cert", join(lab, "parties/mno.pem"),
 			"key", join(lab, "parties/mno.key"), "sms", join(lab, "sims/sms.sock"),
@@ -210,6 +229,8 @@ static json_t *sims_json(const struct lab *lab)
 				      "eid", lab->sims[i].eid, "claim", lab->sims[i].claim, "modem",
 				      json_sprintf("%s/sims/modem%zu", lab->dir, i + 1), "socket",
 				      json_sprintf("%s/sims/card%zu.sock", lab->dir, i + 1)));
+	json_object_set_new(json_array_get(sims, LAB_SIMS - 1), "esims",
+		json_pack("[s, s]", lab->sims[LAB_SIMS - 1].iccid, LAB_OTHER_NETWORK));
 	return sims;
 }
 
@@ -240,7 +261,9 @@ enum rc lab_write_json(const struct lab *lab, json_t *parties, struct diag *d)
 	json_object_set(doc, "parties", parties);
 	json_object_set_new(doc, "services", services_json(lab));
 	json_object_set_new(doc, "sims", sims_json(lab));
-	json_object_set_new(doc, "mno", json_pack("{s:o}", "socket", join(lab, "sims/sms.sock")));
+	json_object_set_new(doc, "mno",
+		json_pack("{s:o, s:o}", "socket", join(lab, "sims/sms.sock"), "euicc",
+			join(lab, "sims/euicc.sock")));
 	json_object_set_new(doc, "db",
 		lab->database ? json_string(lab->database) : join(lab, "registry/db/registry.db"));
 	json_object_set_new(doc, "config", join(lab, "registry/attestry.conf"));

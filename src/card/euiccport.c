@@ -117,26 +117,38 @@ static json_t *result(const char *text)
 	return json_pack("{s:s}", "result", text);
 }
 
+static json_t *tell_events(struct euicc *e, struct peer *peer)
+{
+	const struct euicc_event *event;
+
+	for (size_t i = 0; (event = euicc_event(e, i)) != NULL; i++)
+		frame(event_json(e, event), peer, NULL);
+	return result("ok");
+}
+
 static json_t *carry_out(struct front_euicc *f, struct peer *peer, json_t *json)
 {
 	const char *order = json_string_value(json_object_get(json, "order"));
 	struct euicc *e = find(f, json_string_value(json_object_get(json, "eid")));
 	json_int_t sequence = json_integer_value(json_object_get(json, "sequence"));
-	const struct euicc_event *event;
 	struct diag d = { 0 };
 
 	if (!order)
 		return result("no order");
+	if (strcmp(order, "events") == 0 && !json_object_get(json, "eid")) {
+		for (size_t i = 0; i < f->count; i++) {
+			euicc_tick(f->euiccs[i]);
+			json_decref(tell_events(f->euiccs[i], peer));
+		}
+		return result("ok");
+	}
 	if (!e)
 		return result("no such eUICC");
 	euicc_tick(e);
 	if (strcmp(order, "list") == 0)
 		return list(e);
-	if (strcmp(order, "events") == 0) {
-		for (size_t i = 0; (event = euicc_event(e, i)) != NULL; i++)
-			frame(event_json(e, event), peer, NULL);
-		return result("ok");
-	}
+	if (strcmp(order, "events") == 0)
+		return tell_events(e, peer);
 	if (strcmp(order, "acknowledge") == 0)
 		return result(sequence > 0 && euicc_acknowledge(e, (uint64_t)sequence, &d) == RC_OK
 				      ? "ok"

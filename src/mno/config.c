@@ -183,6 +183,8 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 		rc = text(doc, texts[i].name, texts[i].to, d);
 	if (rc == RC_OK)
 		rc = smpp ? read_smpp(smpp, c, d) : text(doc, "sms", &c->sms, d);
+	if (rc == RC_OK && json_object_get(doc, "euicc"))
+		rc = text(doc, "euicc", &c->euicc, d);
 	if (rc == RC_OK)
 		rc = number(doc, "por_timeout_ms", POR_TIMEOUT_MS, &c->por_timeout_ms, d);
 	if (rc == RC_OK)
@@ -227,6 +229,7 @@ void mno__config_fini(struct mno_config *c)
 	free(c->cert);
 	free(c->key);
 	free(c->sms);
+	free(c->euicc);
 	free(c->state);
 	free(c->sims);
 	secret_free(&c->keys);

@@ -44,6 +44,7 @@ struct gateway {
 	struct mno_state *state;
 	struct mno_link *link;
 	struct mno_api *api;
+	struct mno_euicc *euicc; /* NULL: none */
 	size_t n_sims;
 	struct sim **sims;   /* sorted by EF_ICCID, as config.sims */
 	json_t *active;	     /* ids of jobs in line, on their way, being posted (true), or posted

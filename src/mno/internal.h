@@ -138,7 +138,8 @@ struct mno_sim_key {
 
 struct mno_config {
 	char *url, *ca, *cert, *key, *sms, *state;
-	struct { /* host "": `sms` is a socket */
+	char *euicc; /* the eUICC manager's socket; NULL: none */
+	struct {     /* host "": `sms` is a socket */
 		char host[254], source[21], system_id[16], password[9];
 		unsigned port, window, enquire_ms;
 	} smpp;
@@ -187,3 +188,11 @@ enum rc mno__api_new(struct event_base *base, const struct mno_config *config,
 void mno__api_free(struct mno_api *a);
 /* Hands over a result; it is posted until the registry has answered. */
 enum rc mno__api_post(struct mno_api *a, const char *id, json_t *take_result) ATT_MUST_CHECK;
+
+/* ---- euicc.c: events of eSIM profiles, told to the registry ---- */
+
+struct mno_euicc;
+/* config->euicc is set. */
+enum rc mno__euicc_new(const struct mno_config *config, const volatile sig_atomic_t *stop,
+	const struct log *log, struct mno_euicc **out, struct diag *d) ATT_MUST_CHECK;
+void mno__euicc_free(struct mno_euicc *e);

@@ -150,6 +150,8 @@ static enum rc start(struct gateway *gw)
 	if (rc == RC_OK)
 		rc = mno__api_new(
 			gw->base, &gw->config, &gw->stop, &api_calls, gw->log, &gw->api, gw->d);
+	if (rc == RC_OK && gw->config.euicc)
+		rc = mno__euicc_new(&gw->config, &gw->stop, gw->log, &gw->euicc, gw->d);
 	if (rc == RC_OK)
 		rc = mno__state_each(gw->state, on_kept, gw, gw->d);
 	return rc;
@@ -180,6 +182,7 @@ static void stop(struct gateway *gw, struct signals *signals)
 	gw->stop = 1;
 	if (gw->state && gw->rc == RC_OK)
 		gw->rc = mno__state_commit(gw->state, gw->d);
+	mno__euicc_free(gw->euicc);
 	mno__api_free(gw->api);
 	mno__link_free(gw->link);
 	for (size_t i = 0; i < gw->n_sims; i++)

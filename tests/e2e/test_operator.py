@@ -129,11 +129,12 @@ def test_another_operators_sim(lab):
     top = lab.top / "mno2"
     top.mkdir()
     one = json.loads((lab.dir / "sims" / "sim.json").read_text())
+    one["euicc"] = gateway_euicc = str(top / "euicc.sock")
     card = dict(one["sims"][0], iccid=NEW, kic=keys.kic.hex(), kid=keys.kid.hex(), kvn=3, modem=str(top / "modem"),
                 socket=str(top / "card.sock"))
     gateway = json.loads((lab.dir / "mno" / "mno.json").read_text())
     gateway.update(cert=lab.json["parties"]["mno2"]["cert"], key=lab.json["parties"]["mno2"]["key"],
-                   sms=str(top / "sms.sock"), state=str(top / "state.db"), por="submit",
+                   sms=str(top / "sms.sock"), euicc=gateway_euicc, state=str(top / "state.db"), por="submit",
                    sims=[{"iccid": NEW, "kic": keys.kic.hex(), "kid": keys.kid.hex(), "kvn": 3}])
     try:
         for what, doc in (("attestry-sim", dict(one, state=str(top / "state"), sms=str(top / "sms.sock"), sims=[card])),
