@@ -43,6 +43,7 @@ static const struct {
 
 static const uint8_t oid_ecdsa_sha256[] = { 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02 };
 static const uint8_t eku_server[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01 };
+static const uint8_t eku_cmc_ra[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x1c };
 static const uint8_t eku_client[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02 };
 
 /* The last octet of an attribute type 2.5.4.n or an extension 2.5.29.n. */
@@ -127,13 +128,15 @@ static void put_key_usage(struct put *p, uint8_t bits)
 	close_extension(p, ext);
 }
 
-static void put_eku(struct put *p, const uint8_t oid[8])
+static void put_eku(struct put *p, const uint8_t oid[8], const uint8_t *also)
 {
 	size_t ext[2];
 
 	open_extension(p, EXT_EKU, false, ext);
 	size_t seq = der_open(p, DER_SEQUENCE);
 	der_put(p, DER_OID, oid, 8);
+	if (also)
+		der_put(p, DER_OID, also, 8);
 	der_close(p, seq);
 	close_extension(p, ext);
 }
@@ -185,9 +188,9 @@ static enum rc put_extensions(struct put *p, struct ca_crypt *x, const struct ca
 	if (profiles[spec->profile].key_usage)
 		put_key_usage(p, profiles[spec->profile].key_usage);
 	if (flags & HAS_CLIENT_AUTH)
-		put_eku(p, eku_client);
+		put_eku(p, eku_client, spec->ra ? eku_cmc_ra : NULL);
 	if (flags & HAS_SERVER_AUTH)
-		put_eku(p, eku_server);
+		put_eku(p, eku_server, NULL);
 	if (flags & HAS_SAN)
 		put_san(p, spec);
 	if (flags & HAS_SKI) {

@@ -45,6 +45,7 @@ struct ca_cert_spec {
 	int64_t not_before, not_after; /* seconds since 1970, both included (RFC 5280) */
 	const uint8_t *spki;	       /* CA_SPKI_LEN */
 	uint8_t serial[CA_SERIAL_LEN]; /* from ca_serial_next */
+	bool ra;		       /* CA_PARTY: EKU id-kp-cmcRA too (RFC 6402 section 2.10) */
 };
 
 /* A certificate taken apart; pointers borrow from its DER. */

@@ -173,20 +173,22 @@ enum rc ca_issue_device(struct ca_crypt *x, const struct ca_authority *ca,
 	return issue(x, ca, order->devkit ? &ca->devkit : &ca->issuing, &spec, now, out, d);
 }
 
-enum rc ca_issue_party(struct ca_crypt *x, const struct ca_authority *ca, const uint8_t *csr_der,
-	size_t csr_len, const char *id, int64_t not_before, int64_t not_after, int64_t now,
-	struct ca_issued_cert *out, struct diag *d)
+enum rc ca_issue_party(struct ca_crypt *x, const struct ca_authority *ca,
+	const struct ca_party_order *order, int64_t now, struct ca_issued_cert *out, struct diag *d)
 {
-	struct ca_cert_spec spec = {
-		.profile = CA_PARTY, .cn = id, .not_before = not_before, .not_after = not_after
-	};
+	struct ca_cert_spec spec = { .profile = CA_PARTY,
+		.cn = order->id,
+		.ra = order->ra,
+		.not_before = order->not_before,
+		.not_after = order->not_after };
+	size_t id_len = strlen(order->id);
 	struct ca_csr csr;
-	enum rc rc = check_dates(not_before, not_after, now, d);
+	enum rc rc = check_dates(order->not_before, order->not_after, now, d);
 
-	if (rc == RC_OK && (strlen(id) < 3 || strlen(id) > 16))
+	if (rc == RC_OK && (id_len < 3 || id_len > 16))
 		rc = diag_set(d, RC_RANGE, "order: id: 3 to 16 characters (RFC 5730 clIDType)");
 	if (rc == RC_OK)
-		rc = check_csr(x, csr_der, csr_len, id, &csr, d);
+		rc = check_csr(x, order->csr, order->csr_len, order->id, &csr, d);
 	if (rc != RC_OK)
 		return rc;
 	spec.spki = csr.spki;

@@ -45,7 +45,15 @@ enum rc ca_issue_device(struct ca_crypt *x, const struct ca_authority *ca,
 	const struct ca_device_order *order, int64_t now, struct ca_issued_cert *out,
 	struct diag *d) ATT_MUST_CHECK;
 
-/* A client certificate for a party: O absent, CN = id (3..16 characters). */
-enum rc ca_issue_party(struct ca_crypt *x, const struct ca_authority *ca, const uint8_t *csr,
-	size_t csr_len, const char *id, int64_t not_before, int64_t not_after, int64_t now,
-	struct ca_issued_cert *out, struct diag *d) ATT_MUST_CHECK;
+struct ca_party_order {
+	const uint8_t *csr;
+	size_t csr_len;
+	const char *id; /* CN, 3..16 characters */
+	bool ra;	/* a registration authority: EKU id-kp-cmcRA */
+	int64_t not_before, not_after;
+};
+
+/* A client certificate for a party; O absent. */
+enum rc ca_issue_party(struct ca_crypt *x, const struct ca_authority *ca,
+	const struct ca_party_order *order, int64_t now, struct ca_issued_cert *out,
+	struct diag *d) ATT_MUST_CHECK;

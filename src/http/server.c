@@ -150,27 +150,25 @@ static void on_sent(void *user)
 		after_reply(c);
 }
 
-static int head_text(char *out, size_t cap, const struct http_conn *c, unsigned status, size_t len,
-	const char *allow)
+static int head_text(char *out, size_t cap, const struct http_conn *c, const struct http_answer *a)
 {
 	char retry[32] = "";
 
-	if (status == 429 || status == 503)
+	if (a->status == 429 || a->status == 503)
 		(void)snprintf(retry, sizeof(retry), "Retry-After: %d\r\n", RETRY_AFTER_S);
 	return snprintf(out, cap,
-		"HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-		"Cache-Control: no-store\r\n%s%s%s%s%s\r\n",
-		status, http_phrase(status), len, retry, allow ? "Allow: " : "", allow ? allow : "",
-		allow ? "\r\n" : "", c->close_after ? "Connection: close\r\n" : "");
+		"HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+		"Cache-Control: no-store\r\n%s%s%s\r\n",
+		a->status, http_phrase(a->status), a->type, a->len, retry,
+		a->fields ? a->fields : "", c->close_after ? "Connection: close\r\n" : "");
 }
 
 /* Head and body leave in one write, and so in one segment for most answers. */
-static enum rc send_reply(
-	struct http_conn *c, unsigned status, const char *json, size_t len, const char *allow)
+static enum rc send_reply(struct http_conn *c, const struct http_answer *a)
 {
 	char stack[4096], *text = stack;
-	size_t body = c->head_only ? 0 : len;
-	int n = head_text(stack, sizeof(stack), c, status, len, allow);
+	size_t body = c->head_only ? 0 : a->len;
+	int n = head_text(stack, sizeof(stack), c, a);
 	enum rc rc;
 
 	if (n < 0 || (size_t)n >= sizeof(stack))
@@ -182,7 +180,7 @@ static enum rc send_reply(
 		memcpy(text, stack, (size_t)n);
 	}
 	if (body)
-		memcpy(text + n, json, body);
+		memcpy(text + n, a->body, body);
 	rc = tls_send(c->stream, text, (size_t)n + body);
 	mem_wipe(text, (size_t)n + body); /* an authorization code may be in it */
 	if (text != stack)
@@ -190,8 +188,7 @@ static enum rc send_reply(
 	return rc;
 }
 
-void http_reply(
-	struct http_conn *c, unsigned status, const char *json, size_t len, const char *allow)
+void http_reply_as(struct http_conn *c, const struct http_answer *answer)
 {
 	if (c->server->draining)
 		c->close_after = true;
@@ -199,10 +196,36 @@ void http_reply(
 	/* A stream that cannot take it is dead and says so from the loop, or dies by this
 	 * deadline. */
 	tls_deadline(c->stream, c->server->limits.send_ms);
-	if (send_reply(c, status, json, len, allow) != RC_OK)
+	if (send_reply(c, answer) != RC_OK)
 		tls_deadline(c->stream, 1);
 	else if (!tls_unsent(c->stream))
 		after_reply(c);
+}
+
+void http_reply(
+	struct http_conn *c, unsigned status, const char *json, size_t len, const char *allow)
+{
+	char fields[64] = "";
+	struct http_answer answer = { .status = status,
+		.type = "application/json",
+		.fields = fields,
+		.body = json,
+		.len = len };
+
+	if (allow)
+		(void)snprintf(fields, sizeof(fields), "Allow: %s\r\n", allow);
+	http_reply_as(c, &answer);
+}
+
+static struct http_request request_of(const struct http_conn *c, const uint8_t *body, size_t len)
+{
+	return (struct http_request){ .head = &c->head,
+		.body = body,
+		.body_len = len,
+		.spki_sha256 = c->spki_sha256,
+		.peer = c->peer,
+		.cert = tls_peer(c->stream),
+		.anchor = tls_peer_anchor(c->stream) };
 }
 
 /* A request that cannot be framed ends its connection: what follows has no known beginning. */
@@ -213,6 +236,11 @@ static void refuse(struct http_conn *c, unsigned status, const char *why)
 	int len = snprintf(json, sizeof(json), "{\"code\":2001,\"reason\":\"%s\"}", why);
 
 	c->server->counts.bad_requests++;
+	if (c->state == CONN_BODY && c->server->handler.on_refused) {
+		struct http_request request = request_of(c, NULL, 0);
+
+		c->server->handler.on_refused(c->server->handler.user, &request, why);
+	}
 	c->close_after = true;
 	http_reply(c, status, json, len > 0 ? (size_t)len : 0, NULL);
 }
@@ -242,11 +270,7 @@ static bool cert_expired(const struct http_conn *c)
 
 static void dispatch(struct http_conn *c, const uint8_t *body, size_t len)
 {
-	struct http_request request = { .head = &c->head,
-		.body = body,
-		.body_len = len,
-		.spki_sha256 = c->spki_sha256,
-		.peer = c->peer };
+	struct http_request request = request_of(c, body, len);
 
 	c->state = CONN_BUSY;
 	c->head_only = strcmp(c->head.method, "HEAD") == 0;

@@ -38,6 +38,8 @@ struct http_request {
 	size_t body_len;
 	const uint8_t *spki_sha256;
 	const char *peer; /* "127.0.0.1:40000" */
+	X509 *cert;	  /* of the client, verified; borrowed */
+	X509 *anchor;	  /* and its CA */
 };
 
 struct http_handler {
@@ -47,6 +49,9 @@ struct http_handler {
 	void (*on_request)(void *user, struct http_conn *conn, const struct http_request *request);
 	/* The client went away before its answer: forget the connection. */
 	void (*on_gone)(void *user, struct http_conn *conn);
+	/* A request with a good head was refused here (its body is too large, late or malformed):
+	 * for the audit; no answer is wanted, and no body is there. NULL: nobody cares. */
+	void (*on_refused)(void *user, const struct http_request *request, const char *why);
 	void *user;
 };
 
@@ -72,3 +77,13 @@ const struct http_counts *http_server_counts(const struct http_server *server);
  * carry Retry-After. */
 void http_reply(
 	struct http_conn *conn, unsigned status, const char *json, size_t len, const char *allow);
+
+/* An answer of another type. `fields` NULL, or whole header lines with their ends. */
+struct http_answer {
+	unsigned status;
+	const char *type;
+	const char *fields;
+	const void *body;
+	size_t len;
+};
+void http_reply_as(struct http_conn *conn, const struct http_answer *answer);

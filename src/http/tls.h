@@ -21,6 +21,9 @@
 enum rc tls_server_ctx(SSL_CTX **out, const char *cert, const char *key, const char *client_ca,
 	struct diag *d) ATT_MUST_CHECK;
 
+/* Lets certificates of another CA in too, beside the parties': tls_peer_anchor tells them apart. */
+enum rc tls_server_trust(SSL_CTX *ctx, const char *ca, struct diag *d) ATT_MUST_CHECK;
+
 struct tls_stream;
 
 struct tls_events {
@@ -42,6 +45,10 @@ enum rc tls_stream_new(struct tls_stream **out, struct event_base *base, SSL_CTX
 	const struct tls_events *events, void *user) ATT_MUST_CHECK;
 /* Closes at once. NULL-safe; allowed inside every callback. */
 void tls_stream_free(struct tls_stream *s);
+
+/* Once open: the certificate that the handshake verified, and the CA that signed it; borrowed. */
+X509 *tls_peer(const struct tls_stream *s);
+X509 *tls_peer_anchor(const struct tls_stream *s);
 
 /* What has arrived; the owner drops what it has used (buf_drop). */
 struct buf *tls_in(struct tls_stream *s);

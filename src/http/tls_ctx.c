@@ -49,6 +49,16 @@ static bool set_clients(SSL_CTX *ctx, const char *client_ca)
 	       X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_CLIENT) == 1;
 }
 
+enum rc tls_server_trust(SSL_CTX *ctx, const char *ca, struct diag *d)
+{
+	STACK_OF(X509_NAME) *names = SSL_CTX_get_client_CA_list(ctx);
+
+	if (!names || SSL_CTX_load_verify_file(ctx, ca) != 1 ||
+		SSL_add_file_cert_subjects_to_stack(names, ca) != 1)
+		return tls_fail(d, ca);
+	return RC_OK;
+}
+
 enum rc tls_server_ctx(
 	SSL_CTX **out, const char *cert, const char *key, const char *client_ca, struct diag *d)
 {

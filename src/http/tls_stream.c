@@ -90,6 +90,18 @@ void tls_stream_free(struct tls_stream *s)
 	free(s);
 }
 
+X509 *tls_peer(const struct tls_stream *s)
+{
+	return SSL_get0_peer_certificate(s->ssl);
+}
+
+X509 *tls_peer_anchor(const struct tls_stream *s)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(s->ssl);
+
+	return chain ? sk_X509_value(chain, sk_X509_num(chain) - 1) : NULL;
+}
+
 struct buf *tls_in(struct tls_stream *s)
 {
 	return &s->in;

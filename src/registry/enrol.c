@@ -87,6 +87,20 @@ enum rc reg__overlap_end(struct registry_run *run, const struct store_profile_vi
 	return rc == RC_OK && v->p.state == STATE(ACTIVATED) ? reg__publish(run, v, true) : rc;
 }
 
+enum rc reg__overlap_hold(struct registry_run *run, const struct store_profile_view *v)
+{
+	int64_t known = v->cert.not_before + REG__BACKDATE_S + run->reg->settings.hold_s, ends;
+	struct store_cert old;
+	enum rc rc;
+
+	if (v->p.state != STATE(ACTIVATED) || run->now >= known)
+		return RC_OK;
+	rc = store_overlap_get(run->reg->store, v->p.id, &old, &ends);
+	if (rc == RC_NOT_FOUND)
+		return RC_OK;
+	return rc == RC_OK ? RC_STATE : rc;
+}
+
 enum rc reg__overlap_show(
 	struct registry_run *run, const struct store_profile_view *v, Registry__Profile *m)
 {

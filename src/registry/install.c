@@ -124,6 +124,9 @@ enum rc registry_install_prepare(struct registry_run *run, int64_t profile,
 		return RC_UNAVAILABLE;
 	if (!v.p.install_due || !v.p.cert)
 		return RC_STATE;
+	rc = reg__overlap_hold(run, &v);
+	if (rc != RC_OK)
+		return rc;
 	rc = store_service_get(run->reg->store, v.p.service, run->arena, &s);
 	if (rc != RC_OK)
 		return rc;

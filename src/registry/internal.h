@@ -169,6 +169,10 @@ enum rc reg__overlap_begin(struct registry_run *run, const struct store_profile_
 /* It does no longer; publishes the new one alone when there was one. */
 enum rc reg__overlap_end(
 	struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
+/* RC_STATE: renewed so lately that verifiers may not see the new certificate yet; the card gets it
+ * later, and goes on with the old one. */
+enum rc reg__overlap_hold(
+	struct registry_run *run, const struct store_profile_view *v) ATT_MUST_CHECK;
 /* The forerunner, while it is published too. */
 enum rc reg__overlap_show(struct registry_run *run, const struct store_profile_view *v,
 	Registry__Profile *m) ATT_MUST_CHECK;
@@ -182,6 +186,9 @@ Registry__Certificate *reg__cert_message(
 /* ---- service.c ---------------------------------------------------------------------------- */
 /* The caller's own service, for a profile of `kind`; false: refused, or failed with *rc set. */
 bool reg__own_service(struct registry_run *run, const char *handle, int kind, enum rc *rc);
+
+/* Certificates begin a little in the past: devices' clocks are poor. */
+#define REG__BACKDATE_S 300
 
 /* ---- issue.c: certificates ---------------------------------------------------------------- */
 /* Asks keys for a certificate of `v` as it now stands (planning: fills the order and returns with

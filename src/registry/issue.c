@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Certificates begin a little in the past: devices' clocks are poor. */
-#define BACKDATE_S 300
-
 static enum rc order(struct registry_run *run, const struct store_profile_view *v,
 	const struct reg__csr *csr, Keys__CertOrder **out)
 {
@@ -23,7 +20,7 @@ static enum rc order(struct registry_run *run, const struct store_profile_view *
 	o->asp = arena_str(run->arena, v->p.sponsor);
 	o->service = arena_str(run->arena, v->p.service);
 	o->eid = arena_str(run->arena, v->eid);
-	o->not_before = run->now - BACKDATE_S;
+	o->not_before = run->now - REG__BACKDATE_S;
 	o->not_after = run->now + run->reg->settings.cert_s;
 	*out = o;
 	if (run->arena->failed)

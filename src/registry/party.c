@@ -97,6 +97,8 @@ static enum rc order_party(struct registry_run *run, const Registry__PartyCreate
 	keys__issue_party__init(order);
 	order->csr = m->csr;
 	order->id = m->id;
+	for (size_t i = 0; i < m->n_roles; i++)
+		order->ra = order->ra || m->roles[i] == REGISTRY__ROLE__ROLE_MNO;
 	order->not_before = run->now - 300; /* clients' clocks */
 	order->not_after = run->now + run->reg->settings.party_s;
 	run->party_order = order;

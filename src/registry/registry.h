@@ -54,6 +54,7 @@ struct registry_settings {
 	int64_t idem_ttl_s;
 	int64_t transfer_wait_s; /* how long a transfer waits for the losing side */
 	int64_t feed_s;		 /* how long events stay in the feeds */
+	int64_t hold_s;		 /* until what is published is known everywhere: the TTL */
 	int64_t overlap_s; /* how long a renewal's forerunner stays published; 0: not at all */
 	/* Whose SIMs must prove their keys: "mno" or "mno/ICCID prefix". */
 	const char *const *attest_require;

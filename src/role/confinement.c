@@ -60,6 +60,8 @@ static enum rc add_paths(
 		add_path(c, is_epp(role) ? conf->epp.cert : conf->https.cert, false);
 		add_path(c, is_epp(role) ? conf->epp.key : conf->https.key, false);
 		add_path(c, conf->https.client_ca, false);
+		if (!is_epp(role))
+			add_path(c, conf->keys.ca_folder, false);
 		break;
 	case ROLE_OUT:
 	case ROLE_KINDS: break;

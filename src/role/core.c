@@ -88,6 +88,7 @@ static enum rc read_options(
 		.feed_s = c->registry.feed_s,
 		.publish_wait = c->registry.publish_wait,
 		.overlap_s = c->registry.overlap_s,
+		.hold_s = c->zone.ttl_s,
 	};
 	rc = read_operator(c, b, o, d);
 	return rc == RC_OK ? read_resolver(c, b, &o->resolver, d) : rc;

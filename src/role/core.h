@@ -43,6 +43,7 @@ struct core_options {
 	int64_t feed_s;
 	int64_t publish_wait; /* secondaries */
 	int64_t overlap_s;
+	int64_t hold_s; /* a renewed certificate goes to the card this much later: the zone's TTL */
 	struct core_resolver resolver;
 	const uint8_t *operator_spki; /* 32 bytes; NULL: make no first party */
 };

@@ -99,6 +99,7 @@ static void set_up(struct core *core, struct event_base *base, const struct core
 			.transfer_wait_s = o->transfer_wait_s,
 			.feed_s = o->feed_s,
 			.overlap_s = o->overlap_s,
+			.hold_s = o->hold_s,
 			.attest_require = o->attest_require,
 			.attest_require_count = o->attest_require_count },
 		.asp_cert_check = check_asp_cert,

@@ -11,6 +11,7 @@
 #include "http/wipe.h"
 #include "role/front_bulk.h"
 #include "role/front_core.h"
+#include "role/front_enrol.h"
 #include "role/front_internal.h"
 
 #include <jansson.h>
@@ -20,12 +21,16 @@
 
 enum { DRAIN_MS = 1500 };
 
+/* What a CSR or a CMP message is at most held back with; each door refuses by its own limit. */
+#define ENROL_BODY_MAX (64u << 10)
+
 struct front {
 	struct role *role;
 	SSL_CTX *ctx;
 	struct http_server *server;
 	struct front_core *core;
 	struct front_bulks *bulks;
+	struct front_enrol *enrol;
 };
 
 /* ---- answers ---- */
@@ -48,17 +53,19 @@ static void reply_unavailable(struct http_conn *conn, const char *why)
 static void on_reply(
 	void *user, void *client, const void *extra, const Registry__Reply *reply, const char *why)
 {
+	struct front *f = user;
 	struct http_conn *conn = client;
 	const struct api_route *route = extra;
 	unsigned status = 500;
 	char *json = NULL;
 	size_t len = 0;
 
-	(void)user;
 	if (extra == front_bulk_mark) {
 		front_bulk_reply(client, reply, why);
 		return;
 	}
+	if (front_enrol_reply(f->enrol, conn, reply, why))
+		return;
 	if (!reply)
 		reply_unavailable(conn, why);
 	else if (api_write(route, reply, &status, &json, &len) == RC_OK)
@@ -78,10 +85,15 @@ static size_t body_max(void *user, const struct http_head *head)
 	const struct api_route *route = api_find(head->method, head->path, &unused);
 	size_t max = (size_t)f->role->config->https.body_max;
 
+	if (front_enrol_is(head->path))
+		return ENROL_BODY_MAX;
+
 	size_t bound = route && (route->traits & API_BIG) ? API_BODY_BIG_MAX : API_BODY_MAX;
 
 	return max < bound ? max : bound;
 }
+
+static const char no_party[] = "a device's certificate renews itself and nothing else";
 
 static void on_request(void *user, struct http_conn *conn, const struct http_request *http)
 {
@@ -106,6 +118,15 @@ static void on_request(void *user, struct http_conn *conn, const struct http_req
 	const struct api_route *route = api_find(in.method, in.path, &fault);
 	const char *why = NULL;
 
+	if (front_enrol_is(in.path)) {
+		front_enrol_request(f->enrol, conn, http);
+		return;
+	}
+	if (front_enrol_device(f->enrol, http)) {
+		front_enrol_refused(f->enrol, http, in.path, no_party);
+		reply_fault(conn, 403, REGISTRY__CODE__CODE_AUTHORIZATION, NULL, no_party, NULL);
+		return;
+	}
 	if (route && (route->traits & API_BULK)) {
 		if (front_bulk_start(f->bulks, conn, http, &fault) != RC_OK)
 			reply_fault(conn, fault.status, fault.code, fault.what.field,
@@ -128,6 +149,15 @@ static void on_gone(void *user, struct http_conn *conn)
 
 	front_core_forget(f->core, conn);
 	front_bulk_gone(f->bulks, conn);
+	front_enrol_gone(f->enrol, conn);
+}
+
+static void on_refused(void *user, const struct http_request *http, const char *why)
+{
+	struct front *f = user;
+
+	if (front_enrol_is(http->head->path))
+		front_enrol_refused(f->enrol, http, http->head->path, why);
 }
 
 /* ---- life ---- */
@@ -158,9 +188,11 @@ static enum rc start(struct front *f, struct diag *d)
 {
 	struct role *role = f->role;
 	struct http_limits limits = HTTP_LIMITS_DEFAULT;
-	struct http_handler handler = {
-		.body_max = body_max, .on_request = on_request, .on_gone = on_gone, .user = f
-	};
+	struct http_handler handler = { .body_max = body_max,
+		.on_request = on_request,
+		.on_gone = on_gone,
+		.on_refused = on_refused,
+		.user = f };
 	struct front_core_events events = { .on_reply = on_reply, .user = f };
 	int fd = role_listener(role, "https");
 	enum rc rc;
@@ -172,11 +204,14 @@ static enum rc start(struct front *f, struct diag *d)
 	rc = tls_server_ctx(&f->ctx, role->config->https.cert, role->config->https.key,
 		role->config->https.client_ca, d);
 	if (rc == RC_OK)
+		rc = front_enrol_new(&f->enrol, role, f->ctx, d);
+	if (rc == RC_OK)
 		rc = front_core_new(&f->core, role, &events);
 	if (rc == RC_OK)
 		rc = front_bulks_new(&f->bulks, f->core);
 	if (rc != RC_OK)
 		return rc;
+	front_enrol_core(f->enrol, f->core);
 	role_on_stop(role, on_stop, f);
 	/* Its hash seed comes from /dev/urandom, out of reach afterwards; the substitute is the
 	 * time. */
@@ -225,6 +260,7 @@ static enum rc run_api(struct role *role)
 	http_server_free(f->server);
 	front_bulks_free(f->bulks);
 	front_core_free(f->core);
+	front_enrol_free(f->enrol);
 	SSL_CTX_free(f->ctx);
 	free(f);
 	return rc;

@@ -139,9 +139,16 @@ static void run_issue_party(struct keys_job *job, size_t item, struct ca_crypt *
 	const Keys__IssueParty *o = job->request->issue_party;
 	struct issued *out = job->results;
 
+	const struct ca_party_order order = { .csr = o->csr.data,
+		.csr_len = o->csr.len,
+		.id = o->id,
+		.ra = o->ra,
+		.not_before = o->not_before,
+		.not_after = o->not_after };
+
 	(void)item;
-	out->v.rc = ca_issue_party(x, &job->ring->authority, o->csr.data, o->csr.len, o->id,
-		o->not_before, o->not_after, job->now, &out->cert, &out->v.d);
+	out->v.rc =
+		ca_issue_party(x, &job->ring->authority, &order, job->now, &out->cert, &out->v.d);
 }
 
 static enum rc send_issued_party(struct keys_job *job, Keys__Reply *reply, struct link *link)

@@ -166,10 +166,14 @@ def test_a_self_signed_certificate_does_not(registry, tmp_path):
 
 
 @pytest.mark.parametrize("ca", ["issuing", "devkit"])
-def test_a_device_certificate_does_not(registry, tmp_path, ca):
+def test_a_device_certificate_authenticates_no_party(registry, tmp_path, ca):
+    """It opens the connection, for EST and CMP, and none of the API's doors."""
     cert = make_cert(tmp_path, registry.dir / "ca" / f"{ca}.pem", registry.dir / "keys" / f"{ca}.key",
                      "1.8912230200031010008f.iotregistry.example")
-    assert gets_in(registry, *cert) is None
+    for method, path in (("GET", "/v1/party"), ("GET", "/v1/ca"), ("GET", "/v1/jobs"), ("GET", "/v1/nothing"),
+                         ("POST", "/v1/profiles")):
+        status, body, _ = registry.call(method, path, connection=registry.connect(*cert))
+        assert status == 403 and "renews itself and nothing else" in body["reason"]
 
 
 def test_a_party_certificate_that_nobody_registered_is_nobody(registry, tmp_path):

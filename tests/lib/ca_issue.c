@@ -41,8 +41,13 @@ static enum rc issue(struct tool *t, char **args, struct diag *d)
 	enum rc rc;
 
 	if (strcmp(args[2], "party") == 0) {
-		rc = ca_issue_party(t->x, &t->ring.authority, t->input, t->input_len, args[3], now,
-			now + 90 * DAY, now, &out, d);
+		struct ca_party_order order = { .csr = t->input,
+			.csr_len = t->input_len,
+			.id = args[3],
+			.not_before = now,
+			.not_after = now + 90 * DAY };
+
+		rc = ca_issue_party(t->x, &t->ring.authority, &order, now, &out, d);
 	} else {
 		struct ca_device_order order = {
 			.csr = t->input,

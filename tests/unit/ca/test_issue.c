@@ -87,6 +87,17 @@ static void devkit(void **state)
 	X509_free(root);
 }
 
+static int eku_count(X509 *cert, int nid)
+{
+	EXTENDED_KEY_USAGE *eku = X509_get_ext_d2i(cert, NID_ext_key_usage, NULL, NULL);
+	int n = 0;
+
+	for (int i = 0; i < sk_ASN1_OBJECT_num(eku); i++)
+		n += OBJ_obj2nid(sk_ASN1_OBJECT_value(eku, i)) == nid;
+	EXTENDED_KEY_USAGE_free(eku);
+	return n;
+}
+
 static void party(void **state)
 {
 	struct fixture *f = *state;
@@ -96,8 +107,12 @@ static void party(void **state)
 	size_t len;
 
 	fixture_csr(f, "parkoserv", NULL, csr, &len);
-	if (ca_issue_party(f->x, &f->ring.authority, csr, len, "parkoserv", TEST_NOW,
-		    TEST_NOW + 365 * TEST_DAY, TEST_NOW, &out, &d) != RC_OK)
+	struct ca_party_order order = { .csr = csr,
+		.csr_len = len,
+		.id = "parkoserv",
+		.not_before = TEST_NOW,
+		.not_after = TEST_NOW + 365 * TEST_DAY };
+	if (ca_issue_party(f->x, &f->ring.authority, &order, TEST_NOW, &out, &d) != RC_OK)
 		fail_msg("%s", d.text);
 	X509 *cert = fixture_x509(out.der, out.der_len), *ca = fixture_pem(f, "ca/party.pem");
 	X509 *root = fixture_pem(f, "ca/root.pem");
@@ -105,14 +120,25 @@ static void party(void **state)
 	assert_int_equal(fixture_verify(cert, ca, root, TEST_NOW), 0);
 	assert_int_equal(X509_check_purpose(cert, X509_PURPOSE_SSL_CLIENT, 0), 1);
 	subject_is(cert, "/CN=parkoserv");
+	assert_int_equal(1, eku_count(cert, NID_client_auth));
+	assert_int_equal(0, eku_count(cert, NID_cmcRA));
+	X509_free(cert);
+	/* An operator is a registration authority for its SIMs. */
+	order.ra = true;
+	assert_rc(RC_OK, ca_issue_party(f->x, &f->ring.authority, &order, TEST_NOW, &out, &d));
+	cert = fixture_x509(out.der, out.der_len);
+	assert_int_equal(X509_check_purpose(cert, X509_PURPOSE_SSL_CLIENT, 0), 1);
+	assert_int_equal(1, eku_count(cert, NID_client_auth));
+	assert_int_equal(1, eku_count(cert, NID_cmcRA));
 	X509_free(cert);
 	X509_free(ca);
 	X509_free(root);
-	assert_rc(RC_CONFLICT, ca_issue_party(f->x, &f->ring.authority, csr, len, "another",
-				       TEST_NOW, TEST_NOW + TEST_DAY, TEST_NOW, &out, &d));
-	assert_rc(RC_RANGE,
-		ca_issue_party(f->x, &f->ring.authority, csr, len, "parkoserv", TEST_NOW,
-			TEST_NOW + (CA_LEAF_DAYS_MAX + 1) * TEST_DAY, TEST_NOW, &out, &d));
+	order.id = "another";
+	assert_rc(
+		RC_CONFLICT, ca_issue_party(f->x, &f->ring.authority, &order, TEST_NOW, &out, &d));
+	order.id = "parkoserv";
+	order.not_after = TEST_NOW + (CA_LEAF_DAYS_MAX + 1) * TEST_DAY;
+	assert_rc(RC_RANGE, ca_issue_party(f->x, &f->ring.authority, &order, TEST_NOW, &out, &d));
 }
 
 static void orders_refused(void **state)

@@ -78,7 +78,9 @@ static void on_gone(void *user, struct http_conn *conn)
 static void serve(int fd)
 {
 	struct child child = { 0 };
-	struct http_handler handler = { body_max, on_request, on_gone, &child };
+	struct http_handler handler = {
+		.body_max = body_max, .on_request = on_request, .on_gone = on_gone, .user = &child
+	};
 	struct http_limits limits = { .clients = 64,
 		.clients_per_key = PER_KEY,
 		.idle_ms = 60000,
