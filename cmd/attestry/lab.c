@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attestry lab up, status, down. */
 #include "cli.h"
+#include "base/str.h"
 #include "lab.h"
 
 static int run_up(struct cli *cli)
 {
 	struct diag d = { 0 };
-	enum rc rc = lab_up(cli->args[0], cli_opt(cli, "database"), cli_opt(cli, "empty") != NULL,
-		cli->json, &d);
+	struct lab_options o = { .database = cli_opt(cli, "database"),
+		.empty = cli_opt(cli, "empty") != NULL,
+		.quiet = cli->json };
+	const char *nodes = cli_opt(cli, "nodes");
+	uint64_t n = 0;
+	enum rc rc;
+
+	if (nodes && u64_read(nodes, 1, LAB_NODES_MAX, &n) != RC_OK)
+		return cli_usage(cli, "--nodes: 1 to %d", LAB_NODES_MAX);
+	o.nodes = (int)n;
+	rc = lab_up(cli->args[0], &o, &d);
 
 	if (rc == RC_EXISTS)
 		return cli_error(EXIT_REFUSED, "%s", d.text);
@@ -45,7 +55,8 @@ const struct cmd lab_cmds[] = {
 		"start a registry, providers, an operator, SIMs and a device on this machine",
 		"attestry lab up /tmp/lab",
 		{ { "empty", NULL, "stop before any device is registered" },
-			{ "database", "URL", "an empty PostgreSQL database instead of SQLite" } } },
+			{ "database", "URL", "an empty PostgreSQL database instead of SQLite" },
+			{ "nodes", "N", "so many nodes on one PostgreSQL database" } } },
 	{ "lab", "status", "DIR", 1, 1, NULL, CMD_LOCAL, run_status,
 		"show what of a lab runs, and where; exit 1 when a part has ended",
 		"attestry lab status /tmp/lab", { { 0 } } },

@@ -16,6 +16,7 @@
 #define LAB_SERVICES 2
 /* The second eSIM profile of the last SIM (MCC 001: test networks). */
 #define LAB_OTHER_NETWORK "89001010000000000017"
+#define LAB_NODES_MAX	  9
 
 struct lab_sim {
 	const char *iccid; /* as in the owner name */
@@ -32,11 +33,20 @@ struct lab_service {
 	pid_t pid;
 };
 
+/* One of several on the same database. The first is the registry itself. */
+struct lab_node {
+	char name[8], folder[16];
+	int dns, dot, https, epp; /* ports */
+};
+
 struct lab {
 	char dir[PATH_MAX];	 /* absolute */
 	char programs[PATH_MAX]; /* the folder of this program: where the others lie */
 	const char *zone;
-	const char *database; /* postgresql://...; NULL: SQLite in the folder */
+	const char *database;	     /* postgresql://...; NULL: SQLite in the folder */
+	char own_database[PATH_MAX]; /* URL of the server that the lab started */
+	int node_count;		     /* 0: a registry without nodes */
+	struct lab_node nodes[LAB_NODES_MAX];
 	int ttl;
 	int dns, dot, https, epp, resolver; /* ports */
 	char resolver_pin[45];		    /* base64 of SHA-256 over its SubjectPublicKeyInfo */
@@ -78,9 +88,29 @@ enum rc lab_free_port(int *port, struct diag *d) ATT_MUST_CHECK;
 enum rc lab_sha256(const void *bytes, size_t len, unsigned char out[32]) ATT_MUST_CHECK;
 
 /* lab_up.c, lab_down.c */
-/* `database`: URL of an empty PostgreSQL database, or NULL. */
-enum rc lab_up(const char *dir, const char *database, bool empty, bool quiet,
-	struct diag *d) ATT_MUST_CHECK;
+/* `database`: URL of an empty PostgreSQL database, or NULL: SQLite, or with nodes a server of the
+ * lab's own. */
+struct lab_options {
+	const char *database;
+	int nodes; /* 0: none */
+	bool empty, quiet;
+};
+enum rc lab_up(const char *dir, const struct lab_options *o, struct diag *d) ATT_MUST_CHECK;
+/* Starts a part and waits for the line by which it says that it serves. */
+enum rc lab_start(struct lab *lab, const char *role, const char *ready, pid_t *pid,
+	char *const argv[], struct diag *d) ATT_MUST_CHECK;
+/* Runs this program with the given arguments and waits. */
+enum rc lab_run_self(const struct lab *lab, char *const argv[], struct diag *d) ATT_MUST_CHECK;
+
+/* lab_nodes.c */
+/* A PostgreSQL server of the lab's own; its URL becomes lab->database. */
+enum rc lab_start_postgres(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
+/* Names and ports. */
+enum rc lab_plan_nodes(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
+/* The first is made a node before it starts; the others are added and started while it serves. */
+enum rc lab_first_node(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
+enum rc lab_further_nodes(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
+json_t *lab_nodes_json(const struct lab *lab);
 /* Ends every process of the lab; one that is gone already is no error. */
 enum rc lab_down(const char *dir, struct diag *d);
 /* Prints what runs and where. */

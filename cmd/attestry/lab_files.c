@@ -267,6 +267,8 @@ enum rc lab_write_json(const struct lab *lab, json_t *parties, struct diag *d)
 	json_object_set_new(doc, "db",
 		lab->database ? json_string(lab->database) : join(lab, "registry/db/registry.db"));
 	json_object_set_new(doc, "config", join(lab, "registry/attestry.conf"));
+	if (lab->node_count)
+		json_object_set_new(doc, "nodes", lab_nodes_json(lab));
 	json_object_set(doc, "pids", lab->pids);
 	return dump(lab, "lab.json", 0600, doc, d);
 }

@@ -35,7 +35,7 @@ static void say(bool quiet, const char *text)
 }
 
 /* Runs this program with the given arguments and waits; its errors stay visible. */
-static enum rc run_self(const struct lab *lab, char *const argv[], struct diag *d)
+enum rc lab_run_self(const struct lab *lab, char *const argv[], struct diag *d)
 {
 	char self[PATH_MAX];
 	posix_spawn_file_actions_t fa;
@@ -123,7 +123,7 @@ static enum rc plan(struct lab *lab, struct diag *d)
 }
 
 /* Starts a part and waits for the line by which it says that it serves. */
-static enum rc start(struct lab *lab, const char *role, const char *ready, pid_t *pid,
+enum rc lab_start(struct lab *lab, const char *role, const char *ready, pid_t *pid,
 	char *const argv[], struct diag *d)
 {
 	char log[PATH_MAX];
@@ -158,7 +158,7 @@ static bool others_can_reach(const char *dir)
 
 static enum rc init_registry(struct lab *lab, struct diag *d)
 {
-	char dir[PATH_MAX], settings[12][200];
+	char dir[PATH_MAX], settings[13][200];
 	char *argv[40] = { "attestry", "init", dir, "--zone", (char *)(uintptr_t)lab->zone };
 	size_t argc = 5, n = 0;
 	enum rc rc = lab_path(lab, dir, "registry");
@@ -172,6 +172,7 @@ static enum rc init_registry(struct lab *lab, struct diag *d)
 		{ "epp.listen", "127.0.0.1:", NULL, lab->epp },
 		{ "zone.ttl", "", NULL, lab->ttl },
 		{ "zone.minimum", "", NULL, lab->ttl },
+		{ "dns.ns_addr", "", "127.0.0.1", 0 },
 		{ "resolver.name", "", "localhost", 0 },
 		{ "resolver.addr", "", "127.0.0.1", 0 },
 		{ "resolver.port", "", NULL, lab->resolver },
@@ -191,7 +192,7 @@ static enum rc init_registry(struct lab *lab, struct diag *d)
 		argv[argc++] = "--set";
 		argv[argc++] = settings[i];
 	}
-	return rc == RC_OK ? run_self(lab, argv, d) : rc;
+	return rc == RC_OK ? lab_run_self(lab, argv, d) : rc;
 }
 
 /* A member of an answer's object, or NULL. */
@@ -339,7 +340,7 @@ static enum rc add_party(struct lab *lab, json_t *parties, const char *id, const
 	if (rc == RC_OK)
 		rc = lab_write(lab, file, 0600, d, "%s\n", password);
 	if (rc == RC_OK)
-		rc = run_self(lab, argv, d);
+		rc = lab_run_self(lab, argv, d);
 	if (rc == RC_OK)
 		json_object_set_new(parties, id,
 			json_pack("{s:s, s:[s], s:o, s:o, s:s}", "id", id, "roles", role, "cert",
@@ -431,8 +432,13 @@ static enum rc start_registry(struct lab *lab, struct diag *d)
 	char program[PATH_MAX], conf[PATH_MAX];
 	char *argv[] = { program, "--config", conf, NULL };
 	pid_t pid;
-	enum rc rc = init_registry(lab, d);
+	enum rc rc = lab->node_count && !lab->database ? lab_start_postgres(lab, d) : RC_OK;
 
+	if (rc == RC_OK)
+		rc = init_registry(lab, d);
+
+	if (rc == RC_OK && lab->node_count)
+		rc = lab_first_node(lab, d);
 	if (rc == RC_OK)
 		rc = lab_card_maker(lab, d);
 
@@ -440,7 +446,7 @@ static enum rc start_registry(struct lab *lab, struct diag *d)
 		rc = str_format(program, sizeof(program), "%s/attestryd", lab->programs);
 	if (rc == RC_OK)
 		rc = lab_path(lab, conf, "registry/attestry.conf");
-	return rc == RC_OK ? start(lab, "attestryd", "serving roles=", &pid, argv, d) : rc;
+	return rc == RC_OK ? lab_start(lab, "attestryd", "serving roles=", &pid, argv, d) : rc;
 }
 
 static enum rc start_resolver(struct lab *lab, struct diag *d)
@@ -452,7 +458,7 @@ static enum rc start_resolver(struct lab *lab, struct diag *d)
 
 	if (rc == RC_OK)
 		rc = lab_path(lab, conf, "resolver/unbound.conf");
-	return rc == RC_OK ? start(lab, "unbound", "start of service", &pid, argv, d) : rc;
+	return rc == RC_OK ? lab_start(lab, "unbound", "start of service", &pid, argv, d) : rc;
 }
 
 static enum rc start_broker(struct lab *lab, struct lab_service *s, struct diag *d)
@@ -463,7 +469,7 @@ static enum rc start_broker(struct lab *lab, struct lab_service *s, struct diag 
 
 	if (rc == RC_OK)
 		rc = lab_path(lab, conf, "services/%s.conf", s->handle);
-	return rc == RC_OK ? start(lab, s->handle, " running", &s->pid, argv, d) : rc;
+	return rc == RC_OK ? lab_start(lab, s->handle, " running", &s->pid, argv, d) : rc;
 }
 
 /* A program of ours with one JSON configuration. */
@@ -476,7 +482,7 @@ static enum rc start_own(struct lab *lab, const char *name, const char *config, 
 
 	if (rc == RC_OK)
 		rc = lab_path(lab, path, "%s", config);
-	return rc == RC_OK ? start(lab, name, "ready", &pid, argv, d) : rc;
+	return rc == RC_OK ? lab_start(lab, name, "ready", &pid, argv, d) : rc;
 }
 
 static enum rc make_resolver_key(struct lab *lab, struct diag *d)
@@ -557,7 +563,7 @@ static enum rc start_meter(struct lab *lab, struct diag *d)
 	if (rc == RC_OK)
 		rc = str_format(card, sizeof(card), "tty:%s/sims/modem1", lab->dir);
 	if (rc == RC_OK)
-		rc = start(lab, "attestry-meter", NULL, &pid, argv, d);
+		rc = lab_start(lab, "attestry-meter", NULL, &pid, argv, d);
 	if (rc == RC_OK)
 		rc = lab_path(lab, log, "log/attestry-meter.log");
 	if (rc == RC_OK)
@@ -576,6 +582,12 @@ static enum rc build(struct lab *lab, json_t *parties, bool empty, bool quiet, s
 	if (rc != RC_OK)
 		return rc;
 	say(quiet, "registry        attestryd serves the zone and the API");
+	if (lab->node_count > 1) {
+		rc = lab_further_nodes(lab, d);
+		if (rc != RC_OK)
+			return rc;
+		say(quiet, "nodes           further ones have copied the zone and follow");
+	}
 	rc = add_parties(lab, parties, d);
 	if (rc == RC_OK)
 		rc = take_trust(lab, d);
@@ -612,9 +624,9 @@ static enum rc build(struct lab *lab, json_t *parties, bool empty, bool quiet, s
 	return rc;
 }
 
-enum rc lab_up(const char *dir, const char *database, bool empty, bool quiet, struct diag *d)
+enum rc lab_up(const char *dir, const struct lab_options *o, struct diag *d)
 {
-	struct lab lab = { .pids = json_object(), .database = database };
+	struct lab lab = { .pids = json_object(), .database = o->database, .node_count = o->nodes };
 	json_t *parties = json_object();
 	enum rc rc = lab.pids && parties ? RC_OK : RC_NOMEM;
 
@@ -624,7 +636,9 @@ enum rc lab_up(const char *dir, const char *database, bool empty, bool quiet, st
 		goto out;
 	rc = plan(&lab, d);
 	if (rc == RC_OK)
-		rc = build(&lab, parties, empty, quiet, d);
+		rc = lab_plan_nodes(&lab, d);
+	if (rc == RC_OK)
+		rc = build(&lab, parties, o->empty, o->quiet, d);
 	/* Written on failure too, so that `lab down` finds what was started. */
 	if (lab_write_json(&lab, parties, rc == RC_OK ? d : NULL) != RC_OK && rc == RC_OK)
 		rc = RC_IO;

@@ -22,6 +22,7 @@ const struct cmd *const cli_nouns[] = {
 	verify_cmds,
 	backup_cmds,
 	metrics_cmds,
+	node_cmds,
 	lab_cmds,
 	NULL,
 };

@@ -10,7 +10,7 @@
 #include "ca/crypt.h"
 
 #define CA_SEAL_OVERHEAD  (CA_POINT_LEN + 12 + 16)
-#define CA_SEAL_PLAIN_MAX 1024
+#define CA_SEAL_PLAIN_MAX 16384
 
 /* `out` holds plain_len + CA_SEAL_OVERHEAD. RC_RANGE: not a point of the curve. */
 enum rc ca_seal(const uint8_t point[CA_POINT_LEN], const void *plain, size_t plain_len,

@@ -20,6 +20,7 @@ static const struct conf_section sections[] = {
 	{ "epp", "The Extensible Provisioning Protocol for parties, over mutual TLS." },
 	{ "parent", "The zone above: where role out looks whether it has taken our DS." },
 	{ "resolver", "The trusted resolver (DNS over TLS) that devices are told to use." },
+	{ "node", "This node, where several work on one PostgreSQL database." },
 	{ "supervisor", "Processes, their users and their confinement." },
 };
 
@@ -207,6 +208,11 @@ static const struct conf_row rows[] = {
 	LIST("resolver", "pin", resolver.pin, "",
 		"Base64 SHA-256 of its public key (SPKI); two while one rotates."),
 
+	TEXT("node", "name", node.name, 0, 32, "",
+		"Its name; empty: there is only this one. `attestry node init` sets it."),
+	TIME("node", "lease", node.lease_ms, 500, 600000, "3s", "ms",
+		"How long the signer may be silent before another node signs."),
+
 	INT("supervisor", "user_base", supervisor.user_base, 0, 2000000000, "0", NULL,
 		"First of the user ids that the processes run as when started by root; 0: the "
 		"starter's."),
@@ -278,6 +284,12 @@ static enum rc check(const struct config *c, struct diag *d)
 		return diag_set(d, RC_MALFORMED, "[primary] tls_name: needs tls_ca beside it");
 	if (c->primary.key[0] && !c->dns.transfer_keys[0])
 		return diag_set(d, RC_MALFORMED, "[primary] key: needs [dns] transfer_keys");
+	if (c->node.name[0] && !config_is_postgres(c))
+		return diag_set(d, RC_MALFORMED,
+			"[node] name: several nodes want [registry] database = postgresql://...");
+	if (strspn(c->node.name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(c->node.name))
+		return diag_set(
+			d, RC_MALFORMED, "[node] name: lower-case letters, digits, hyphens");
 	if (c->supervisor.heartbeat_timeout_ms < 2 * c->supervisor.heartbeat_ms)
 		return diag_set(
 			d, RC_RANGE, "[supervisor] heartbeat_timeout: is not twice the heartbeat");

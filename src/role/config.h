@@ -101,6 +101,10 @@ struct config {
 		int64_t port;
 		struct conf_list pin; /* base64 SHA-256 of its SubjectPublicKeyInfo */
 	} resolver;
+	struct {	    /* several on one database (doc/nodes.md) */
+		char *name; /* empty: there is only this one */
+		int64_t lease_ms;
+	} node;
 	struct {
 		int64_t user_base; /* first uid of the roles; 0: do not switch */
 		int landlock;	   /* enum config_landlock */

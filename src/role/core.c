@@ -85,6 +85,8 @@ static enum rc read_options(
 		.job_retry_s = c->registry.job_retry_s,
 		.idempotency_ttl_s = c->registry.idempotency_ttl_s,
 		.transfer_wait_s = c->registry.transfer_wait_s,
+		.node = c->node.name,
+		.lease_ms = c->node.lease_ms,
 		.feed_s = c->registry.feed_s,
 		.publish_wait = c->registry.publish_wait,
 		.overlap_s = c->registry.overlap_s,

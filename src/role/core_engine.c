@@ -142,6 +142,8 @@ enum rc core_open(struct event_base *base, const struct core_options *options, s
 	core->shared = store_is_url(options->database);
 	core->registry.store = core->store;
 	if (rc == RC_OK)
+		rc = core__node_open(core, d);
+	if (rc == RC_OK)
 		rc = check_zone(core, d);
 	core->form = event_new(base, -1, 0, core__form, core);
 	core->overdue = event_new(base, -1, 0, core__overdue, core);
@@ -170,6 +172,8 @@ enum rc core_start(struct core *core, struct diag *d)
 
 	if (rc == RC_OK)
 		rc = core__hasher_start(core, d);
+	if (rc == RC_OK)
+		rc = core__node_start(core, d);
 	if (rc == RC_OK && event_add(core->tick, &tv) != 0)
 		rc = RC_NOMEM;
 	return rc;
@@ -218,6 +222,7 @@ void core_close(struct core *core)
 	if (core->store)
 		core__calls_expire(core, UINT64_MAX);
 	core__zone_close(core);
+	core__node_close(core);
 	free_items(core->queue);
 	free_items(core->serving);
 	free_items(core->waiters);

@@ -132,6 +132,10 @@ static void route(struct core *core, struct core_item *item)
 {
 	const struct registry_op *op = registry_op(item->run.request);
 
+	if (core->node.removed) {
+		refuse(item, REGISTRY__CODE__CODE_FAILED, "this node was removed");
+		return;
+	}
 	if (item->run.request->op_case == REGISTRY__REQUEST__OP_CLIENT_GONE) {
 		core__client_gone(core, item);
 	} else if (item->run.request->op_case == REGISTRY__REQUEST__OP_JOB_RESULTS) {
@@ -145,6 +149,12 @@ static void route(struct core *core, struct core_item *item)
 	} else if (item->run.request->op_case == REGISTRY__REQUEST__OP_ZONE_KEY_ORDER &&
 		   !core->zone.up) {
 		refuse(item, REGISTRY__CODE__CODE_FAILED, "the zone role is not there");
+	} else if (item->run.request->op_case == REGISTRY__REQUEST__OP_ZONE_KEY_ORDER &&
+		   core->node.on && !core->node.sign_sent) {
+		registry_refuse(&item->run, REGISTRY__CODE__CODE_FAILED, "",
+			"the zone's keys are with the node that signs: %s",
+			*core->node.head.holder ? core->node.head.holder : "none yet");
+		core__answer(item);
 	} else if (item->front->under_way > CORE_QUEUE_MAX) {
 		refuse(item, REGISTRY__CODE__CODE_LIMIT, "too many requests are under way");
 	} else if (op->kind == REGISTRY_WAIT) {

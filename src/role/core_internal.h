@@ -12,6 +12,7 @@
 #include "proc/frame.h"
 #include "registry/registry.h"
 #include "role/core.h"
+#include "store/node.h"
 #include "zone.pb-c.h"
 
 #include <event2/event.h>
@@ -112,8 +113,35 @@ struct core_desk;     /* core_jobs.c */
 struct core_hasher;   /* core_prep.c */
 struct core_installs; /* core_install.c */
 
+/* Where several nodes share the database (core_node.c). */
+struct core_node {
+	bool on;
+	bool removed; /* the database does not know us any more */
+	const char *name;
+	int64_t lease_ms;
+	struct store_ear *ear;
+	struct event *heard, *beat, *again, *load, *look;
+	struct store_head head;	 /* as last seen */
+	uint64_t token;		 /* of our lease; 0: somebody else signs */
+	bool sign_sent;		 /* our zone signs */
+	bool rebuild;		 /* ... what nobody has any more */
+	uint32_t reserved;	 /* serial of a rebuild that is not the newest content yet */
+	Zone__FromZone *pending; /* a delta or a serial that is not in the database yet */
+	bool have;		 /* our zone has content */
+	bool busy;		 /* it is writing what we sent */
+	uint64_t place;		 /* of place_serial among the deltas */
+	uint32_t place_serial;
+	bool wants_image, loading, giving;
+	uint32_t load_serial, load_part;
+	uint64_t lonely_ms; /* since when nobody has the newest content */
+	uint64_t beat_ms, tidied_ms;
+	uint64_t keys_version;
+	uint64_t taken, fenced, deltas, beats_failed; /* counted */
+};
+
 struct core {
 	struct core_options options;
+	struct core_node node;
 	struct event_base *base;
 	const struct log *log;
 	struct store *store;
@@ -241,6 +269,18 @@ void core__zone_close(struct core *core);
 /* More is served than before: answers go, pending ones are told. */
 void core__zone_served(struct core *core);
 
+/* ---- core_node.c ---- */
+enum rc core__node_open(struct core *core, struct diag *d) ATT_MUST_CHECK;
+enum rc core__node_start(struct core *core, struct diag *d) ATT_MUST_CHECK;
+void core__node_close(struct core *core);
+/* Whatever is next: sign, follow, copy, or wait. */
+void core__node_step(struct core *core);
+void core__node_hello(struct core *core, bool have);
+void core__node_applied(struct core *core);
+void core__node_zone_gone(struct core *core);
+/* A delta, a serial, a part of an image from the zone: true when the message was taken. */
+bool core__node_message(struct core *core, Zone__FromZone *take_message);
+
 /* ---- core_out.c ---- */
 enum rc core__out_link(struct core *core, int take_fd) ATT_MUST_CHECK;
 void core__out_close(struct core *core);
@@ -254,6 +294,7 @@ void core__health_secondaries(
 void core__wait(struct core *core, struct core_item *item);
 void core__news(struct core *core, const struct registry_news *news);
 void core__waiters_served(struct core *core); /* the zone has applied more */
+void core__waiters_look(struct core *core);   /* others may have news */
 void core__waiters_tick(struct core *core, uint64_t now_ms);
 void core__waiters_drop(struct core *core, const struct core_front *front);
 /* The client of a front's request has gone, or jobs reached nobody. */

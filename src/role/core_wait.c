@@ -118,6 +118,18 @@ void core__waiters_served(struct core *core)
 	}
 }
 
+void core__waiters_look(struct core *core)
+{
+	struct core_item **at = &core->waiters;
+
+	while (*at) {
+		if (look(core, *at))
+			unlink_and_answer(core, at);
+		else
+			at = &(*at)->next;
+	}
+}
+
 void core__waiters_tick(struct core *core, uint64_t now_ms)
 {
 	struct core_item **at = &core->waiters;

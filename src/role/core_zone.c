@@ -35,7 +35,7 @@ static enum rc send_apply(
 
 static bool following(const struct core *core)
 {
-	return core->zone.up && !core->zone.snapshot;
+	return core->zone.up && !core->zone.snapshot && (!core->node.on || core->node.sign_sent);
 }
 
 void core__zone_commit(struct core *core, uint64_t from, Zone__Change **changes, size_t n)
@@ -100,7 +100,9 @@ static enum rc send_snapshot(struct core *core, bool begin, bool end, struct sto
 	s.end = end;
 	s.to_seq = core->zone.snapshot_seq;
 	if (begin)
-		s.min_serial = core__serial_mark(core);
+		s.min_serial = core->node.on && core->node.head.serial
+				       ? core->node.head.reserved + 1
+				       : core__serial_mark(core);
 	s.changes = arena_array(a, n, sizeof(*s.changes));
 	for (size_t i = 0; s.changes && i < n; i++)
 		s.changes[s.n_changes++] = registry_change_message(&list[i], a);
@@ -173,7 +175,7 @@ void core__zone_pump(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void 
 {
 	struct core *core = user;
 
-	if (!core->zone.up)
+	if (!core->zone.up || (core->node.on && !core->node.sign_sent))
 		return;
 	if (link_queued(core->zone.link) >= CORE_ZONE_QUEUE ||
 		core->zone.batches >= ARRAY_LEN(core->zone.acks) - 1) {
@@ -219,7 +221,13 @@ static void on_hello(struct core *core, const Zone__Hello *h)
 	if (gap)
 		core->zone.applied = 0;
 	core__zone_at(core);
-	if (!h->have || gap) {
+	if (core->node.on && !core->node.sign_sent) {
+		core__node_hello(core, h->have);
+		core__served(core);
+		return;
+	}
+	core->node.have = h->have;
+	if (!h->have || gap || core->node.rebuild) {
 		if (snapshot_start(core) != RC_OK)
 			snapshot_stop(core);
 	} else if (last - core->zone.sent > CORE_ZONE_CHUNK) {
@@ -260,6 +268,8 @@ static void on_applied(struct core *core, const Zone__Applied *m)
 		core->zone.batches * sizeof(core->zone.acks[0]));
 	core__zone_at(core);
 	core__zone_served(core);
+	if (core->node.on)
+		core__node_applied(core);
 	if (following(core) && core->zone.sent < store_change_last(core->store))
 		event_add(core->zone.pump, &soon);
 }
@@ -285,6 +295,12 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 		snapshot_stop(core);
 		break;
 	case ZONE__FROM_ZONE__OP_KEYS: core__keys_said(core, m); return;
+	case ZONE__FROM_ZONE__OP_DELTA:
+	case ZONE__FROM_ZONE__OP_RESERVE:
+	case ZONE__FROM_ZONE__OP_IMAGE:
+		if (core->node.on && core__node_message(core, m))
+			return;
+		break;
 	case ZONE__FROM_ZONE__OP__NOT_SET:
 	case _ZONE__FROM_ZONE__OP__CASE_IS_INT_SIZE:
 	default: break;
@@ -295,6 +311,7 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 static void drop(struct core *core)
 {
 	snapshot_stop(core);
+	core__node_zone_gone(core);
 	core->zone.up = false;
 	core->zone.batches = 0;
 	link_free(core->zone.link);

@@ -176,6 +176,7 @@ static void on_metrics(struct role_metrics *m, void *user)
 	role_metric(m, "snapshots_held", snap_writer_guards(z->snaps, &slot));
 	role_metric(m, "waits_for_signatures", z->asked);
 	role_metric(m, "zone_has_content", z->have);
+	role_metric(m, "zone_signs", zone__may_sign(z));
 }
 
 static void close_all(struct zone_role *z)
@@ -184,6 +185,7 @@ static void close_all(struct zone_role *z)
 		for (unsigned i = 0; i < z->slots; i++)
 			peer_gone(&z->peers[i]);
 	zone__drop_work(z);
+	zone__node_close(z);
 	link_free(z->keys);
 	link_free(z->core);
 	link_free(z->roll.out);
@@ -205,6 +207,7 @@ enum rc role_zone_run(struct role *role)
 	if (!z)
 		return RC_NOMEM;
 	z->role = role;
+	z->node.on = role->config->node.name[0] != '\0';
 	for (unsigned i = 0; i < SNAP_SLOTS_MAX; i++)
 		z->peers[i] = (struct zone_peer){ .zone = z, .slot = i, .fd = -1 };
 	rc = open_all(z, &d);

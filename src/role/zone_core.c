@@ -166,7 +166,7 @@ static enum rc on_apply(struct zone_role *z, const Zone__Apply *a, struct diag *
 	enum rc rc = RC_OK;
 
 	/* Not ready for it, or changes are missing in between: core hears where we are. */
-	if (!z->have || a->from_seq > z->taken_seq || z->rebuild) {
+	if (!zone__may_sign(z) || !z->have || a->from_seq > z->taken_seq || z->rebuild) {
 		z->hello_due = true;
 		return RC_OK;
 	}
@@ -192,7 +192,8 @@ static enum rc on_snapshot(struct zone_role *z, const Zone__Snapshot *s, struct 
 		rc = rebuild_new(
 			z->db, &z->policy, z->role->clock->unix_s(z->role->clock), &z->rebuild, d);
 		if (rc == RC_OK)
-			rc = rebuild_serial_min(z->rebuild, s->min_serial, d);
+			rc = z->node.on ? rebuild_serial_from(z->rebuild, s->min_serial, d)
+					: rebuild_serial_min(z->rebuild, s->min_serial, d);
 	}
 	if (rc != RC_OK)
 		return rc;
@@ -231,6 +232,8 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 		else if (m->op_case == ZONE__TO_ZONE__OP_KEY_ORDER) {
 			zone__roll_order(z, m->key_order);
 			rc = RC_OK;
+		} else {
+			rc = zone__node_message(z, m, &d);
 		}
 	}
 	if (m)
@@ -256,6 +259,11 @@ static void on_closed(struct link *link, enum rc why, void *user)
 	log_write(z->role->log, LOG_WARNING, "link_closed peer=core why=%s", rc_text(why));
 	z->core = NULL;
 	link_free(link);
+	/* What waited for its word, and the right to sign, go with it. */
+	if (z->node.on) {
+		z->node.signs = false;
+		zone__drop_work(z);
+	}
 	/* What it had not finished sending, it sends again. */
 	batch_free(z->next);
 	z->next = NULL;

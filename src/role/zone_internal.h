@@ -7,6 +7,7 @@
 #include "proc/frame.h"
 #include "role/role.h"
 #include "zone/batch.h"
+#include "zone/delta.h"
 #include "zone/rebuild.h"
 #include "zone/snap.h"
 #include "zone/sweep.h"
@@ -65,8 +66,24 @@ struct zone_follow; /* zone_follow.c */
 /* What waits for signatures. */
 enum zone_doing { DOING_NOTHING, DOING_BATCH, DOING_REBUILD };
 
+/* Where several nodes share a database (zone_node.c). */
+struct zone_node {
+	bool on;
+	bool signs;	/* core says that we may */
+	uint32_t floor; /* no serial up to it may be used */
+	uint32_t waits; /* for core to keep this serial */
+	bool kept;	/* it has */
+	uint8_t *body;	/* of the delta that waits */
+	MDB_txn *image; /* being given */
+	struct zone_key after;
+	uint32_t part, serial;
+	uint32_t taking; /* serial of an image being taken; 0: none */
+	uint32_t taken;	 /* its parts so far */
+};
+
 struct zone_role {
 	struct role *role;
+	struct zone_node node;
 	struct zone_db *db;
 	struct snap_writer *snaps;
 	struct zone_peer peers[SNAP_SLOTS_MAX];
@@ -146,7 +163,16 @@ bool zone__clock_is_certain(const struct zone_role *z);
 uint32_t zone__pass_time(const struct zone_role *z);
 /* zone_roll_say.c */
 void zone__say_keys(struct zone_role *z);
+/* zone_node.c */
+bool zone__may_sign(const struct zone_role *z);
+/* True: the batch, or the rebuild, waits until core has kept it; false: go on and write it. */
+bool zone__keep_batch(struct zone_role *z);
+bool zone__keep_rebuild(struct zone_role *z);
+enum rc zone__node_message(struct zone_role *z, const Zone__ToZone *m, struct diag *d);
+void zone__node_drop(struct zone_role *z); /* nothing waits any more */
+void zone__node_close(struct zone_role *z);
 /* zone_core.c, zone_work.c */
+void zone__written(struct zone_role *z); /* core has kept what waited: write it */
 void zone__send_core(struct zone_role *z, Zone__FromZone *m);
 void zone__infra(struct zone_role *z);	/* commits the apex as the policy has it, if it can */
 void zone__go_on(struct zone_role *z);	/* starts whatever is next, if nothing is under way */

@@ -377,7 +377,8 @@ void zone__roll_tick(struct zone_role *z)
 		return;
 	watch_clock(z);
 	alarm_late(z);
-	if (!z->have || z->doing != DOING_NOTHING || z->rebuild || z->next || z->asked || !z->keys)
+	if (!z->have || z->doing != DOING_NOTHING || z->rebuild || z->next || z->asked ||
+		!z->keys || !zone__may_sign(z))
 		return;
 	if (!r->served) {
 		zone__infra(z);

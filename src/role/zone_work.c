@@ -41,6 +41,7 @@ static void end_work(struct zone_role *z)
 	z->work = NULL;
 	z->doing = DOING_NOTHING;
 	z->roll.committing = false;
+	zone__node_drop(z);
 	/* An answer that is still on its way is for nothing now. */
 	z->asked = z->asked && !z->have_policy;
 }
@@ -101,6 +102,7 @@ static void start_batch(struct zone_role *z, struct batch *take_batch, uint64_t 
 
 	z->batch = take_batch;
 	z->batch_seq = seq;
+	batch_serial_above(z->batch, z->node.floor);
 	if (batch_prepare(z->batch, &w, &d) == RC_OK)
 		start_signing(z, DOING_BATCH, w);
 	else
@@ -111,6 +113,8 @@ static void finish_rebuild(struct zone_role *z)
 {
 	struct diag d = { 0 };
 
+	if (zone__keep_rebuild(z))
+		return;
 	if (rebuild_finish(z->rebuild, z->rebuild_seq, &z->serial, &d) != RC_OK ||
 		snap_writer_publish(z->snaps) != RC_OK) {
 		give_up(z, &d);
@@ -123,6 +127,7 @@ static void finish_rebuild(struct zone_role *z)
 	rebuild_free(z->rebuild);
 	z->rebuild = NULL;
 	z->rebuild_full = false;
+	zone__node_drop(z);
 	if (!z->content)
 		zone__greet_again(z);
 	z->content = true;
@@ -145,7 +150,7 @@ static void start_rebuild_group(struct zone_role *z)
 
 void zone__go_on(struct zone_role *z)
 {
-	if (!z->have_policy)
+	if (!z->have_policy || z->node.waits)
 		return;
 	if (z->doing != DOING_NOTHING) {
 		zone__ask_signatures(z);
@@ -176,6 +181,8 @@ static void commit_batch(struct zone_role *z)
 	uint64_t seq = z->batch_seq;
 	enum rc rc;
 
+	if (zone__keep_batch(z))
+		return;
 	kill_point("zone-before-commit");
 	rc = batch_commit(z->batch, z->sigs, z->zsk_tag, z->ksk_tag, seq, &z->serial, &d);
 	if (rc == RC_OK) {
@@ -208,9 +215,14 @@ static void commit_group(struct zone_role *z)
 void zone__signed(struct zone_role *z)
 {
 	z->failed = false;
+	zone__written(z);
+}
+
+void zone__written(struct zone_role *z)
+{
 	if (z->doing == DOING_BATCH)
 		commit_batch(z);
-	else
+	else if (z->doing == DOING_REBUILD)
 		commit_group(z);
 	if (z->doing == DOING_NOTHING && z->sweep.behind && !z->next && !z->rebuild)
 		zone__soon(z, 0);
@@ -240,7 +252,8 @@ void zone__new_policy(struct zone_role *z)
 	same = state.ttl == z->policy.ttl && state.minimum == z->policy.minimum &&
 	       state.origin.len == z->policy.origin.len &&
 	       memcmp(state.origin.wire, z->policy.origin.wire, state.origin.len) == 0;
-	z->have = state.have && same;
+	/* Another node's content is what it is; who signs looks whether it is ours. */
+	z->have = state.have && (same || !zone__may_sign(z));
 	z->serial = state.serial;
 	z->applied_seq = z->have ? state.applied_seq : 0;
 	if (z->taken_seq < z->applied_seq)
@@ -255,7 +268,7 @@ void zone__infra(struct zone_role *z)
 	struct batch *b = NULL;
 
 	if (!z->have || z->doing != DOING_NOTHING || z->rebuild || z->next || !z->keys ||
-		batch_new(z->db, &z->policy, now_of(z), &b) != RC_OK)
+		!zone__may_sign(z) || batch_new(z->db, &z->policy, now_of(z), &b) != RC_OK)
 		return;
 	if (batch_infra(b) != RC_OK) {
 		batch_free(b);
@@ -293,7 +306,7 @@ static void sweep(struct zone_role *z)
 	enum rc rc;
 
 	if (!z->have || z->doing != DOING_NOTHING || z->next || z->rebuild || !z->keys ||
-		limits.look == 0)
+		limits.look == 0 || !zone__may_sign(z))
 		return;
 	rc = batch_new(z->db, &z->policy, now_of(z), &b);
 	if (rc == RC_OK && zone__clock_is_certain(z))

@@ -62,7 +62,7 @@ struct store {
 	struct st__marks at_savepoint;
 	bool in_txn;
 	char node[STORE_NODE_MAX]; /* "": there are no nodes */
-	bool down; /* the connection was lost and has not been opened again */
+	bool down;		   /* the connection was lost and has not been opened again */
 	uint64_t losses;
 	bool retry; /* the last failure of a transaction passes, and nothing of it was done */
 	EVP_MD_CTX *md;

@@ -132,8 +132,8 @@ static enum rc find_mine(struct store *s, uint64_t token, struct store_delta *d)
 	return run_claim(&q, &d->n);
 }
 
-enum rc store_delta_add(struct store *s, const char *name, uint64_t token, int64_t lease_ms,
-	struct store_delta *d)
+enum rc store_delta_add(
+	struct store *s, const char *name, uint64_t token, int64_t lease_ms, struct store_delta *d)
 {
 	struct st__q q;
 	enum rc rc = start(s, ST__DELTA_ADD, &q);
@@ -278,8 +278,8 @@ static enum rc take_image(struct st__q *q, struct arena *a, struct store_image *
 	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
 }
 
-enum rc store_image_get(struct store *s, uint32_t serial, uint32_t part, struct arena *a,
-	struct store_image *out)
+enum rc store_image_get(
+	struct store *s, uint32_t serial, uint32_t part, struct arena *a, struct store_image *out)
 {
 	struct st__q q;
 	enum rc rc = start(s, ST__IMAGE_GET, &q);

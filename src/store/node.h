@@ -43,9 +43,9 @@ struct store_beat {
 	uint32_t serial;
 	uint64_t seq;
 	bool wants_image;
-	int64_t now_ms;	      /* by the node's clock */
+	int64_t now_ms; /* by the node's clock */
 	uint64_t keys_version;
-	int64_t alive_ms;     /* others that were silent for longer do not live */
+	int64_t alive_ms; /* others that were silent for longer do not live */
 };
 
 /* Also brings store_change_last up to date. */
@@ -121,8 +121,8 @@ enum rc store_node_remove(struct store *s, const char *name) ATT_MUST_CHECK;
 
 /* The zone's keys as `keys` sealed them to a node. Put: by the holder of the lease only, all of a
  * version in one transaction of the caller with the head's version last (RC_CONFLICT: fenced). */
-enum rc store_node_keys_put(struct store *s, const char *node, uint64_t version,
-	struct store_blob body) ATT_MUST_CHECK;
+enum rc store_node_keys_put(
+	struct store *s, const char *node, uint64_t version, struct store_blob body) ATT_MUST_CHECK;
 enum rc store_node_keys_done(
 	struct store *s, const char *name, uint64_t token, uint64_t version) ATT_MUST_CHECK;
 enum rc store_node_keys_get(struct store *s, const char *node, struct arena *a, uint64_t *version,
@@ -136,7 +136,8 @@ enum rc store_ear_open(const char *url, struct store_ear **out, struct diag *d) 
 void store_ear_close(struct store_ear *e);
 /* To wait on for reading; -1: not connected (another one after each store_ear_again). */
 int store_ear_fd(const struct store_ear *e);
-/* Takes what has come: true when somebody has committed something. *lost: not connected any more. */
-bool store_ear_heard(struct store_ear *e, bool *lost);
+/* Takes what has come: true when somebody but `ours` has committed something. *lost: not connected
+ * any more. */
+bool store_ear_heard(struct store_ear *e, const struct store *ours, bool *lost);
 /* Connects anew. */
 enum rc store_ear_again(struct store_ear *e, struct diag *d) ATT_MUST_CHECK;

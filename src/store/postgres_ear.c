@@ -64,14 +64,16 @@ int store_ear_fd(const struct store_ear *e)
 	return e && e->base.conn ? PQsocket(e->base.conn) : -1;
 }
 
-bool store_ear_heard(struct store_ear *e, bool *lost)
+bool store_ear_heard(struct store_ear *e, const struct store *ours, bool *lost)
 {
+	const struct pg_store *s = (const struct pg_store *)ours;
+	int own = s && s->conn ? PQbackendPID(s->conn) : 0;
 	bool heard = false;
 	PGnotify *n;
 
 	*lost = !e->base.conn || PQconsumeInput(e->base.conn) != 1;
 	while (e->base.conn && (n = PQnotifies(e->base.conn)) != NULL) {
-		heard = true;
+		heard = heard || n->be_pid != own;
 		PQfreemem(n);
 	}
 	if (*lost)

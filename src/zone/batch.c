@@ -157,6 +157,8 @@ enum rc batch_prepare(struct batch *b, const struct work **w, struct diag *d)
 		rc = diag_set(d, RC_STATE, "zone store: no content to change yet");
 	/* RFC 1982: adding one is always an increase; 2^32 - 1 is followed by 0. */
 	b->serial = b->state.serial + 1;
+	if (b->floor && (int32_t)(b->floor - b->state.serial) > 0)
+		b->serial = b->floor + 1;
 	if (rc == RC_OK) {
 		r = mdb_cursor_open(txn, b->db->names[b->state.active], &b->cursor);
 		rc = zone_db_error(r, d, "cursor");

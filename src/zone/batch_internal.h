@@ -41,6 +41,7 @@ struct batch {
 	struct work work;
 	struct zone_state state; /* as it was */
 	uint32_t serial;	 /* the new one */
+	uint32_t floor;		 /* it is above this too; 0: nothing is known */
 	bool infra;
 	struct entries change; /* netted and sorted by prepare; [0] is the apex */
 	struct entries neighbour;

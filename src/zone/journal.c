@@ -24,7 +24,8 @@ void journal_begin(struct journal *j, uint32_t from, uint32_t to, size_t max)
 	j->max = max / 2;
 	j->cap = 8192;
 	j->buf = malloc(j->cap);
-	j->overflow = j->buf == NULL;
+	/* Serials that somebody else may have used are left out: nothing leads over the gap. */
+	j->overflow = j->buf == NULL || to != from + 1u;
 	j->parts = 1;
 }
 

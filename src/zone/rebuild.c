@@ -171,15 +171,25 @@ enum rc rebuild_new(struct zone_db *db, const struct zone_policy *policy, int64_
 
 enum rc rebuild_serial_min(struct rebuild *r, uint32_t serial, struct diag *d)
 {
+	return r->begins ? rebuild_serial_from(r, serial, d) : RC_OK;
+}
+
+enum rc rebuild_serial_from(struct rebuild *r, uint32_t serial, struct diag *d)
+{
 	enum rc rc;
 
-	if (!r->begins || serial == 0 || (int32_t)(serial - r->next.serial) <= 0)
+	if (serial == 0 || (int32_t)(serial - r->next.serial) <= 0)
 		return RC_OK;
 	r->next.serial = serial;
 	rc = txn_need(r, d);
 	if (rc == RC_OK)
 		rc = put_apex(r);
 	return rc == RC_OK ? rebuild_flush(r, d) : diag_set(d, rc, "zone store: serial");
+}
+
+uint32_t rebuild_serial(const struct rebuild *r)
+{
+	return r->next.serial;
 }
 
 void rebuild_free(struct rebuild *r)

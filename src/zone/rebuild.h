@@ -16,6 +16,10 @@ enum rc rebuild_new(struct zone_db *db, const struct zone_policy *policy, int64_
 	struct rebuild **out, struct diag *d) ATT_MUST_CHECK;
 /* A zone that begins anew has at least this serial; at once after rebuild_new. 0: none is known. */
 enum rc rebuild_serial_min(struct rebuild *r, uint32_t serial, struct diag *d) ATT_MUST_CHECK;
+/* Likewise, whether it begins anew or not. */
+enum rc rebuild_serial_from(struct rebuild *r, uint32_t serial, struct diag *d) ATT_MUST_CHECK;
+/* What it will have when it is served. */
+uint32_t rebuild_serial(const struct rebuild *r);
 void rebuild_free(struct rebuild *r);
 
 /* Content; names that have ended already are left out. Everything since the last flush is one

@@ -140,7 +140,9 @@ static void test_images_lead_to_the_head(void **state)
 	struct temp_db t;
 	struct store *a, *b;
 	struct store_delta d;
-	struct store_image part = { .serial = 100, .n = 1, .seq = 1, .body = { (const uint8_t *)"x", 1 } };
+	struct store_image part = {
+		.serial = 100, .n = 1, .seq = 1, .body = { (const uint8_t *)"x", 1 }
+	};
 	struct store_image found;
 	struct arena arena = arena_init(1 << 20);
 	uint64_t token;
@@ -268,7 +270,8 @@ static void test_a_chain_per_node(void **state)
 	assert_int_equal(r.chain[2].rows, 6);
 	temp_db_exec(&t, "UPDATE audit SET node = 'two' WHERE seq = 2");
 	assert_rc(RC_CONFLICT, store_audit_verify(a, &r, &d));
-	temp_db_exec(&t, "UPDATE audit SET node = 'one' WHERE seq = 2; DELETE FROM audit WHERE seq = 5");
+	temp_db_exec(
+		&t, "UPDATE audit SET node = 'one' WHERE seq = 2; DELETE FROM audit WHERE seq = 5");
 	assert_rc(RC_CONFLICT, store_audit_verify(a, &r, &d));
 	assert_int_equal(r.broken_at, 5);
 	store_close(a);
@@ -295,7 +298,7 @@ static void test_the_ear_hears_commits(void **state)
 		struct pollfd p = { .fd = store_ear_fd(ear), .events = POLLIN };
 
 		assert_int_equal(poll(&p, 1, 5000), 1);
-		heard = store_ear_heard(ear, &lost);
+		heard = store_ear_heard(ear, b, &lost);
 		assert_false(lost);
 	}
 	assert_true(heard);
