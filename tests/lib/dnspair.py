@@ -36,6 +36,9 @@ class Ours:
         ports = json.loads(line)
         self.port, self.tcp_port, self.dot_port, self.pid = ports["udp"], ports["tcp"], ports["dot"], ports["pid"]
 
+    def pids(self):
+        return [self.pid]
+
     def stop(self):
         self.process.stdin.close()
         assert self.process.wait(30) == 0
@@ -56,10 +59,11 @@ def free_port():
 class Peer:
     """A name server on a zone file as it is: it signs nothing. One worker, so that answers keep their order."""
 
-    def __init__(self, folder, zone_file, zone=ZONE):
+    def __init__(self, folder, zone_file, zone=ZONE, tls=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = self.tcp_port = free_port()
+        self.tls, self.dot_port = tls, free_port() if tls else None
         conf = self.folder / f"{self.name}.conf"
         conf.write_text(self.configuration(zone_file, zone))
         self.log = open(self.folder / f"{self.name}.log", "w+")
@@ -83,6 +87,14 @@ class Peer:
                     pass
         self.log.seek(0)
         raise AssertionError(f"{self.name} does not answer for the zone: {self.log.read()}")
+
+    def pids(self):
+        """Of the server and all its processes."""
+        found = [self.pid]
+        for pid in found:
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            found += [int(child) for child in children.split()]
+        return found
 
     def stop(self):
         self.process.terminate()
@@ -145,11 +157,22 @@ server:
     minimal-responses: yes
     rrl-ratelimit: 0
     rrl-whitelist-ratelimit: 0
+{self.tls_lines()}
 remote-control:
     control-enable: no
 zone:
     name: "{zone}"
     zonefile: "{zone_file}"
+"""
+
+
+    def tls_lines(self):
+        if not self.tls:
+            return ""
+        return f"""    ip-address: 127.0.0.1@{self.dot_port}
+    tls-port: {self.dot_port}
+    tls-service-pem: "{self.tls[0]}"
+    tls-service-key: "{self.tls[1]}"
 """
 
 

@@ -103,18 +103,23 @@ static int ask(struct writer *w, const struct zone_key *key)
 
 /* ---- the writer */
 
-static enum rc sign_batch(struct writer *w, const struct work *work, uint8_t *sigs, bool really)
+enum signing { SIGN_ZEROES, SIGN_HERE, SIGN_THREADS };
+
+static enum rc sign_batch(
+	struct writer *w, const struct work *work, uint8_t *sigs, enum signing how)
 {
 	enum rc rc = RC_OK;
 
-	if (!really)
+	if (how == SIGN_THREADS)
+		return bulk_sign(&w->t->bulk, work, sigs);
+	if (how == SIGN_ZEROES)
 		memset(sigs, 0, work->count * RR_SIG_LEN);
-	for (size_t i = 0; really && rc == RC_OK && i < work->count; i++)
+	for (size_t i = 0; how == SIGN_HERE && rc == RC_OK && i < work->count; i++)
 		rc = signer_sign(w->signer, &work->sets[i], sigs + i * RR_SIG_LEN);
 	return rc;
 }
 
-static enum rc apply(struct writer *w, struct batch *b, bool really, struct diag *d)
+static enum rc apply(struct writer *w, struct batch *b, enum signing how, struct diag *d)
 {
 	const struct work *work;
 	uint8_t *sigs = NULL;
@@ -123,7 +128,7 @@ static enum rc apply(struct writer *w, struct batch *b, bool really, struct diag
 
 	if (rc == RC_OK) {
 		sigs = malloc(work->count * RR_SIG_LEN);
-		rc = sigs ? sign_batch(w, work, sigs, really) : RC_NOMEM;
+		rc = sigs ? sign_batch(w, work, sigs, how) : RC_NOMEM;
 	}
 	if (rc == RC_OK)
 		rc = batch_commit(b, sigs, bulk_tag(&w->t->bulk, false),
@@ -147,7 +152,7 @@ static enum rc change_one(struct writer *w, const char *iccid, bool there, struc
 		return rc;
 	tool_device(iccid, 2, &key, cert, spki);
 	rc = there ? batch_device(b, &key, cert, spki, now_s() + 7776000) : batch_withdraw(b, &key);
-	return rc == RC_OK ? apply(w, b, true, d) : rc;
+	return rc == RC_OK ? apply(w, b, SIGN_HERE, d) : rc;
 }
 
 static int by_value(const void *a, const void *b)
@@ -255,28 +260,35 @@ static enum rc empty_zone(struct writer *w, struct diag *d)
 	return rc;
 }
 
-static enum rc load(struct writer *w, const uint32_t *order, uint64_t n, uint64_t count,
-	bool withdraw, struct diag *d)
+struct load {
+	const uint32_t *order;
+	uint64_t n, count;
+	unsigned slot, size; /* of a batch */
+	bool withdraw;
+	enum signing how;
+};
+
+static enum rc load(struct writer *w, const struct load *l, struct diag *d)
 {
 	enum rc rc = RC_OK;
 
-	for (uint64_t i = 0; rc == RC_OK && i < count;) {
+	for (uint64_t i = 0; rc == RC_OK && i < l->count;) {
 		struct batch *b;
 
 		rc = batch_new(w->db, &w->t->bulk.policy, now_s(), &b);
-		for (unsigned k = 0; rc == RC_OK && k < RANDOM_TXN && i < count; k++, i++) {
+		for (unsigned k = 0; rc == RC_OK && k < l->size && i < l->count; k++, i++) {
 			struct zone_key key;
 			uint8_t cert[32];
 			uint8_t spki[32];
 			char iccid[21];
 
-			tool_iccid(order[i % n], n, iccid);
-			tool_device(iccid, 1, &key, cert, spki);
-			rc = withdraw ? batch_withdraw(b, &key)
-				      : batch_device(b, &key, cert, spki, now_s() + 7776000);
+			tool_iccid(l->order[i % l->n], l->n, iccid);
+			tool_device(iccid, l->slot, &key, cert, spki);
+			rc = l->withdraw ? batch_withdraw(b, &key)
+					 : batch_device(b, &key, cert, spki, now_s() + 7776000);
 		}
 		if (rc == RC_OK)
-			rc = apply(w, b, false, d);
+			rc = apply(w, b, l->how, d);
 	}
 	return rc;
 }
@@ -308,6 +320,9 @@ enum rc tool_load_random(struct tool *t, uint64_t devices, unsigned churn)
 	struct writer w = { .t = t };
 	struct diag d = { 0 };
 	uint32_t *order = malloc((devices ? devices : 1) * sizeof(*order));
+	struct load all = { order, devices, devices, 1, RANDOM_TXN, false, SIGN_ZEROES };
+	struct load out = { order, devices, churn, 1, RANDOM_TXN, true, SIGN_ZEROES };
+	struct load in = { order, devices, churn, 1, RANDOM_TXN, false, SIGN_ZEROES };
 	enum rc rc = order ? zone_db_open(t->dir, ZONE_DB_BULK, 0, &w.db, &d) : RC_NOMEM;
 
 	if (rc == RC_OK) {
@@ -315,15 +330,45 @@ enum rc tool_load_random(struct tool *t, uint64_t devices, unsigned churn)
 		rc = empty_zone(&w, &d);
 	}
 	if (rc == RC_OK)
-		rc = load(&w, order, devices, devices, false, &d);
-	if (rc == RC_OK && churn > 0)
-		rc = load(&w, order, devices, churn, true, &d);
-	if (rc == RC_OK && churn > 0)
-		rc = load(&w, order, devices, churn, false, &d);
+		rc = load(&w, &all, &d);
+	if (rc == RC_OK)
+		rc = load(&w, &out, &d);
+	if (rc == RC_OK)
+		rc = load(&w, &in, &d);
 	if (rc == RC_OK)
 		print_space(&w, devices);
 	if (d.text[0])
 		fprintf(stderr, "random: %s\n", d.text);
+	zone_db_close(w.db);
+	free(order);
+	return rc;
+}
+
+enum rc tool_batches(struct tool *t, uint64_t devices, unsigned count)
+{
+	struct writer w = { .t = t };
+	struct diag d = { 0 };
+	uint32_t *order = malloc((devices ? devices : 1) * sizeof(*order));
+	struct load in = { order, devices, count, 3, RANDOM_TXN, false, SIGN_THREADS };
+	struct load out = { order, devices, count, 3, RANDOM_TXN, true, SIGN_THREADS };
+	enum rc rc = order ? zone_db_open(t->dir, ZONE_DB_WRITE, 0, &w.db, &d) : RC_NOMEM;
+	double start;
+	double cpu;
+
+	if (rc == RC_OK) {
+		shuffle(order, devices);
+		start = tool_seconds();
+		cpu = tool_cpu_seconds();
+		rc = load(&w, &in, &d);
+		if (rc == RC_OK && count > 0)
+			printf("{\"count\": %u, \"per_second\": %.0f, \"cpu_us\": %.1f}\n", count,
+				count / (tool_seconds() - start),
+				(tool_cpu_seconds() - cpu) * 1e6 / count);
+	}
+	if (rc == RC_OK)
+		rc = load(&w, &out, &d);
+	if (d.text[0])
+		fprintf(stderr, "batches: %s\n", d.text);
 	zone_db_close(w.db);
 	free(order);
 	return rc;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* zone_tool: makes, changes, serves and prints zones without the daemon.
  *
- *   zone_tool make DIR ZONE DEVICES [SEQ] sorted, signed by all cores with DIR/{ksk,zsk}.pem; SEQ
- * is the change sequence that the zone says it has (default DEVICES) zone_tool sample DIR ZONE SEED
- * a small zone with every shape a zone can have zone_tool random DIR ZONE DEVICES N  random order,
- * N changes afterwards, signatures left zero zone_tool publish DIR ZONE COUNT     publish and
- * withdraw one by one, asking for each zone_tool serve DIR [CERT KEY]       UDP, TCP (and TLS) on
- * free ports, until stdin ends zone_tool export DIR
+ *   zone_tool make DIR ZONE DEVICES [SEQ]     sorted, signed by all cores with DIR/{ksk,zsk}.pem;
+ *                                             SEQ: the change sequence it says it has (DEVICES)
+ *   zone_tool sample DIR ZONE SEED            a small zone with every shape a zone can have
+ *   zone_tool random DIR ZONE DEVICES N       random order, N changes after, signatures left zero
+ *   zone_tool publish DIR ZONE COUNT          publish and withdraw one by one, asking for each
+ *   zone_tool batches DIR ZONE DEVICES COUNT  publish COUNT in batches, all signed, then withdraw
+ *   zone_tool serve DIR [CERT KEY]            UDP, TCP (and TLS) on free ports, until stdin ends
+ *   zone_tool export DIR
  */
 #include "zone_tool.h"
 
@@ -32,6 +34,14 @@ double tool_seconds(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+double tool_cpu_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
@@ -237,6 +247,8 @@ static enum rc with_zone(int argc, char **argv, struct diag *d)
 		rc = tool_publish(&t, (unsigned)n);
 	else if (rc == RC_OK && strcmp(argv[1], "random") == 0)
 		rc = tool_load_random(&t, n, (unsigned)churn);
+	else if (rc == RC_OK && strcmp(argv[1], "batches") == 0)
+		rc = tool_batches(&t, n, (unsigned)churn);
 	else if (rc == RC_OK)
 		rc = RC_UNSUPPORTED;
 	tool_close(&t);

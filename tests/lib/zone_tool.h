@@ -27,9 +27,14 @@ void tool_device(
 /* Fills (or changes) a store and prints what it took as one JSON line. */
 enum rc tool_publish(struct tool *t, unsigned count);
 enum rc tool_load_random(struct tool *t, uint64_t devices, unsigned churn);
+/* Publishes `count` in batches of a thousand, signed by all cores, each durable, beside `devices`;
+ * withdraws them again. */
+enum rc tool_batches(struct tool *t, uint64_t devices, unsigned count);
 /* Serves on free ports of 127.0.0.1 (prints them as JSON) until standard input ends. */
 enum rc tool_serve(const char *dir, const char *dot_cert, const char *dot_key);
 /* Binds an UDP socket to a free port; *port. */
 int tool_udp(uint16_t *port);
 
 double tool_seconds(void);
+/* Of this process, all threads. */
+double tool_cpu_seconds(void);
