@@ -335,8 +335,13 @@ static int one(struct bench *b, SSL *ssl, struct device *d, char *request, char 
 			d->iccid, d->claim, b->service);
 		return post(ssl, "/v1/profiles", body, answer, request);
 	}
-	snprintf(path, sizeof(path), "/v1/profiles/1.%s/activate", d->iccid);
-	snprintf(body, sizeof(body), "{\"csr\":\"%s\"}", d->csr);
+	/* "again": the same key and certificate, so that no signature but the zone's is made. */
+	snprintf(path, sizeof(path), "/v1/profiles/1.%s/%s", d->iccid,
+		strcmp(b->phase, "withdraw") == 0 ? "deactivate" : "activate");
+	if (strcmp(b->phase, "activate") == 0)
+		snprintf(body, sizeof(body), "{\"csr\":\"%s\"}", d->csr);
+	else
+		snprintf(body, sizeof(body), "{}");
 	return post(ssl, path, body, answer, request);
 }
 
@@ -452,6 +457,10 @@ int main(int argc, char **argv)
 		phase(&b, "info", connections);
 	}
 	phase(&b, "activate", connections);
+	if (!b.epp_port) {
+		phase(&b, "withdraw", connections);
+		phase(&b, "again", connections);
+	}
 	free(request);
 	free(answer);
 	free(b.devices);
