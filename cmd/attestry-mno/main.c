@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "setup.h"
+
 #include "base/secret.h"
 #include "mno/mno.h"
 
@@ -7,14 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
+
+#define EXIT_WAITING 3 /* setup: for the certificate */
 
 static void usage(FILE *to)
 {
 	fputs("usage: attestry-mno [run] --config FILE\n"
 	      "       attestry-mno status --config FILE [--json]\n"
+	      "       attestry-mno setup DIR --id PARTY --url URL --ca FILE (--sms SOCKET | --smpp "
+	      "FILE)\n"
+	      "                    [--sims FILE] [--operator-cert FILE --operator-key FILE]\n"
 	      "\n"
 	      "The operator's gateway: takes jobs from the registry and carries them out on SIMs\n"
 	      "over the air. FILE (mode 0600) is JSON: url, ca, cert, key, sms, state,\n"
@@ -29,7 +38,14 @@ static void usage(FILE *to)
 	      "and a msisdn for each SIM. SIGHUP reads the SIMs anew.\n"
 	      "\n"
 	      "  run       serve until SIGTERM or SIGINT; prints \"ready\"\n"
-	      "  status    what the state file knows about jobs\n"
+	      "  status    every job's step, tries and silence; what waits to be posted\n"
+	      "  setup     the trusted connection to a registry, from nothing: key and request,\n"
+	      "            certificate (made at once with the registry's operator's certificate,\n"
+	      "            else printed what to ask for, and run again), roots and resolver pin "
+	      "for\n"
+	      "            the cards (DIR/card/), configuration DIR/mno.json. FILEs of --smpp and\n"
+	      "            --sims are JSON of mode 0600, as those members of the configuration.\n"
+	      "            Ends with 3 while the certificate is missing.\n"
 	      "  -h, --help, -V, --version\n",
 		to);
 }
@@ -51,6 +67,33 @@ static int run(const char *config)
 		return EXIT_SUCCESS;
 	fprintf(stderr, "attestry-mno: %s\n", d.text[0] ? d.text : rc_text(rc));
 	return EXIT_FAILURE;
+}
+
+static const char *text_of(const json_t *job, const char *name)
+{
+	const char *text = json_string_value(json_object_get(job, name));
+
+	return text ? text : "";
+}
+
+static void show_job(const json_t *job)
+{
+	long long until = json_integer_value(json_object_get(job, "not_after"));
+
+	if (strcmp(text_of(job, "state"), "open") != 0) {
+		printf("%-6s %-8s waits to be posted%s%s\n", text_of(job, "state"),
+			text_of(job, "id"), *text_of(job, "reason") ? ": " : "",
+			text_of(job, "reason"));
+		return;
+	}
+	printf("open   %-8s %-7s %s slot %lld: %s; try %lld, no answer for %lld s",
+		text_of(job, "id"), text_of(job, "kind"), text_of(job, "iccid"),
+		(long long)json_integer_value(json_object_get(job, "slot")), text_of(job, "step"),
+		(long long)json_integer_value(json_object_get(job, "tries")),
+		(long long)json_integer_value(json_object_get(job, "since")));
+	if (until)
+		printf(", ends in %lld s", until - (long long)time(NULL));
+	(void)putchar('\n');
 }
 
 static int status(const char *config, bool as_json)
@@ -75,28 +118,60 @@ static int status(const char *config, bool as_json)
 			(long long)json_integer_value(json_object_get(doc, "posted")));
 		json_array_foreach(json_object_get(doc, "jobs"), i, job)
 		{
-			const char *kind = json_string_value(json_object_get(job, "kind"));
-			const char *iccid = json_string_value(json_object_get(job, "iccid"));
-
-			printf("%-5s %s %s %s\n", json_string_value(json_object_get(job, "state")),
-				json_string_value(json_object_get(job, "id")), kind ? kind : "",
-				iccid ? iccid : "");
+			show_job(job);
 		}
 	}
 	json_decref(doc);
 	return EXIT_SUCCESS;
 }
 
+static int setup(const struct setup *s)
+{
+	struct diag d = { 0 };
+	bool waiting = false;
+	enum rc rc;
+
+	if (!s->id || !s->url || !s->ca || (s->sms && s->smpp) ||
+		!s->operator_cert != !s->operator_key) {
+		usage(stderr);
+		return 2;
+	}
+	(void)umask(077);
+	if (secret_harden_process() != RC_OK || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+		curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		fputs("attestry-mno: cannot set up the process\n", stderr);
+		return EXIT_FAILURE;
+	}
+	rc = setup_run(s, &waiting, &d);
+	curl_global_cleanup();
+	if (rc == RC_OK)
+		return waiting ? EXIT_WAITING : EXIT_SUCCESS;
+	fprintf(stderr, "attestry-mno: setup: %s\n", d.text[0] ? d.text : rc_text(rc));
+	return EXIT_FAILURE;
+}
+
+enum option_id { ID = 256, URL, CA, SMS, SMPP, SIMS, OPERATOR_CERT, OPERATOR_KEY };
+
+static const struct option options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "id", required_argument, NULL, ID },
+	{ "url", required_argument, NULL, URL },
+	{ "ca", required_argument, NULL, CA },
+	{ "sms", required_argument, NULL, SMS },
+	{ "smpp", required_argument, NULL, SMPP },
+	{ "sims", required_argument, NULL, SIMS },
+	{ "operator-cert", required_argument, NULL, OPERATOR_CERT },
+	{ "operator-key", required_argument, NULL, OPERATOR_KEY },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
+};
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ 0 },
-	};
 	const char *config = NULL, *what = "run";
+	const char *given[OPERATOR_KEY - ID + 1] = { NULL };
 	bool as_json = false;
 	int c;
 
@@ -106,7 +181,12 @@ int main(int argc, char **argv)
 		case 'j': as_json = true; break;
 		case 'h': usage(stdout); return EXIT_SUCCESS;
 		case 'V': puts("attestry-mno " ATT_VERSION); return EXIT_SUCCESS;
-		default: usage(stderr); return 2;
+		default:
+			if (c < ID || c > OPERATOR_KEY) {
+				usage(stderr);
+				return 2;
+			}
+			given[c - ID] = optarg;
 		}
 	}
 	if (optind < argc)
@@ -115,6 +195,16 @@ int main(int argc, char **argv)
 		return run(config);
 	if (config && optind == argc && strcmp(what, "status") == 0)
 		return status(config, as_json);
+	if (optind + 1 == argc && strcmp(what, "setup") == 0)
+		return setup(&(struct setup){ .dir = argv[optind],
+			.id = given[ID - ID],
+			.url = given[URL - ID],
+			.ca = given[CA - ID],
+			.sms = given[SMS - ID],
+			.smpp = given[SMPP - ID],
+			.sims = given[SIMS - ID],
+			.operator_cert = given[OPERATOR_CERT - ID],
+			.operator_key = given[OPERATOR_KEY - ID] });
 	usage(stderr);
 	return 2;
 }

@@ -105,7 +105,7 @@ static int make_body(const struct cli *cli, const uint8_t *csr, size_t len, json
 
 static int run_add(struct cli *cli)
 {
-	const char *id = cli->args[0], *dir = cli_opt(cli, "out");
+	const char *id = cli->args[0], *dir = cli_opt(cli, "out"), *theirs = cli_opt(cli, "csr");
 	char key[PATH_MAX], cert[PATH_MAX];
 	uint8_t csr[CA_CSR_MAX];
 	json_t *body = NULL, *answer = NULL;
@@ -119,14 +119,15 @@ static int run_add(struct cli *cli)
 		str_format(key, sizeof(key), "%s/%s.key", dir ? dir : ".", id) != RC_OK ||
 		str_format(cert, sizeof(cert), "%s/%s.pem", dir ? dir : ".", id) != RC_OK)
 		return cli_usage(cli, "\"%s\" cannot be a file's name", id);
-	if (make_key(key, id, csr, &len, &d) != RC_OK)
+	if (theirs ? ca_pem_load(theirs, "CERTIFICATE REQUEST", csr, sizeof(csr), &len, &d) != RC_OK
+		   : make_key(key, id, csr, &len, &d) != RC_OK)
 		return cli_error(EXIT_USAGE, "%s", d.text);
 	code = make_body(cli, csr, len, &body);
 	if (code == EXIT_DONE)
 		code = cli_call(cli, "POST", body, &answer, "/v1/parties");
 	if (code != EXIT_DONE) {
 		/* After a lost answer the key may be in use: it stays. */
-		if (code != EXIT_UNAVAILABLE)
+		if (code != EXIT_UNAVAILABLE && !theirs)
 			unlink(key);
 		return code;
 	}
@@ -134,7 +135,8 @@ static int run_add(struct cli *cli)
 		code = cli_error(EXIT_USAGE, "%s", d.text);
 	else
 		out_object(cli, answer, "party", party_cols);
-	out_say(cli, "certificate   %s\nprivate key   %s", cert, key);
+	out_say(cli, "certificate   %s%s%s", cert, theirs ? "" : "\nprivate key   ",
+		theirs ? "" : key);
 	json_decref(answer);
 	return code;
 }
@@ -169,6 +171,8 @@ const struct cmd party_cmds[] = {
 		{ { "name", "NAME", "for people" },
 			{ "role", "ROLE", "asp, mno, owner, maker or operator; repeatable" },
 			{ "out", "DIR", "where ID.key and ID.pem go (default: here)" },
+			{ "csr", "FILE",
+				"the party has a key of its own: its PKCS#10 request, PEM" },
 			{ "password-file", "FILE",
 				"also a password (its first line; mode 0600)" } } },
 	{ "party", "list", "", 0, 0, "operator", 0, run_list, "list parties",

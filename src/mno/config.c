@@ -235,3 +235,12 @@ void mno__config_fini(struct mno_config *c)
 	secret_free(&c->keys);
 	mem_wipe(c, sizeof(*c));
 }
+
+enum rc mno_config_check(const char *path, struct diag *d)
+{
+	struct mno_config c = { 0 };
+	enum rc rc = mno__config_read(path, &c, d);
+
+	mno__config_fini(&c);
+	return rc;
+}

@@ -285,12 +285,18 @@ static void step(struct sim *s)
 void mno__on_timer(evutil_socket_t fd, short what, void *user)
 {
 	struct sim *s = user;
+	enum rc rc;
 
 	(void)fd;
 	(void)what;
 	if (!s->head || expired(s))
 		return;
 	s->tries++;
+	rc = mno__state_job_tries(s->gw->state, s->head->id, s->tries + 1, s->gw->d);
+	if (rc != RC_OK) {
+		fatal(s->gw, rc);
+		return;
+	}
 	log_write(s->gw->log, LOG_INFO, "sms-again job=%s iccid=%s try=%u parts=%zu", s->head->id,
 		s->key->iccid, s->tries + 1, s->parts);
 	if (s->parts > PARTS_MIN && s->head->kind == MNO_INSTALL) {

@@ -94,6 +94,8 @@ void mno__task_fail(struct mno_task *t, const char *fmt, ...) ATT_PRINTF(2, 3);
 /* What a restart needs to go on, and going on with it. */
 json_t *mno__task_progress(const struct mno_task *t);
 void mno__task_resume(struct mno_task *t, const json_t *progress);
+/* Where it stands, in words: "install: writes 0D, 242 of 432 bytes". */
+void mno__task_step(const struct mno_task *t, const json_t *progress, char *out, size_t cap);
 /* The body of POST /v1/jobs/{id}/result. */
 json_t *mno__task_result(const struct mno_task *t);
 const char *mno__kind_text(enum mno_kind kind);
@@ -118,9 +120,18 @@ enum rc mno__state_job_posted(struct mno_state *s, const char *id, struct diag *
 /* RC_NOT_FOUND; *result (may be NULL) is new, NULL unless the job is done. */
 enum rc mno__state_job_find(struct mno_state *s, const char *id, enum mno_job_state *state,
 	unsigned *attempt, json_t **result, struct diag *d) ATT_MUST_CHECK;
-/* Calls back for every job not posted, oldest first. */
-typedef void mno_state_each(void *user, const char *id, enum mno_job_state state, const json_t *job,
-	const json_t *progress, const json_t *result);
+/* A packet of the job's step is on its way for the `tries`th time. */
+enum rc mno__state_job_tries(
+	struct mno_state *s, const char *id, unsigned tries, struct diag *d) ATT_MUST_CHECK;
+/* Calls back for every job not posted, oldest first; what is NULL is not there. */
+struct mno_kept {
+	const char *id;
+	enum mno_job_state state;
+	const json_t *job, *progress, *result;
+	unsigned tries;	 /* of the step */
+	int64_t since_s; /* seconds since the card last answered, or the job came */
+};
+typedef void mno_state_each(void *user, const struct mno_kept *kept);
 enum rc mno__state_each(
 	struct mno_state *s, mno_state_each *each, void *user, struct diag *d) ATT_MUST_CHECK;
 enum rc mno__state_counts(struct mno_state *s, uint64_t counts[3], struct diag *d) ATT_MUST_CHECK;

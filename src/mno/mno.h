@@ -18,6 +18,11 @@ enum mno_job_state { MNO_JOB_OPEN, MNO_JOB_DONE, MNO_JOB_POSTED };
  * SIMs anew. Prints "ready" on standard output when it serves. */
 enum rc mno_run(const char *config_path, const struct log *log, struct diag *d) ATT_MUST_CHECK;
 
-/* What the state file knows, without touching it: {"sims", "open", "done", "posted",
- * "jobs":[{"id","kind","iccid","state"}]} with at most 100 jobs not yet posted. */
+/* Whether a configuration can be run with. */
+enum rc mno_config_check(const char *config_path, struct diag *d) ATT_MUST_CHECK;
+
+/* What the state file knows, without touching it: {"sims", "open", "done", "posted", "kinds":
+ * {KIND: open jobs}, "jobs": [{"id", "state", and while it is open "kind", "iccid", "slot", "step"
+ * (in words), "tries" (of the packet that is out), "since" (seconds without an answer),
+ * "not_after"; when it failed "reason"}]} with at most 100 jobs not yet posted. */
 enum rc mno_status(const char *config_path, json_t **out, struct diag *d) ATT_MUST_CHECK;

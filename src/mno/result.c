@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +74,33 @@ json_t *mno__task_progress(const struct mno_task *t)
 			files, t->files[i].done ? b64_json(t->files[i].por, t->files[i].por_len)
 						: json_null());
 	json_object_set_new(j, "files", files);
+	if (t->writing) /* for people: after a restart the file begins anew */
+		json_object_set_new(j, "writing",
+			json_pack("{s:i, s:I, s:I}", "id", t->write.id, "done",
+				(json_int_t)t->write.done, "of", (json_int_t)t->write.len));
 	return j;
+}
+
+void mno__task_step(const struct mno_task *t, const json_t *progress, char *out, size_t cap)
+{
+	const json_t *w = json_object_get(progress, "writing");
+	size_t done = 0;
+
+	for (size_t i = 0; i < t->n_files; i++)
+		done += t->files[i].done;
+	if (t->kind == MNO_KEYGEN && t->csr_len == 0)
+		(void)snprintf(out, cap, "the card makes its keys and a CSR");
+	else if (t->kind == MNO_KEYGEN)
+		(void)snprintf(out, cap, "CSR: %zu of %zu bytes read", t->csr_have, t->csr_len);
+	else if (t->kind == MNO_INSTALL && w)
+		(void)snprintf(out, cap, "%zu of %zu files, %02X: %lld of %lld bytes", done,
+			t->n_files, (unsigned)json_integer_value(json_object_get(w, "id")),
+			(long long)json_integer_value(json_object_get(w, "done")),
+			(long long)json_integer_value(json_object_get(w, "of")));
+	else if (t->kind == MNO_INSTALL)
+		(void)snprintf(out, cap, "%zu of %zu files", done, t->n_files);
+	else
+		(void)snprintf(out, cap, "sent, no receipt yet");
 }
 
 static bool get_b64(const json_t *v, uint8_t *out, size_t cap, size_t *len)

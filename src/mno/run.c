@@ -5,25 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JOBS_SHOWN 100
-
 /* What was under way when the gateway stopped. */
-static void on_kept(void *user, const char *id, enum mno_job_state state, const json_t *job,
-	const json_t *progress, const json_t *result)
+static void on_kept(void *user, const struct mno_kept *kept)
 {
 	struct gateway *gw = user;
 	struct mno_task *t = NULL;
 	struct diag d = { 0 };
 
-	if (state == MNO_JOB_DONE && result) {
-		mno__post(gw, id, json_deep_copy(result));
+	if (kept->state == MNO_JOB_DONE && kept->result) {
+		mno__post(gw, kept->id, json_deep_copy(kept->result));
 		return;
 	}
-	if (!job || mno__task_new(job, &t, &d) != RC_OK) {
-		log_write(gw->log, LOG_WARNING, "job-lost job=%s", id);
+	if (!kept->job || mno__task_new(kept->job, &t, &d) != RC_OK) {
+		log_write(gw->log, LOG_WARNING, "job-lost job=%s", kept->id);
 		return;
 	}
-	mno__task_resume(t, progress);
+	mno__task_resume(t, kept->progress);
 	mno__enqueue(gw, t);
 }
 
@@ -231,45 +228,4 @@ enum rc mno_run(const char *config_path, const struct log *log, struct diag *d)
 	}
 	stop(&gw, &signals);
 	return gw.rc;
-}
-
-static void show_job(void *user, const char *id, enum mno_job_state state, const json_t *job,
-	const json_t *progress, const json_t *result)
-{
-	json_t *list = user, *j;
-
-	(void)progress;
-	(void)result;
-	if (json_array_size(list) >= JOBS_SHOWN)
-		return;
-	j = json_pack("{s:s, s:s}", "id", id, "state", state == MNO_JOB_OPEN ? "open" : "done");
-	if (job) {
-		json_object_set(j, "kind", json_object_get(job, "kind"));
-		json_object_set(j, "iccid", json_object_get(job, "iccid"));
-	}
-	json_array_append_new(list, j);
-}
-
-enum rc mno_status(const char *config_path, json_t **out, struct diag *d)
-{
-	struct mno_config config = { 0 };
-	struct mno_state *state = NULL;
-	json_t *jobs = json_array();
-	uint64_t n[3] = { 0 };
-	enum rc rc = jobs ? mno__config_read(config_path, &config, d) : RC_NOMEM;
-
-	if (rc == RC_OK)
-		rc = mno__state_open(config.state, &state, d);
-	if (rc == RC_OK)
-		rc = mno__state_counts(state, n, d);
-	if (rc == RC_OK)
-		rc = mno__state_each(state, show_job, jobs, d);
-	if (rc == RC_OK)
-		*out = json_pack("{s:I, s:I, s:I, s:I, s:O}", "sims", (json_int_t)config.n_sims,
-			"open", (json_int_t)n[0], "done", (json_int_t)n[1], "posted",
-			(json_int_t)n[2], "jobs", jobs);
-	json_decref(jobs);
-	mno__state_close(state);
-	mno__config_fini(&config);
-	return rc;
 }

@@ -18,8 +18,15 @@ static const char schema[] =
 	" WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS job (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL "
 	"UNIQUE,"
-	" attempt INTEGER NOT NULL, state INTEGER NOT NULL, job TEXT, progress TEXT, result TEXT);"
+	" attempt INTEGER NOT NULL, state INTEGER NOT NULL, job TEXT, progress TEXT, result TEXT,"
+	" tries INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX IF NOT EXISTS job_state ON job (state, seq);";
+
+/* Files of before: two columns more. Those that have them refuse, and that is well. */
+static const char *const later[] = {
+	"ALTER TABLE job ADD COLUMN tries INTEGER NOT NULL DEFAULT 1",
+	"ALTER TABLE job ADD COLUMN at INTEGER NOT NULL DEFAULT 0",
+};
 
 static enum rc fault(struct mno_state *s, struct diag *d)
 {
@@ -37,6 +44,8 @@ enum rc mno__state_open(const char *path, struct mno_state **out, struct diag *d
 			SQLITE_OK &&
 		sqlite3_busy_timeout(s->db, 5000) == SQLITE_OK &&
 		sqlite3_exec(s->db, schema, NULL, NULL, NULL) == SQLITE_OK) {
+		for (size_t i = 0; i < ARRAY_LEN(later); i++)
+			(void)sqlite3_exec(s->db, later[i], NULL, NULL, NULL);
 		*out = s;
 		return RC_OK;
 	}
@@ -129,10 +138,11 @@ enum rc mno__state_job_add(struct mno_state *s, const struct mno_task *t, struct
 	sqlite3_stmt *st =
 		text && begin(s, d) == RC_OK
 			? prepare(s,
-				  "INSERT INTO job (id, job, attempt, state) VALUES (?1, ?2, ?3, 0)"
+				  "INSERT INTO job (id, job, attempt, state, at) VALUES (?1, ?2, "
+				  "?3, 0, unixepoch())"
 				  " ON CONFLICT (id) DO UPDATE SET job = ?2, attempt = ?3, state = "
 				  "0,"
-				  " progress = NULL, result = NULL",
+				  " progress = NULL, result = NULL, tries = 1, at = unixepoch()",
 				  t->id, text)
 			: NULL;
 	enum rc rc;
@@ -159,8 +169,23 @@ static enum rc set_text(
 
 enum rc mno__state_job_progress(struct mno_state *s, const struct mno_task *t, struct diag *d)
 {
-	return set_text(s, "UPDATE job SET progress = ?2 WHERE id = ?1 AND state = 0", t->id,
-		mno__task_progress(t), d);
+	return set_text(s,
+		"UPDATE job SET progress = ?2, tries = 1, at = unixepoch() WHERE id = ?1 AND state "
+		"= 0",
+		t->id, mno__task_progress(t), d);
+}
+
+enum rc mno__state_job_tries(struct mno_state *s, const char *id, unsigned tries, struct diag *d)
+{
+	sqlite3_stmt *st =
+		begin(s, d) == RC_OK
+			? prepare(s, "UPDATE job SET tries = ?2 WHERE id = ?1 AND state = 0", id,
+				  NULL)
+			: NULL;
+
+	if (st)
+		(void)sqlite3_bind_int64(st, 2, tries);
+	return finish(s, st, d);
 }
 
 enum rc mno__state_job_done(
@@ -228,15 +253,21 @@ enum rc mno__state_each(struct mno_state *s, mno_state_each *each, void *user, s
 	int step = SQLITE_ERROR;
 
 	if (sqlite3_prepare_v2(s->db,
-		    "SELECT id, state, job, progress, result FROM job WHERE state < 2 ORDER BY seq",
+		    "SELECT id, state, job, progress, result, tries, max(unixepoch() - at, 0)"
+		    " FROM job WHERE state < 2 ORDER BY seq",
 		    -1, &st, NULL) == SQLITE_OK)
 		while ((step = sqlite3_step(st)) == SQLITE_ROW) {
 			json_t *job = column_json(st, 2), *progress = column_json(st, 3);
 			json_t *result = column_json(st, 4);
+			struct mno_kept kept = { .id = (const char *)sqlite3_column_text(st, 0),
+				.state = (enum mno_job_state)sqlite3_column_int(st, 1),
+				.job = job,
+				.progress = progress,
+				.result = result,
+				.tries = (unsigned)sqlite3_column_int(st, 5),
+				.since_s = sqlite3_column_int64(st, 6) };
 
-			each(user, (const char *)sqlite3_column_text(st, 0),
-				(enum mno_job_state)sqlite3_column_int(st, 1), job, progress,
-				result);
+			each(user, &kept);
 			json_decref(job);
 			json_decref(progress);
 			json_decref(result);

@@ -64,17 +64,18 @@ static void test_counters(void **state)
 
 static unsigned seen;
 
-static void each(void *user, const char *id, enum mno_job_state job_state, const json_t *job,
-	const json_t *progress, const json_t *result)
+static void each(void *user, const struct mno_kept *k)
 {
 	const enum mno_job_state *want = user;
 
 	seen++;
-	assert_string_equal("j-1", id);
-	assert_int_equal(*want, job_state);
-	assert_int_equal(*want == MNO_JOB_OPEN, job != NULL);
-	assert_int_equal(*want == MNO_JOB_OPEN, progress != NULL);
-	assert_int_equal(*want == MNO_JOB_DONE, result != NULL);
+	assert_string_equal("j-1", k->id);
+	assert_int_equal(*want, k->state);
+	assert_int_equal(*want == MNO_JOB_OPEN, k->job != NULL);
+	assert_int_equal(*want == MNO_JOB_OPEN, k->progress != NULL);
+	assert_int_equal(*want == MNO_JOB_DONE, k->result != NULL);
+	assert_int_equal(3, k->tries);
+	assert_true(k->since_s >= 0 && k->since_s < 60);
 }
 
 static void test_life_of_a_job(void **state)
@@ -92,6 +93,7 @@ static void test_life_of_a_job(void **state)
 	assert_rc(RC_NOT_FOUND, mno__state_job_find(s, "j-1", &found, &attempt, NULL, NULL));
 	assert_rc(RC_OK, mno__state_job_add(s, t, NULL));
 	assert_rc(RC_OK, mno__state_job_progress(s, t, NULL));
+	assert_rc(RC_OK, mno__state_job_tries(s, "j-1", 3, NULL));
 	assert_rc(RC_OK, mno__state_commit(s, NULL));
 	/* What was not committed never happened; but then nothing of it has left either. */
 	assert_rc(RC_OK, mno__state_job_done(s, "j-1", result, NULL));
