@@ -66,6 +66,8 @@ static enum rc read_sim(json_t *sim, size_t i, struct mno_config *c, struct diag
 			      str_copy(s->msisdn, sizeof(s->msisdn), msisdn) != RC_OK))
 		return diag_set(d, RC_MALFORMED, "sims[%zu].msisdn: not 1 to 15 digits", i);
 	s->kvn = (unsigned)kvn;
+	if (c->pkcs11.module && !json_object_get(sim, "kic") && !json_object_get(sim, "kid"))
+		return RC_OK;
 	if (!key(sim, "kic", c->keys.bytes + s->at, &s->len) ||
 		!key(sim, "kid", c->keys.bytes + s->at + SCP80_KEY_MAX, &kid_len) ||
 		kid_len != s->len)
@@ -79,6 +81,30 @@ static int cmp_sim(const void *a, const void *b)
 	const struct mno_sim_key *x = a, *y = b;
 
 	return memcmp(x->ef, y->ef, sizeof(x->ef));
+}
+
+static int cmp_msisdn(const void *a, const void *b)
+{
+	const struct mno_sim_key *const *x = a, *const *y = b;
+
+	return strcmp((*x)->msisdn, (*y)->msisdn);
+}
+
+/* A card's message comes with nothing but this number. */
+static enum rc index_msisdns(struct mno_config *c, struct diag *d)
+{
+	c->by_msisdn = calloc(c->n_sims + 1, sizeof(struct mno_sim_key *));
+	if (!c->by_msisdn)
+		return diag_set(d, RC_NOMEM, "no memory for %zu SIMs", c->n_sims);
+	for (size_t i = 0; i < c->n_sims; i++)
+		if (*c->sims[i].msisdn)
+			c->by_msisdn[c->n_msisdns++] = &c->sims[i];
+	qsort(c->by_msisdn, c->n_msisdns, sizeof(struct mno_sim_key *), cmp_msisdn);
+	for (size_t i = 1; i < c->n_msisdns; i++)
+		if (cmp_msisdn(&c->by_msisdn[i - 1], &c->by_msisdn[i]) == 0)
+			return diag_set(d, RC_EXISTS, "sims: msisdn %s is there twice",
+				c->by_msisdn[i]->msisdn);
+	return RC_OK;
 }
 
 static enum rc read_sims(const json_t *doc, struct mno_config *c, struct diag *d)
@@ -101,7 +127,7 @@ static enum rc read_sims(const json_t *doc, struct mno_config *c, struct diag *d
 	for (size_t i = 1; i < n; i++)
 		if (cmp_sim(&c->sims[i - 1], &c->sims[i]) == 0)
 			return diag_set(d, RC_EXISTS, "sims: %s is there twice", c->sims[i].iccid);
-	return RC_OK;
+	return index_msisdns(c, d);
 }
 
 static enum rc read_tar(const json_t *doc, uint8_t tar[SCP80_TAR_LEN], struct diag *d)
@@ -149,6 +175,28 @@ static enum rc smpp_number(const json_t *smpp, const char *name, unsigned preset
 	return RC_OK;
 }
 
+/* Absent: in clear, as SMPP 3.4 has it. */
+static enum rc read_tls(const json_t *tls, struct mno_config *c, struct diag *d)
+{
+	const struct {
+		const char *name;
+		char **to;
+	} rows[] = { { "ca", &c->smpp.tls_ca }, { "cert", &c->smpp.tls_cert },
+		{ "key", &c->smpp.tls_key }, { "name", &c->smpp.tls_name } };
+	enum rc rc = RC_OK;
+
+	if (!tls)
+		return RC_OK;
+	for (size_t i = 0; i < ARRAY_LEN(rows) && rc == RC_OK; i++)
+		if (i == 0 || json_object_get(tls, rows[i].name))
+			rc = text(tls, rows[i].name, rows[i].to, d);
+	if (rc == RC_OK && !c->smpp.tls_cert != !c->smpp.tls_key)
+		rc = diag_set(d, RC_MALFORMED, "cert and key belong together");
+	if (rc != RC_OK)
+		diag_prefix(d, "smpp.tls");
+	return rc;
+}
+
 static enum rc read_smpp(const json_t *smpp, struct mno_config *c, struct diag *d)
 {
 	enum rc rc = smpp_text(smpp, "host", c->smpp.host, sizeof(c->smpp.host), d);
@@ -166,6 +214,20 @@ static enum rc read_smpp(const json_t *smpp, struct mno_config *c, struct diag *
 	if (rc == RC_OK)
 		rc = smpp_number(
 			smpp, "enquire_ms", SMPP_ENQUIRE_MS, 3600000, &c->smpp.enquire_ms, d);
+	return rc == RC_OK ? read_tls(json_object_get(smpp, "tls"), c, d) : rc;
+}
+
+/* SIMs without kic and kid have theirs in the token. */
+static enum rc read_pkcs11(const json_t *p11, struct mno_config *c, struct diag *d)
+{
+	enum rc rc = p11 ? text(p11, "module", &c->pkcs11.module, d) : RC_OK;
+
+	if (rc == RC_OK && p11)
+		rc = text(p11, "token", &c->pkcs11.token, d);
+	if (rc == RC_OK && p11)
+		rc = text(p11, "pin_file", &c->pkcs11.pin_file, d);
+	if (rc != RC_OK)
+		diag_prefix(d, "pkcs11");
 	return rc;
 }
 
@@ -194,6 +256,8 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 		rc = read_tar(doc, c->tar, d);
 	if (rc == RC_OK)
 		rc = read_por(doc, &c->por_submit, d);
+	if (rc == RC_OK)
+		rc = read_pkcs11(json_object_get(doc, "pkcs11"), c, d);
 	return rc == RC_OK ? read_sims(doc, c, d) : rc;
 }
 
@@ -231,7 +295,15 @@ void mno__config_fini(struct mno_config *c)
 	free(c->sms);
 	free(c->euicc);
 	free(c->state);
+	free(c->pkcs11.module);
+	free(c->pkcs11.token);
+	free(c->pkcs11.pin_file);
+	free(c->smpp.tls_ca);
+	free(c->smpp.tls_cert);
+	free(c->smpp.tls_key);
+	free(c->smpp.tls_name);
 	free(c->sims);
+	free(c->by_msisdn);
 	secret_free(&c->keys);
 	mem_wipe(c, sizeof(*c));
 }

@@ -40,10 +40,14 @@ struct sim *mno__find_sim(struct gateway *gw, const uint8_t ef[IDENT_ICCID_LEN])
 static struct scp80_keys sim_keys(const struct sim *s)
 {
 	const uint8_t *at = s->gw->config.keys.bytes + s->key->at;
+	bool here = s->key->len > 0;
 
-	return (struct scp80_keys){
-		.kvn = s->key->kvn, .kic = at, .kid = at + SCP80_KEY_MAX, .len = s->key->len
-	};
+	return (struct scp80_keys){ .kvn = s->key->kvn,
+		.kic = at,
+		.kid = at + SCP80_KEY_MAX,
+		.len = s->key->len,
+		.engine = here ? NULL : mno__hsm_engine(s->gw->hsm),
+		.which = s->key };
 }
 
 /* ---- what leaves, and when ---- */
@@ -216,15 +220,21 @@ static void transmit(struct sim *s)
 	struct scp80_command cmd = { .por_submit = s->gw->config.por_submit,
 		.data = cur_init(s->data, s->data_len) };
 	size_t n = 0;
+	enum rc rc;
 
 	arm(s);
 	if (!take_counter(s))
 		return;
 	cmd.counter = s->counter;
 	memcpy(cmd.tar, s->gw->config.tar, sizeof(cmd.tar));
-	if (scp80_command_write(&keys, &cmd, &p) != RC_OK ||
-		concat_split(packet, p.len, s->ref++, sms, &n) != RC_OK) {
-		mno__task_fail(s->head, "packet: could not be made");
+	rc = scp80_command_write(&keys, &cmd, &p);
+	if (rc == RC_UNAVAILABLE) { /* the timer tries again */
+		log_write(s->gw->log, LOG_ERROR, "token-unavailable iccid=%s", s->key->iccid);
+		return;
+	}
+	if (rc != RC_OK || concat_split(packet, p.len, s->ref++, sms, &n) != RC_OK) {
+		mno__task_fail(s->head, "packet: could not be made: %s",
+			rc == RC_NOT_FOUND ? "the token has no such keys" : rc_text(rc));
 		finish_head(s);
 		return;
 	}

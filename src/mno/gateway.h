@@ -4,7 +4,7 @@
 /* Inside mno/: the gateway's live state, between its life (run.c) and its
  * traffic (gateway.c). One thread, one loop. */
 
-#include "mno/internal.h"
+#include "mno/hsm.h"
 
 /* One card: one job at a time, the others in line. */
 struct sim {
@@ -43,6 +43,7 @@ struct gateway {
 	struct mno_config config;
 	struct mno_state *state;
 	struct mno_link *link;
+	struct mno__hsm *hsm; /* NULL: all keys are in the configuration */
 	struct mno_api *api;
 	struct mno_euicc *euicc; /* NULL: none */
 	size_t n_sims;

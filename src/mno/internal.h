@@ -144,7 +144,7 @@ struct mno_sim_key {
 	unsigned kvn;
 	char msisdn[MNO_MSISDN_MAX]; /* digits; "": none known */
 	size_t at;		     /* offset of KIc in the keys; KID lies SCP80_KEY_MAX behind */
-	size_t len;		     /* of each: 16, 24 or 32 */
+	size_t len;		     /* of each: 16, 24 or 32; 0: the token has them */
 };
 
 struct mno_config {
@@ -153,13 +153,19 @@ struct mno_config {
 	struct {     /* host "": `sms` is a socket */
 		char host[254], source[21], system_id[16], password[9];
 		unsigned port, window, enquire_ms;
+		char *tls_ca, *tls_cert, *tls_key, *tls_name; /* tls_ca NULL: in clear */
 	} smpp;
+	struct { /* module NULL: no token */
+		char *module, *token, *pin_file;
+	} pkcs11;
 	uint8_t tar[SCP80_TAR_LEN];
 	bool por_submit;	 /* receipts by SMS-SUBMIT (SPI 16 39), else by DELIVER-REPORT */
 	unsigned por_timeout_ms; /* of the first try; doubles up to por_timeout_max_ms */
 	unsigned por_timeout_max_ms;
 	size_t n_sims;
 	struct mno_sim_key *sims; /* sorted by ef */
+	size_t n_msisdns;
+	const struct mno_sim_key **by_msisdn; /* those that have one, sorted by it */
 	struct secret keys;
 };
 enum rc mno__config_read(const char *path, struct mno_config *out, struct diag *d) ATT_MUST_CHECK;
@@ -178,8 +184,8 @@ enum rc mno__link_new(struct event_base *base, const char *path, const struct mn
 	const struct log *log, struct mno_link **out) ATT_MUST_CHECK;
 /* The same by SMPP, as the configuration says; it is borrowed. */
 enum rc mno__link_new_smpp(struct event_base *base, const struct mno_config *config,
-	const struct mno_link_calls *calls, const struct log *log,
-	struct mno_link **out) ATT_MUST_CHECK;
+	const struct mno_link_calls *calls, const struct log *log, struct mno_link **out,
+	struct diag *d) ATT_MUST_CHECK;
 void mno__link_free(struct mno_link *l);
 /* RC_UNAVAILABLE while there is no connection; RC_BUSY when it does not drain. */
 enum rc mno__link_send(struct mno_link *l, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud,

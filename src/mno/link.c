@@ -144,14 +144,15 @@ enum rc mno__link_new(struct event_base *base, const char *path, const struct mn
 }
 
 enum rc mno__link_new_smpp(struct event_base *base, const struct mno_config *config,
-	const struct mno_link_calls *calls, const struct log *log, struct mno_link **out)
+	const struct mno_link_calls *calls, const struct log *log, struct mno_link **out,
+	struct diag *d)
 {
 	struct mno_link *l = calloc(1, sizeof(*l));
 	enum rc rc;
 
 	if (!l)
 		return RC_NOMEM;
-	rc = mno__smsc_new(base, config, calls, log, &l->smsc);
+	rc = mno__smsc_new(base, config, calls, log, &l->smsc, d);
 	if (rc == RC_OK)
 		*out = l;
 	else

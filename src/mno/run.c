@@ -124,6 +124,17 @@ static void on_reload(evutil_socket_t fd, short what, void *user)
 	log_write(gw->log, LOG_INFO, "reloaded sims=%zu", gw->n_sims);
 }
 
+/* A wrong PIN or a key that is missing is said at once, not when the first job comes. */
+static enum rc open_token(struct gateway *gw, const struct mno_config *config, struct diag *d)
+{
+	enum rc rc = mno__hsm_new(config, &gw->hsm, d);
+
+	for (size_t i = 0; i < config->n_sims && rc == RC_OK; i++)
+		if (config->sims[i].len == 0)
+			rc = mno__hsm_has(gw->hsm, &config->sims[i], d);
+	return rc;
+}
+
 static enum rc start(struct gateway *gw)
 {
 	struct mno_link_calls link_calls = {
@@ -135,13 +146,15 @@ static enum rc start(struct gateway *gw)
 	struct mno_config config;
 	enum rc rc = mno__config_read(gw->config_path, &config, gw->d);
 
+	if (rc == RC_OK && config.pkcs11.module)
+		rc = open_token(gw, &config, gw->d);
 	if (rc == RC_OK)
 		rc = set_sims(gw, &config, gw->d);
 	if (rc == RC_OK)
 		rc = mno__state_open(gw->config.state, &gw->state, gw->d);
 	if (rc == RC_OK)
 		rc = *gw->config.smpp.host ? mno__link_new_smpp(gw->base, &gw->config, &link_calls,
-						     gw->log, &gw->link)
+						     gw->log, &gw->link, gw->d)
 					   : mno__link_new(gw->base, gw->config.sms, &link_calls,
 						     gw->log, &gw->link);
 	if (rc == RC_OK)
@@ -197,6 +210,7 @@ static void stop(struct gateway *gw, struct signals *signals)
 	for (size_t i = 0; i < ARRAY_LEN(signals->events); i++)
 		if (signals->events[i])
 			event_free(signals->events[i]);
+	mno__hsm_free(gw->hsm);
 	mno__state_close(gw->state);
 	mno__config_fini(&gw->config);
 	json_decref(gw->active);

@@ -5,7 +5,10 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/dns.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +36,7 @@ struct mno__smsc {
 	const struct mno_config *config;
 	struct mno_link_calls calls;
 	const struct log *log;
+	SSL_CTX *tls;		 /* NULL: in clear */
 	struct bufferevent *bev; /* NULL: waiting to connect again */
 	struct event *again;	 /* to connect */
 	struct event *pause;	 /* throttled */
@@ -195,12 +199,17 @@ static void take_submit_resp(struct mno__smsc *s, const struct smpp_pdu *pdu)
 	flush(s);
 }
 
+static int cmp_number(const void *key, const void *sim)
+{
+	return strcmp(key, (*(const struct mno_sim_key *const *)sim)->msisdn);
+}
+
 static const struct mno_sim_key *by_msisdn(const struct mno_config *c, const char *msisdn)
 {
-	for (size_t i = 0; i < c->n_sims; i++)
-		if (strcmp(c->sims[i].msisdn, msisdn) == 0)
-			return &c->sims[i];
-	return NULL;
+	const struct mno_sim_key *const *found = bsearch(
+		msisdn, c->by_msisdn, c->n_msisdns, sizeof(const struct mno_sim_key *), cmp_number);
+
+	return found ? *found : NULL;
 }
 
 /* A card's message, or the centre's receipt for one of ours. */
@@ -303,6 +312,18 @@ static void on_read(struct bufferevent *bev, void *user)
 	}
 }
 
+/* What TLS has against the centre is said; it is mostly a matter of configuration. */
+static void lost(struct mno__smsc *s)
+{
+	SSL *ssl = s->tls ? bufferevent_openssl_get_ssl(s->bev) : NULL;
+	long verdict = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+
+	if (verdict != X509_V_OK)
+		down(s, X509_verify_cert_error_string(verdict));
+	else
+		down(s, ssl && !SSL_is_init_finished(ssl) ? "no TLS" : "connection lost");
+}
+
 static void on_event(struct bufferevent *bev, short what, void *user)
 {
 	struct mno__smsc *s = user;
@@ -318,7 +339,7 @@ static void on_event(struct bufferevent *bev, short what, void *user)
 		s->asked = true;
 		after(s->beat, ANSWER_MS);
 	} else if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)) {
-		down(s, "connection lost");
+		lost(s);
 	}
 }
 
@@ -346,11 +367,20 @@ static void on_again(evutil_socket_t fd, short what, void *user)
 
 static void try_connect(struct mno__smsc *s)
 {
-	s->bev = bufferevent_socket_new(s->base, -1, BEV_OPT_CLOSE_ON_FREE);
+	SSL *ssl = s->tls ? mno__smsc_tls_session(s->tls, s->config) : NULL;
+
+	if (ssl)
+		s->bev = bufferevent_openssl_socket_new(
+			s->base, -1, ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+	else if (!s->tls)
+		s->bev = bufferevent_socket_new(s->base, -1, BEV_OPT_CLOSE_ON_FREE);
 	if (!s->bev) {
 		down(s, "no memory");
 		return;
 	}
+	/* Until it stands; a centre that takes the connection and says nothing is none. */
+	s->asked = true;
+	after(s->beat, ANSWER_MS);
 	bufferevent_setcb(s->bev, on_read, NULL, on_event, s);
 	if (bufferevent_enable(s->bev, EV_READ | EV_WRITE) != 0 ||
 		bufferevent_socket_connect_hostname(s->bev, NULL, AF_UNSPEC, s->config->smpp.host,
@@ -361,9 +391,11 @@ static void try_connect(struct mno__smsc *s)
 }
 
 enum rc mno__smsc_new(struct event_base *base, const struct mno_config *config,
-	const struct mno_link_calls *calls, const struct log *log, struct mno__smsc **out)
+	const struct mno_link_calls *calls, const struct log *log, struct mno__smsc **out,
+	struct diag *d)
 {
 	struct mno__smsc *s = calloc(1, sizeof(*s));
+	enum rc rc;
 
 	if (!s)
 		return RC_NOMEM;
@@ -374,6 +406,11 @@ enum rc mno__smsc_new(struct event_base *base, const struct mno_config *config,
 	s->backoff_ms = BACKOFF_MIN_MS;
 	s->pause_ms = PAUSE_MIN_MS;
 	s->waiting_end = &s->waiting;
+	rc = config->smpp.tls_ca ? mno__smsc_tls_new(config, &s->tls, d) : RC_OK;
+	if (rc != RC_OK) {
+		free(s);
+		return rc;
+	}
 	s->again = evtimer_new(base, on_again, s);
 	s->pause = evtimer_new(base, on_pause, s);
 	s->beat = evtimer_new(base, on_beat, s);
@@ -402,6 +439,7 @@ void mno__smsc_free(struct mno__smsc *s)
 	drop_list(s->sent);
 	if (s->bev)
 		bufferevent_free(s->bev);
+	SSL_CTX_free(s->tls);
 	free(s);
 }
 

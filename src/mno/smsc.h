@@ -7,12 +7,20 @@
 
 #include "mno/internal.h"
 
+#include <openssl/types.h>
+
 struct mno__smsc;
 
 enum rc mno__smsc_new(struct event_base *base, const struct mno_config *config,
-	const struct mno_link_calls *calls, const struct log *log,
-	struct mno__smsc **out) ATT_MUST_CHECK;
+	const struct mno_link_calls *calls, const struct log *log, struct mno__smsc **out,
+	struct diag *d) ATT_MUST_CHECK;
 void mno__smsc_free(struct mno__smsc *s);
 /* RC_UNAVAILABLE while not bound; RC_BUSY when too much waits; RC_NOT_FOUND: no MSISDN known. */
 enum rc mno__smsc_send(struct mno__smsc *s, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud,
 	size_t len) ATT_MUST_CHECK;
+
+/* ---- smsc_tls.c: TLS 1.2 or later to the centre, its certificate checked ---- */
+/* RC_AUTH with the file that cannot be used. */
+enum rc mno__smsc_tls_new(
+	const struct mno_config *config, SSL_CTX **out, struct diag *d) ATT_MUST_CHECK;
+SSL *mno__smsc_tls_session(SSL_CTX *ctx, const struct mno_config *config); /* NULL: no memory */

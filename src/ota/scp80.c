@@ -43,9 +43,28 @@ static size_t key_len(const struct scp80_keys *keys)
 	return keys->len ? keys->len : SCP80_KEY_LEN;
 }
 
+static enum rc engine_cc(const struct scp80_keys *keys, const uint8_t *head, size_t head_len,
+	const uint8_t *rest, size_t rest_len, uint8_t cc[SCP80__CC_LEN])
+{
+	uint8_t both[SCP80_PACKET_MAX + SCP80__BLOCK], full[SCP80__BLOCK];
+	struct put p = put_init(both, sizeof(both));
+	enum rc rc;
+
+	put_bytes(&p, head, head_len);
+	put_bytes(&p, rest, rest_len);
+	if (!put_ok(&p))
+		return RC_TOO_LARGE;
+	rc = keys->engine->mac(keys->engine->user, keys->which, both, p.len, full);
+	if (rc == RC_OK)
+		memcpy(cc, full, SCP80__CC_LEN);
+	return rc;
+}
+
 enum rc scp80__cc(const struct scp80_keys *keys, const uint8_t *head, size_t head_len,
 	const uint8_t *rest, size_t rest_len, uint8_t cc[SCP80__CC_LEN])
 {
+	if (keys->engine)
+		return engine_cc(keys, head, head_len, rest, rest_len, cc);
 	char aes128[] = "AES-128-CBC", aes192[] = "AES-192-CBC", aes256[] = "AES-256-CBC";
 	size_t bytes = key_len(keys);
 	char *cipher = bytes == 16 ? aes128 : bytes == 24 ? aes192 : aes256;
@@ -87,6 +106,10 @@ enum rc scp80__cipher(
 	int got = 0, tail = 0;
 	enum rc rc = RC_CRYPTO;
 
+	if (keys->engine && len % SCP80__BLOCK == 0 && len <= SCP80_PACKET_MAX) {
+		rc = keys->engine->cbc(keys->engine->user, keys->which, encrypt, in, len, out);
+		goto out;
+	}
 	if (!ctx || len % SCP80__BLOCK != 0 || len > SCP80_PACKET_MAX)
 		goto out;
 	if (EVP_CipherInit_ex2(ctx, aes_cbc(key_len(keys)), keys->kic, iv, encrypt ? 1 : 0, NULL) !=
@@ -116,8 +139,8 @@ uint64_t scp80__cur_counter(struct cur *c)
 
 bool scp80__keys_ok(const struct scp80_keys *keys)
 {
-	return keys->kvn >= 1 && keys->kvn <= 15 && keys->kic && keys->kid &&
-	       scp80_key_len_ok(key_len(keys));
+	return keys->kvn >= 1 && keys->kvn <= 15 &&
+	       (keys->engine || (keys->kic && keys->kid && scp80_key_len_ok(key_len(keys))));
 }
 
 uint8_t scp80__key_octet(unsigned kvn)

@@ -47,12 +47,24 @@ enum scp80_status {
 /* The text of a status; never NULL. */
 const char *scp80_status_text(unsigned status);
 
+/* Keys that are not here but in a token that uses them: AES-CMAC by KID, AES-CBC with IV 0 by KIc.
+ * `which` is the keyset's, for the engine to know. */
+struct scp80_engine {
+	enum rc (*mac)(
+		void *user, const void *which, const uint8_t *bytes, size_t len, uint8_t out[16]);
+	enum rc (*cbc)(void *user, const void *which, bool encrypt, const uint8_t *in, size_t len,
+		uint8_t *out);
+	void *user;
+};
+
 /* One keyset of one card. */
 struct scp80_keys {
-	unsigned kvn;	    /* key version, 1..15 */
-	const uint8_t *kic; /* `len` bytes, borrowed */
-	const uint8_t *kid; /* `len` bytes, borrowed */
-	size_t len;	    /* 16, 24 or 32; 0 stands for SCP80_KEY_LEN */
+	unsigned kvn;			   /* key version, 1..15 */
+	const uint8_t *kic;		   /* `len` bytes, borrowed */
+	const uint8_t *kid;		   /* `len` bytes, borrowed */
+	size_t len;			   /* 16, 24 or 32; 0 stands for SCP80_KEY_LEN */
+	const struct scp80_engine *engine; /* not NULL: kic, kid and len are not looked at */
+	const void *which;
 };
 
 /* Whether AES has keys of this length. */
