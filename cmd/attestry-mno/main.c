@@ -21,6 +21,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: attestry-mno [run] --config FILE\n"
 	      "       attestry-mno status --config FILE [--json]\n"
+	      "       attestry-mno seal --sims FILE --key FILE --out FILE\n"
 	      "       attestry-mno setup DIR --id PARTY --url URL --ca FILE (--sms SOCKET | --smpp "
 	      "FILE)\n"
 	      "                    [--sims FILE] [--operator-cert FILE --operator-key FILE]\n"
@@ -39,6 +40,8 @@ static void usage(FILE *to)
 	      "\n"
 	      "  run       serve until SIGTERM or SIGINT; prints \"ready\"\n"
 	      "  status    every job's step, tries and silence; what waits to be posted\n"
+	      "  seal      a list of SIMs into a file that only --key opens (32 bytes; made when\n"
+	      "            it is not there): sims_sealed and sims_key in the configuration\n"
 	      "  setup     the trusted connection to a registry, from nothing: key and request,\n"
 	      "            certificate (made at once with the registry's operator's certificate,\n"
 	      "            else printed what to ask for, and run again), roots and resolver pin "
@@ -150,7 +153,25 @@ static int setup(const struct setup *s)
 	return EXIT_FAILURE;
 }
 
-enum option_id { ID = 256, URL, CA, SMS, SMPP, SIMS, OPERATOR_CERT, OPERATOR_KEY };
+static int seal(const char *sims, const char *key, const char *out)
+{
+	struct diag d = { 0 };
+	enum rc rc;
+
+	if (!sims || !key || !out) {
+		usage(stderr);
+		return 2;
+	}
+	rc = secret_harden_process();
+	if (rc == RC_OK)
+		rc = mno_seal_sims(sims, key, out, &d);
+	if (rc == RC_OK)
+		return EXIT_SUCCESS;
+	fprintf(stderr, "attestry-mno: seal: %s\n", d.text[0] ? d.text : rc_text(rc));
+	return EXIT_FAILURE;
+}
+
+enum option_id { ID = 256, URL, CA, SMS, SMPP, SIMS, KEY, OUT, OPERATOR_CERT, OPERATOR_KEY };
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -161,6 +182,8 @@ static const struct option options[] = {
 	{ "sms", required_argument, NULL, SMS },
 	{ "smpp", required_argument, NULL, SMPP },
 	{ "sims", required_argument, NULL, SIMS },
+	{ "key", required_argument, NULL, KEY },
+	{ "out", required_argument, NULL, OUT },
 	{ "operator-cert", required_argument, NULL, OPERATOR_CERT },
 	{ "operator-key", required_argument, NULL, OPERATOR_KEY },
 	{ "help", no_argument, NULL, 'h' },
@@ -195,6 +218,8 @@ int main(int argc, char **argv)
 		return run(config);
 	if (config && optind == argc && strcmp(what, "status") == 0)
 		return status(config, as_json);
+	if (optind == argc && strcmp(what, "seal") == 0)
+		return seal(given[SIMS - ID], given[KEY - ID], given[OUT - ID]);
 	if (optind + 1 == argc && strcmp(what, "setup") == 0)
 		return setup(&(struct setup){ .dir = argv[optind],
 			.id = given[ID - ID],

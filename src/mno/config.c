@@ -107,9 +107,8 @@ static enum rc index_msisdns(struct mno_config *c, struct diag *d)
 	return RC_OK;
 }
 
-static enum rc read_sims(const json_t *doc, struct mno_config *c, struct diag *d)
+static enum rc read_sims(const json_t *sims, struct mno_config *c, struct diag *d)
 {
-	const json_t *sims = json_object_get(doc, "sims");
 	size_t n = json_array_size(sims);
 	enum rc rc = RC_OK;
 
@@ -239,6 +238,9 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 	} texts[] = { { "url", &c->url }, { "ca", &c->ca }, { "cert", &c->cert },
 		{ "key", &c->key }, { "state", &c->state } };
 	const json_t *smpp = json_object_get(doc, "smpp");
+	const char *sealed = json_string_value(json_object_get(doc, "sims_sealed"));
+	char *sims_key = NULL;
+	json_t *sims = NULL;
 	enum rc rc = RC_OK;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts) && rc == RC_OK; i++)
@@ -258,7 +260,18 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 		rc = read_por(doc, &c->por_submit, d);
 	if (rc == RC_OK)
 		rc = read_pkcs11(json_object_get(doc, "pkcs11"), c, d);
-	return rc == RC_OK ? read_sims(doc, c, d) : rc;
+	if (rc == RC_OK && sealed) {
+		rc = text(doc, "sims_key", &sims_key, d);
+		if (rc == RC_OK)
+			rc = mno__sims_unseal(sealed, sims_key, &sims, d);
+	} else if (rc == RC_OK) {
+		sims = json_incref(json_object_get(doc, "sims"));
+	}
+	if (rc == RC_OK)
+		rc = read_sims(sims, c, d);
+	json_decref(sims);
+	free(sims_key);
+	return rc;
 }
 
 enum rc mno__config_read(const char *path, struct mno_config *out, struct diag *d)

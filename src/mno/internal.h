@@ -170,6 +170,9 @@ struct mno_config {
 };
 enum rc mno__config_read(const char *path, struct mno_config *out, struct diag *d) ATT_MUST_CHECK;
 void mno__config_fini(struct mno_config *c);
+/* sealed.c: the list of SIMs of a sealed file. RC_AUTH: another key, or changed bytes. */
+enum rc mno__sims_unseal(
+	const char *path, const char *key_path, json_t **out, struct diag *d) ATT_MUST_CHECK;
 
 /* ---- link.c: the stream to the SMS centre, always trying ---- */
 

@@ -18,6 +18,11 @@ enum mno_job_state { MNO_JOB_OPEN, MNO_JOB_DONE, MNO_JOB_POSTED };
  * SIMs anew. Prints "ready" on standard output when it serves. */
 enum rc mno_run(const char *config_path, const struct log *log, struct diag *d) ATT_MUST_CHECK;
 
+/* Seals a JSON list of SIMs (mode 0600) with the 32 bytes in a key file, which is made when it is
+ * not there, for the configuration's sims_sealed and sims_key. */
+enum rc mno_seal_sims(const char *sims_path, const char *key_path, const char *out_path,
+	struct diag *d) ATT_MUST_CHECK;
+
 /* Whether a configuration can be run with. */
 enum rc mno_config_check(const char *config_path, struct diag *d) ATT_MUST_CHECK;
 

@@ -95,3 +95,43 @@ def test_keys_in_a_token(empty_lab):
         gateway.refuses(f"no secret key {gateway.doc['sims'][1]['iccid']}.kic")
     finally:
         gateway.stop()
+
+
+def test_keys_in_a_sealed_file(empty_lab):
+    lab = empty_lab
+    gateway = Gateway(lab, "sealed")
+    sims = gateway.doc.pop("sims")
+    clear, key, sealed = (lab.top / n for n in ("clear.json", "sims.key", "sims.sealed"))
+    clear.touch(0o600)
+    clear.write_text(json.dumps(sims))
+    run(program("attestry-mno"), "seal", "--sims", clear, "--key", key, "--out", sealed)
+    clear.unlink()
+    assert sims[0]["kic"].encode() not in sealed.read_bytes() and key.stat().st_mode & 0o777 == 0o600
+    gateway.doc.update(sims_sealed=str(sealed), sims_key=str(key))
+    try:
+        gateway.start().activation(2)
+        gateway.stop()
+        good, right = sealed.read_bytes(), key.read_bytes()
+        for bad, why in ((good[:-1], "another key, or changed"), (good[:40], "no sealed list"), (b"x" + good[1:], "no sealed list"),
+                         (good[:60] + bytes([good[60] ^ 1]) + good[61:], "another key, or changed")):
+            sealed.write_bytes(bad)
+            gateway.refuses(why)
+        sealed.write_bytes(good)
+        key.write_bytes(os.urandom(32))
+        gateway.refuses("another key, or changed")
+        key.write_bytes(right + b"x")
+        gateway.refuses("not a key of 32 bytes")
+        key.write_bytes(right)
+        key.chmod(0o644)
+        gateway.refuses("chmod 600")
+        key.chmod(0o600)
+        # The same key seals the next list.
+        clear.touch(0o600)
+        clear.write_text(json.dumps(sims[:1]))
+        run(program("attestry-mno"), "seal", "--sims", clear, "--key", key, "--out", sealed)
+        assert key.read_bytes() == right and sealed.read_bytes() != good
+        clear.write_text("{}")
+        p = run(program("attestry-mno"), "seal", "--sims", clear, "--key", key, "--out", sealed, check=False)
+        assert p.returncode == 1 and "no JSON list" in p.stderr
+    finally:
+        gateway.stop()
