@@ -25,6 +25,9 @@ static inline bool reg__refused(const struct registry_run *run)
 bool reg__has_role(const struct registry_run *run, uint32_t role_bit);
 bool reg__is_caller(const struct registry_run *run, const char *party);
 
+/* ---- run.c: the frame of a command that was refused */
+enum rc reg__keep_refused(struct registry_run *run) ATT_MUST_CHECK;
+
 /* ---- words.c: forms of words ------------------------------------------------------------- */
 /* Each answers with a refusal (and false) naming `field`. */
 bool reg__iccid(struct registry_run *run, const char *text, char out[STORE_ICCID_MAX]);

@@ -161,7 +161,7 @@ static const struct op_row ops[] = {
 		ROLE_BIT(MNO) | ROLE_BIT(OPERATOR), reg__device_delete },
 	{ OP(PROFILE_REENROL), { "profile.reenrol", REGISTRY_WRITE, true }, REGISTRY_API, NOBODY,
 		reg__profile_reenrol },
-	{ OP(REFUSAL), { "refusal", REGISTRY_WRITE, false }, REGISTRY_API, NOBODY, reg__refusal },
+	{ OP(REFUSAL), { "refusal", REGISTRY_WRITE, false }, ANY, NOBODY, reg__refusal },
 };
 
 static const struct op_row *row_of(const Registry__Request *request)
@@ -339,7 +339,19 @@ static enum rc keep_frame(struct registry_run *run)
 		.object = run->request->sv_trid,
 		.detail = run->request->frame };
 
-	return *run->request->frame ? store_audit_add(run->reg->store, &row) : RC_OK;
+	if (!*run->request->frame || run->request->op_case == OP(REFUSAL))
+		return RC_OK;
+	if (reg__refused(run)) {
+		row.operation = "epp.refused";
+		row.detail = arena_printf(run->arena, "%d %s: %s", (int)run->reply.code,
+			run->reply.reason, run->request->frame);
+	}
+	return row.detail ? store_audit_add(run->reg->store, &row) : RC_NOMEM;
+}
+
+enum rc reg__keep_refused(struct registry_run *run)
+{
+	return run->caller ? keep_frame(run) : RC_OK;
 }
 
 enum rc registry_execute(struct registry_run *run)

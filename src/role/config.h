@@ -90,6 +90,8 @@ struct config {
 		int64_t login_tries;
 		int64_t login_ms, frame_ms, idle_ms, session_ms;
 		int64_t query_rate, transform_rate; /* of one client, a second; 0: no limit */
+		int64_t check_rate, info_rate, poll_rate, create_rate, update_rate, delete_rate,
+			renew_rate, transfer_rate, login_rate, refused_rate;
 	} epp;
 	struct {			 /* the zone above ours */
 		struct conf_list server; /* ADDR:PORT of its name servers */

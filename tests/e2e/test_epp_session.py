@@ -36,8 +36,9 @@ def settings(lab, **values):
         text = text.replace("[epp]\n", f"[epp]\n{name} = {value}\n", 1)
     path.write_text(text)
     pid_file = path.parent / "run" / "front-epp.pid"
+    pid = int(epp.until(lambda: pid_file.read_text() if pid_file.exists() else "", bool))
     with lab.log("attestryd", from_start=False) as log:
-        os.kill(int(pid_file.read_text()), signal.SIGTERM)
+        os.kill(pid, signal.SIGTERM)
         log.wait(r"front-epp.*(ready|restart|started)|role=front-epp")
     end = time.monotonic() + PATIENCE
     while True:
