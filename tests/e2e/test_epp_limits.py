@@ -44,14 +44,14 @@ def metric(lab, name):
 # ---- clocks -------------------------------------------------------------------
 def test_a_busy_session_ends_at_its_time(empty_lab, limits):
     """However much it does: the absolute time-out."""
-    limits(session_time="1s")
+    limits(session_time="3s")
     start, kept = time.monotonic(), len(epp.FRAMES)
     with session(empty_lab, "parkoserv") as s:
         with pytest.raises(Closed):
             while time.monotonic() - start < 20:
                 assert s.poll().code in (1300, 1301, 2308)
     del epp.FRAMES[kept + 20:]  # as many as that need no schema
-    assert 0.8 < time.monotonic() - start < 10
+    assert 2.5 < time.monotonic() - start < 30
 
 
 def test_a_client_that_does_not_read_is_ended(empty_lab, limits):
