@@ -97,7 +97,7 @@ static double run(const char *what, SSL_CTX *client, SSL_CTX *server, int count)
 
 int main(int argc, char **argv)
 {
-	int count = argc > 1 ? (int)atoi(argv[1]) : 500;
+	int count = 500;
 	EVP_PKEY *key = EVP_EC_gen("P-256"), *server_key = EVP_EC_gen("P-256");
 	X509 *cert = self_signed(key), *server_cert = self_signed(server_key);
 	SSL_CTX *memory = context(TLS_client_method(), key, cert), *on_card = NULL;
@@ -106,7 +106,8 @@ int main(int argc, char **argv)
 	struct iotsafe *card = NULL;
 	double plain, ours;
 
-	if (count < 1 || iotsafe_open(NULL, &card, why, sizeof(why)) != IOTSAFE_OK ||
+	if ((argc > 1 && sscanf(argv[1], "%6d", &count) != 1) || count < 1 ||
+		iotsafe_open(NULL, &card, why, sizeof(why)) != IOTSAFE_OK ||
 		iotsafe_ssl_ctx(card, 1, &on_card) != IOTSAFE_OK) {
 		(void)fprintf(stderr, "bench_handshake: %s\n", why);
 		return EXIT_FAILURE;

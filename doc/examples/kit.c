@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the published kit does in C++, Python and Go, in one C program on libiotsafe: reads the
  * card's files, makes the kit's checks in the kit's order, asks the DNS once, and speaks to the
- * service over mutual TLS with the key on the card. kit ADDR PORT PIN ANCHORS     the trusted
- * resolver (DNS over TLS, base64 SHA-256 of its key), and a file of DS records; IOTSAFE_CARD names
- * the card Standard input goes to the service and its answer to standard output. */
+ * service over mutual TLS with the key on the card.
+ *
+ * Usage: kit ADDR PORT PIN ANCHORS. The first three name the trusted resolver (DNS over TLS; PIN is
+ * the base64 SHA-256 of its key), ANCHORS is a file of DS records; IOTSAFE_CARD names the card.
+ * Standard input goes to the service, its answer to standard output. */
 #include "iotsafe.h"
 
 #include "dane/dane.h"
@@ -187,10 +189,10 @@ static void check_record(struct kit *k, char **argv)
 	bool good = false;
 
 	o.n_anchors = read_anchors(argv[4], anchors, 4);
-	if (inet_pton(AF_INET, argv[1], resolver.addr) != 1 || strlen(argv[3]) != 44 ||
+	if (inet_pton(AF_INET, argv[1], resolver.addr) != 1 ||
+		sscanf(argv[2], "%5hu", &resolver.port) != 1 || strlen(argv[3]) != 44 ||
 		EVP_DecodeBlock(pin, (const unsigned char *)argv[3], 44) != 33)
 		refuse("arguments", "ADDR PORT PIN ANCHORS");
-	resolver.port = (uint16_t)atoi(argv[2]);
 	memcpy(resolver.pins[0], pin, 32);
 	if (dane_new(&o, &dane, &d) != RC_OK)
 		refuse("record", d.text);
