@@ -19,6 +19,8 @@ static const struct conf_section sections[] = {
 	{ "https", "The JSON interface for parties, over mutual TLS." },
 	{ "epp", "The Extensible Provisioning Protocol for parties, over mutual TLS." },
 	{ "parent", "The zone above: where role out looks whether it has taken our DS." },
+	{ "tlsa", "Providers' own zones: whether they name the services' pins (through "
+		  "[resolver])." },
 	{ "resolver", "The trusted resolver (DNS over TLS) that devices are told to use." },
 	{ "node", "This node, where several work on one PostgreSQL database." },
 	{ "supervisor", "Processes, their users and their confinement." },
@@ -222,6 +224,12 @@ static const struct conf_row rows[] = {
 	TIME("parent", "check", parent.check_s, 1, DAY, "60s", "s",
 		"How often it is asked while the KSK is being replaced."),
 
+	TEXT("tlsa", "anchor_file", tlsa.anchor_file, 0, 180, "",
+		"DS or DNSKEY lines of the root (or of the zones above them); empty: not looked "
+		"at."),
+	TIME("tlsa", "every", tlsa.every_s, 1, 30 * DAY, "1h", "s",
+		"How often a service's zone is looked at."),
+
 	TEXT("resolver", "name", resolver.name, 0, 253, "", "Its TLS name; empty: none is told."),
 	TEXT("resolver", "addr", resolver.addr, 0, 45, "", "Its IP address."),
 	INT("resolver", "port", resolver.port, 1, 65535, "853", NULL, "Its port."),
@@ -349,6 +357,8 @@ enum rc config_read(const char *path, struct config *out, struct diag *d)
 	rc = absolute(&c.dns.transfer_keys, c.dir);
 	if (rc == RC_OK)
 		rc = absolute(&c.primary.tls_ca, c.dir);
+	if (rc == RC_OK)
+		rc = absolute(&c.tlsa.anchor_file, c.dir);
 	if (rc == RC_OK)
 		rc = check(&c, d);
 	if (rc != RC_OK) {

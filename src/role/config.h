@@ -97,6 +97,10 @@ struct config {
 		struct conf_list server; /* ADDR:PORT of its name servers */
 		int64_t check_s;
 	} parent;
+	struct { /* what providers' own zones say of their services */
+		char *anchor_file;
+		int64_t every_s;
+	} tlsa;
 	struct { /* the trusted resolver that devices are told of */
 		char *name;
 		char *addr; /* IP address */

@@ -15,7 +15,7 @@ static const unsigned may_of[ROLE_KINDS] = {
 	[ROLE_ZONE] = FILES_RW,
 	[ROLE_DNS] = CONFINE_READ_FILES | CONFINE_ACCEPT | CONFINE_DATAGRAMS | CONFINE_SPOOL,
 	[ROLE_FRONT] = CONFINE_READ_FILES | CONFINE_ACCEPT,
-	[ROLE_OUT] = CONFINE_CONNECT,
+	[ROLE_OUT] = CONFINE_CONNECT | CONFINE_THREADS,
 };
 
 static void add_path(struct confine *c, const char *path, bool write)

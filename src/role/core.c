@@ -88,6 +88,7 @@ static enum rc read_options(
 		.node = c->node.name,
 		.lease_ms = c->node.lease_ms,
 		.feed_s = c->registry.feed_s,
+		.tlsa_every_s = c->tlsa.anchor_file[0] ? c->tlsa.every_s : 0,
 		.publish_wait = c->registry.publish_wait,
 		.overlap_s = c->registry.overlap_s,
 		.hold_s = c->zone.ttl_s,

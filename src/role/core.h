@@ -41,6 +41,7 @@ struct core_options {
 	int64_t idempotency_ttl_s;
 	int64_t transfer_wait_s;
 	int64_t feed_s;
+	int64_t tlsa_every_s; /* 0: services' TLSA are not looked at */
 	int64_t publish_wait; /* secondaries */
 	int64_t overlap_s;
 	int64_t hold_s; /* a renewed certificate goes to the card this much later: the zone's TTL */

@@ -67,6 +67,10 @@ static void on_tick(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *
 
 	core__calls_expire(core, now);
 	core__waiters_tick(core, now);
+	if (now - core->tlsa_ms >= 1000) {
+		core->tlsa_ms = now;
+		core__tlsa_tick(core);
+	}
 	if (now - core->last_sweep_ms >= SWEEP_MS)
 		housekeeping(core);
 	core__form_soon(core);

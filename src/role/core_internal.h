@@ -13,6 +13,7 @@
 #include "registry/registry.h"
 #include "role/core.h"
 #include "store/node.h"
+#include "out.pb-c.h"
 #include "zone.pb-c.h"
 
 #include <event2/event.h>
@@ -203,6 +204,10 @@ struct core {
 		uint32_t mark; /* above every serial that was used; 0: not read yet */
 	} out;
 
+	size_t tlsa_asked; /* questions with out */
+	int64_t tlsa_since;
+	uint64_t tlsa_ms;
+
 	struct core_item *waiters;
 	size_t waiter_count;
 	bool shared; /* other nodes write the database too */
@@ -293,6 +298,11 @@ void core__health_secondaries(
 /* ---- core_wait.c, core_jobs.c ---- */
 void core__wait(struct core *core, struct core_item *item);
 void core__news(struct core *core, const struct registry_news *news);
+/* core_tlsa.c */
+void core__tlsa_tick(struct core *core);
+void core__tlsa_found(struct core *core, const Out__FoundTlsa *m);
+void core__tlsa_metrics(
+	struct core *core, void (*put)(void *to, const char *name, double value), void *to);
 void core__waiters_served(struct core *core); /* the zone has applied more */
 void core__waiters_look(struct core *core);   /* others may have news */
 void core__waiters_tick(struct core *core, uint64_t now_ms);
