@@ -23,6 +23,10 @@ const struct cmd *const cli_nouns[] = {
 	backup_cmds,
 	metrics_cmds,
 	node_cmds,
+	asp_cmds,
+	td_cmds,
+	maker_cmds,
+	counts_cmds,
 	lab_cmds,
 	NULL,
 };
