@@ -72,9 +72,9 @@ struct cli {
 /* Each noun's table, ended by a row without noun. */
 extern const struct cmd init_cmds[], party_cmds[], service_cmds[], inventory_cmds[], device_cmds[],
 	profile_cmds[], job_cmds[], poll_cmds[], epp_cmds[], maintenance_cmds[], registry_cmds[],
-	audit_cmds[], zone_cmds[], payload_cmds[], keys_cmds[], verify_cmds[], backup_cmds[],
-	bulk_cmds[], metrics_cmds[], node_cmds[], lab_cmds[], asp_cmds[], td_cmds[], maker_cmds[],
-	counts_cmds[];
+	audit_cmds[], zone_cmds[], offline_cmds[], payload_cmds[], keys_cmds[], verify_cmds[],
+	backup_cmds[], bulk_cmds[], metrics_cmds[], node_cmds[], lab_cmds[], asp_cmds[], td_cmds[],
+	maker_cmds[], counts_cmds[];
 
 /* All of them, in the order of --help; NULL ends. */
 extern const struct cmd *const cli_nouns[];

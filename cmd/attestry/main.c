@@ -17,6 +17,7 @@ const struct cmd *const cli_nouns[] = {
 	registry_cmds,
 	keys_cmds,
 	zone_cmds,
+	offline_cmds,
 	audit_cmds,
 	payload_cmds,
 	verify_cmds,

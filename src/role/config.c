@@ -94,6 +94,18 @@ static const struct conf_row rows[] = {
 	PATH("keys", "ca_folder", keys.ca_folder, "ca", "The certificates of the registry's CAs."),
 	INT("keys", "threads", keys.threads, 0, 256, "0", NULL,
 		"Threads that sign; 0: one per core."),
+	TEXT("keys", "pkcs11_module", keys.pkcs11_module, 0, 4095, "",
+		"PKCS#11 module (a shared library, absolute path) for keys of the zone; empty: "
+		"none."),
+	TEXT("keys", "pkcs11_token", keys.pkcs11_token, 0, 32, "", "Label of the token to use."),
+	PATH("keys", "pkcs11_pin", keys.pkcs11_pin, "keys/pkcs11.pin",
+		"File with the token's PIN, mode 0600; no such file: no PIN."),
+	{ "keys", "pkcs11_keys", CONF_CHOICE, MEMBER(keys.pkcs11_keys), 0, 0, "ksk",
+		"none|ksk|both", "Which new keys of the zone are made in the token." },
+	LIST("keys", "pkcs11_paths", keys.pkcs11_paths, "",
+		"Folders that the module writes to: role keys may enter them."),
+	TEXT("keys", "pkcs11_config", keys.pkcs11_config, 0, 4095, "",
+		"The module's own configuration file (SoftHSM: SOFTHSM2_CONF); empty: its preset."),
 
 	PATH("zone", "folder", zone.folder, "zone", "The signed zone (LMDB)."),
 	TIME("zone", "ttl", zone.ttl_s, 1, DAY, "300", "s", "TTL of every record."),
@@ -120,6 +132,8 @@ static const struct conf_row rows[] = {
 		"In which a new ZSK's signatures replace the old one's, evenly."),
 	TIME("zone", "propagation", zone.propagation_s, 0, 7 * DAY, "5m", "s",
 		"Until every secondary serves what this node serves; waited for in rollovers."),
+	TIME("zone", "presigned_alarm", zone.presigned_alarm_s, 0, 365 * (int64_t)DAY, "30d", "s",
+		"Off-line KSK: alarm when the pre-signed sets end sooner than this."),
 
 	ADDR("dns", "listen", dns.listen, "127.0.0.1:5300", "UDP and TCP; port 0: any free one."),
 	ADDR("dns", "dot", dns.dot, "127.0.0.1:8530", "DNS over TLS; empty: none."),

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum config_token_keys { CONFIG_TOKEN_NONE, CONFIG_TOKEN_KSK, CONFIG_TOKEN_BOTH };
+
 enum config_landlock { CONFIG_LANDLOCK_REQUIRE, CONFIG_LANDLOCK_WARN };
 
 struct config {
@@ -32,9 +34,15 @@ struct config {
 		struct conf_list attest_require; /* MNOs (or ranges) whose keys need a proof */
 	} registry;
 	struct {
-		char *folder;	 /* private keys and issued.log; only role keys enters it */
-		char *ca_folder; /* certificates, public */
-		int64_t threads; /* 0: one per core */
+		char *folder;	     /* private keys and issued.log; only role keys enters it */
+		char *ca_folder;     /* certificates, public */
+		int64_t threads;     /* 0: one per core */
+		char *pkcs11_module; /* a shared library; empty: no token */
+		char *pkcs11_token;  /* its label */
+		char *pkcs11_pin;    /* a file, 0600 */
+		int pkcs11_keys; /* enum config_token_keys: which new zone keys are made there */
+		struct conf_list pkcs11_paths; /* what the module must be able to write */
+		char *pkcs11_config;	       /* the module's own configuration file */
 	} keys;
 	struct {
 		char *folder; /* LMDB */
@@ -49,6 +57,7 @@ struct config {
 		int64_t zsk_life_s, ksk_life_s; /* then the next key is made; 0: never by itself */
 		int64_t roll_time_s;   /* in which a new ZSK replaces the old one's signatures */
 		int64_t propagation_s; /* until the last secondary serves what this node does */
+		int64_t presigned_alarm_s; /* off-line KSK: alarm when less is left */
 	} zone;
 	struct {
 		struct conf_addr listen; /* UDP and TCP */

@@ -174,7 +174,10 @@ struct core {
 
 	struct {
 		struct link *link;
-		bool up; /* has said hello */
+		bool up;	      /* has said hello */
+		Zone__KeyOrder order; /* the last one */
+		bool order_open;      /* zone has not said that it is durable there */
+		unsigned orders;
 		bool snapshot;
 		uint64_t sent;
 		uint64_t applied;
@@ -241,6 +244,7 @@ void core__public_ask(struct core *core);
 void core__keys_said(struct core *core, Zone__FromZone *take_message);
 void core__keys_fill(struct core *core, struct core_item *item);
 void core__keys_order(struct core *core, const Registry__ZoneKeyOrder *order);
+void core__keys_order_again(struct core *core); /* zone is there again */
 
 /* ---- core_front.c ---- */
 void core__answer(struct core_item *item); /* sends and frees */

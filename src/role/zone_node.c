@@ -51,7 +51,7 @@ bool zone__keep_batch(struct zone_role *z)
 
 	if (!z->node.on || z->node.kept)
 		return false;
-	if (batch_delta(z->batch, z->sigs, z->zsk_tag, z->ksk_tag, &d, &z->node.body) != RC_OK) {
+	if (batch_delta(z->batch, z->sigs, &z->tags, &d, &z->node.body) != RC_OK) {
 		zone__say_failed(z, "a delta is too large");
 		zone__drop_work(z);
 		z->hello_due = true;
