@@ -67,6 +67,11 @@ static enum rc load_row(struct registry_run *run, const Registry__InventoryRow *
 	*fault = row_fault(row, &d, code);
 	if (!*fault && *row->owner)
 		rc = owner_fault(run, row->owner, code, fault);
+	if (!*fault && rc == RC_OK && !reg__range_ok(run, d.iccid)) {
+		*code = CODE(AUTHORIZATION);
+		*fault = "iccid: outside your ranges of ICCIDs";
+		rc = reg__audit(run, d.iccid, "refused: %d %s", (int)*code, *fault);
+	}
 	if (*fault || rc != RC_OK)
 		return rc;
 	snprintf(d.mno, sizeof(d.mno), "%s", run->caller->id);

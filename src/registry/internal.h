@@ -215,6 +215,12 @@ bool reg__own_service(struct registry_run *run, const char *handle, int kind, en
 enum rc reg__issue(struct registry_run *run, struct store_profile_view *v,
 	const struct reg__csr *csr, struct store_blob *der, bool *done) ATT_MUST_CHECK;
 
+/* ---- range.c: operators and their ICCIDs --------------------------------------------------- */
+/* Does a row of the settings, "mno" or "mno/ICCID prefix", say so of this operator's SIM? */
+bool reg__range_covers(const char *row, const char *mno, const char *iccid);
+/* May the caller bring this ICCID? */
+bool reg__range_ok(const struct registry_run *run, const char *iccid);
+
 /* ---- attest.c: proofs that keys live on SIMs ----------------------------------------------- */
 bool reg__attest_required(const struct registry_run *run, const struct store_profile_view *v);
 /* What the order says of the proof. */

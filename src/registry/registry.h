@@ -60,6 +60,9 @@ struct registry_settings {
 	/* Whose SIMs must prove their keys: "mno" or "mno/ICCID prefix". */
 	const char *const *attest_require;
 	size_t attest_require_count;
+	/* Which ICCIDs an operator may bring, in the same form; none: those that nobody has. */
+	const char *const *ranges;
+	size_t range_count;
 };
 
 /* What devices shall trust, from the keys role and the configuration. */

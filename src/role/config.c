@@ -88,6 +88,9 @@ static const struct conf_row rows[] = {
 		"sooner when the card has confirmed the new one."),
 	LIST("registry", "attest_require", registry.attest_require, "",
 		"Operators whose SIMs must prove their keys: mno, or mno/ICCID prefix."),
+	LIST("registry", "ranges", registry.ranges, "",
+		"Which ICCIDs an operator may bring: mno/ICCID prefix, none within another's; "
+		"empty: those that nobody has."),
 
 	PATH("keys", "folder", keys.folder, "keys",
 		"Private keys and the log of issued certificates; only role keys enters it."),
@@ -309,10 +312,44 @@ static bool is_zone_name(const char *name)
 	}
 }
 
+static bool is_range(const char *row)
+{
+	const char *prefix = strchr(row, '/');
+
+	return prefix && prefix - row >= 3 && prefix - row <= 16 && prefix[1] &&
+	       strspn(prefix + 1, "0123456789") == strlen(prefix + 1);
+}
+
+/* An ICCID is within the ranges of one operator. */
+static enum rc check_ranges(const struct conf_list *list, struct diag *d)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *a = list->items[i], *a_prefix = strchr(a, '/');
+
+		if (!is_range(a))
+			return diag_set(d, RC_MALFORMED,
+				"[registry] ranges: \"%s\" is not an operator's id, /, and digits",
+				a);
+		for (size_t k = 0; k < i; k++) {
+			const char *b = list->items[k], *b_prefix = strchr(b, '/');
+			size_t a_len = strlen(a_prefix), b_len = strlen(b_prefix);
+
+			if (a_prefix - a == b_prefix - b &&
+				memcmp(a, b, (size_t)(a_prefix - a)) == 0)
+				continue;
+			if (strncmp(a_prefix, b_prefix, a_len < b_len ? a_len : b_len) == 0)
+				return diag_set(
+					d, RC_CONFLICT, "[registry] ranges: %s overlaps %s", a, b);
+		}
+	}
+	return RC_OK;
+}
+
 /* What no single row can say. */
 static enum rc check(const struct config *c, struct diag *d)
 {
 	char path[4096];
+	enum rc rc;
 
 	if (!is_zone_name(c->registry.zone))
 		return diag_set(d, RC_MALFORMED,
@@ -337,7 +374,8 @@ static enum rc check(const struct config *c, struct diag *d)
 			d, RC_RANGE, "[supervisor] heartbeat_timeout: is not twice the heartbeat");
 	if (c->resolver.name[0] && (!c->resolver.addr[0] || c->resolver.pin.count == 0))
 		return diag_set(d, RC_MALFORMED, "[resolver] name: needs addr and pin beside it");
-	return config_database(c, path, sizeof(path), d);
+	rc = check_ranges(&c->registry.ranges, d);
+	return rc == RC_OK ? config_database(c, path, sizeof(path), d) : rc;
 }
 
 /* A file that may be left out: empty stays empty. */

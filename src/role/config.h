@@ -32,6 +32,7 @@ struct config {
 		int64_t publish_wait;		 /* secondaries */
 		int64_t overlap_s;		 /* of a renewed certificate and its forerunner */
 		struct conf_list attest_require; /* MNOs (or ranges) whose keys need a proof */
+		struct conf_list ranges;	 /* which ICCIDs are whose */
 	} registry;
 	struct {
 		char *folder;	     /* private keys and issued.log; only role keys enters it */

@@ -78,6 +78,8 @@ static enum rc read_options(
 		.cert_days = c->registry.cert_days,
 		.attest_require = (const char *const *)c->registry.attest_require.items,
 		.attest_require_count = c->registry.attest_require.count,
+		.ranges = (const char *const *)c->registry.ranges.items,
+		.range_count = c->registry.ranges.count,
 		.batch_max = c->registry.batch_max,
 		.answer_wait_ms = c->registry.answer_wait_ms,
 		.auth_ttl_s = c->registry.auth_ttl_s,

@@ -33,6 +33,8 @@ struct core_options {
 	int64_t cert_days;
 	const char *const *attest_require; /* as struct registry_settings */
 	size_t attest_require_count;
+	const char *const *ranges;
+	size_t range_count;
 	int64_t batch_max;
 	int64_t answer_wait_ms;
 	int64_t auth_ttl_s;

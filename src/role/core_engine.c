@@ -105,7 +105,9 @@ static void set_up(struct core *core, struct event_base *base, const struct core
 			.overlap_s = o->overlap_s,
 			.hold_s = o->hold_s,
 			.attest_require = o->attest_require,
-			.attest_require_count = o->attest_require_count },
+			.attest_require_count = o->attest_require_count,
+			.ranges = o->ranges,
+			.range_count = o->range_count },
 		.asp_cert_check = check_asp_cert,
 	};
 }
