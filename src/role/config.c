@@ -257,6 +257,8 @@ static const struct conf_row rows[] = {
 		"Its name; empty: there is only this one. `attestry node init` sets it."),
 	TIME("node", "lease", node.lease_ms, 500, 600000, "3s", "ms",
 		"How long the signer may be silent before another node signs."),
+	TIME("node", "anchor", node.anchor_ms, 1000, 24 * 3600000, "1h", "ms",
+		"How often the end of the audit chain is signed, for the other nodes' chains."),
 
 	INT("supervisor", "user_base", supervisor.user_base, 0, 2000000000, "0", NULL,
 		"First of the user ids that the processes run as when started by root; 0: the "

@@ -120,6 +120,7 @@ struct config {
 	struct {	    /* several on one database (doc/nodes.md) */
 		char *name; /* empty: there is only this one */
 		int64_t lease_ms;
+		int64_t anchor_ms; /* between two signatures of the audit chain's end */
 	} node;
 	struct {
 		int64_t user_base; /* first uid of the roles; 0: do not switch */

@@ -89,6 +89,7 @@ static enum rc read_options(
 		.transfer_wait_s = c->registry.transfer_wait_s,
 		.node = c->node.name,
 		.lease_ms = c->node.lease_ms,
+		.anchor_ms = c->node.anchor_ms,
 		.feed_s = c->registry.feed_s,
 		.tlsa_every_s = c->tlsa.anchor_file[0] ? c->tlsa.every_s : 0,
 		.publish_wait = c->registry.publish_wait,

@@ -49,6 +49,7 @@ struct core_options {
 	int64_t hold_s; /* a renewed certificate goes to the card this much later: the zone's TTL */
 	const char *node; /* its name among several; "" or NULL: there is only this one */
 	int64_t lease_ms;
+	int64_t anchor_ms;
 	struct core_resolver resolver;
 	const uint8_t *operator_spki; /* 32 bytes; NULL: make no first party */
 };

@@ -136,7 +136,14 @@ struct core_node {
 	uint32_t load_serial, load_part;
 	uint64_t lonely_ms; /* since when nobody has the newest content */
 	uint64_t beat_ms, tidied_ms;
-	uint64_t keys_version;
+	uint64_t keys_version; /* of the zone's keys that our `keys` has */
+	bool keys_asked;       /* it seals or opens some */
+	bool keys_dirty; /* the zone's keys have changed: nothing is stored before others have them
+			  */
+	uint64_t keys_print; /* of what the zone said of them last */
+	uint64_t said_ms;    /* when the audit chain's end was signed last; 0: not yet */
+	bool audit_asked;
+	uint64_t anchored[STORE_NODES_MAX];	      /* prints of what is in our chain */
 	uint64_t taken, fenced, deltas, beats_failed; /* counted */
 };
 
@@ -289,6 +296,14 @@ void core__node_applied(struct core *core);
 void core__node_zone_gone(struct core *core);
 /* A delta, a serial, a part of an image from the zone: true when the message was taken. */
 bool core__node_message(struct core *core, Zone__FromZone *take_message);
+void core__node_keep(struct core *core); /* what waits for the database, or for keys */
+/* ---- core_node_keys.c ---- */
+void core__node_keys_said(struct core *core, const Zone__KeyStatus *s);
+void core__node_seal(struct core *core);
+/* Takes the newest keys; true when we have them. */
+bool core__node_keys_ready(struct core *core);
+/* ---- core_node_audit.c ---- */
+void core__node_audit(struct core *core);
 
 /* ---- core_out.c ---- */
 enum rc core__out_link(struct core *core, int take_fd) ATT_MUST_CHECK;

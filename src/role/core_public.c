@@ -180,6 +180,7 @@ static void on_public(
 	core->registry.trust = &core->trust;
 	core->registry.ca = &core->ca;
 	core->registry.seal_point = public->seal_point.len == 65 ? public->seal_point.data : NULL;
+	core->node.keys_version = public->keys_version;
 	rc = core__system(core, publish, public);
 	core__install_kick(core);
 	core__form_soon(core);

@@ -29,6 +29,8 @@ void core__keys_said(struct core *core, Zone__FromZone *take_message)
 	core->zone.keys = take_message;
 	if (take_message->keys->order_id == core->zone.order.id)
 		core->zone.order_open = false;
+	if (core->node.on)
+		core__node_keys_said(core, take_message->keys);
 	if (old && !same_ksks(take_message->keys, old->keys) && core->keys)
 		core__public_ask(core);
 	if (old)

@@ -252,8 +252,12 @@ static enum rc open_all(struct keys *k, struct diag *d)
 			conf->registry.zone, token.opts.module ? &token : NULL, d);
 	ca_crypt_free(x);
 	if (rc == RC_OK)
-		k->zone = (struct keys_zone){ ca_zone_keys_ref(k->ring.zone_keys),
-			conf->keys.folder, k->ring.authority.zone, k->role->log };
+		k->zone = (struct keys_zone){ .now = ca_zone_keys_ref(k->ring.zone_keys),
+			.folder = conf->keys.folder,
+			.name = k->ring.authority.zone,
+			.log = k->role->log };
+	if (rc == RC_OK)
+		rc = keys_node_open(&k->zone, conf->node.name, d);
 	if (rc == RC_OK)
 		rc = str_format(path, sizeof(path), "%s/issued.log", conf->keys.folder);
 	if (rc == RC_OK)
@@ -337,6 +341,7 @@ enum rc role_keys_run(struct role *role)
 	ca_issued_close(k->issued);
 	ca_zone_keys_unref(k->zone.now);
 	k->zone.now = NULL;
+	ca_key_free(&k->zone.node_key);
 	ca_keyring_free(&k->ring);
 	free(k);
 	return rc;

@@ -376,7 +376,8 @@ static const struct keys_op ops[] = {
 const struct keys_op *keys_op_find(Keys__Request__OpCase which)
 {
 	static const struct keys_op *const elsewhere[] = { &keys_op_sign_payload,
-		&keys_op_get_public, &keys_op_move_zone_key };
+		&keys_op_get_public, &keys_op_move_zone_key, &keys_op_seal_zone_keys,
+		&keys_op_open_zone_keys, &keys_op_sign_head };
 
 	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++)
 		if (elsewhere[i]->which == which)

@@ -13,7 +13,7 @@ static const char *const wheres[] = {
 	[CA_KEY_IN_FILE] = "file", [CA_KEY_IN_TOKEN] = "token", [CA_KEY_OFFLINE] = "off-line"
 };
 
-static enum rc send_public(struct keys_job *job, Keys__Reply *reply, struct link *link)
+enum rc keys_send_public(struct keys_job *job, Keys__Reply *reply, struct link *link)
 {
 	const struct ca_keyring *r = job->ring;
 	struct ca_zone_keys *s = job->zone_keys;
@@ -32,6 +32,7 @@ static enum rc send_public(struct keys_job *job, Keys__Reply *reply, struct link
 	p.ksk = bytes_of(s->zone.ksk_rdata, s->zone.ksk_len);
 	p.zsk = bytes_of(s->zone.zsk_rdata, s->zone.zsk_len);
 	p.seal_point = bytes_of(r->seal.point, CA_POINT_LEN);
+	p.keys_version = job->zone->version;
 	for (size_t i = 0; i < s->count; i++) {
 		struct ca_zone_key *k = &s->key[i];
 
@@ -152,10 +153,10 @@ const struct keys_op keys_op_get_public = { .which = KEYS__REQUEST__OP_GET_PUBLI
 	.name = "get_public",
 	.peers = KEYS_CORE | KEYS_ZONE,
 	.prepare = prepare_public,
-	.send = send_public };
+	.send = keys_send_public };
 
 const struct keys_op keys_op_move_zone_key = { .which = KEYS__REQUEST__OP_MOVE_ZONE_KEY,
 	.name = "move_zone_key",
 	.peers = KEYS_ZONE,
 	.prepare = prepare_move,
-	.send = send_public };
+	.send = keys_send_public };

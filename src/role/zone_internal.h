@@ -110,6 +110,7 @@ enum zone_doing { DOING_NOTHING, DOING_BATCH, DOING_REBUILD };
 /* Where several nodes share a database (zone_node.c). */
 struct zone_node {
 	bool on;
+	bool will_sign; /* once keys has said what it has now */
 	bool signs;	/* core says that we may */
 	uint32_t floor; /* no serial up to it may be used */
 	uint32_t waits; /* for core to keep this serial */
@@ -226,6 +227,7 @@ void zone__presigned_tick(struct zone_role *z);
 void zone__say_keys(struct zone_role *z);
 /* zone_node.c */
 bool zone__may_sign(const struct zone_role *z);
+bool zone__node_policy(struct zone_role *z); /* keys has said what it has; true: now we sign */
 /* True: the batch, or the rebuild, waits until core has kept it; false: go on and write it. */
 bool zone__keep_batch(struct zone_role *z);
 bool zone__keep_rebuild(struct zone_role *z);

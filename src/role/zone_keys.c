@@ -114,7 +114,7 @@ static void on_public(struct zone_role *z, const Keys__Public *pub)
 {
 	struct zone_policy policy;
 	struct diag d = { 0 };
-	bool same;
+	bool same, begins;
 	enum rc rc;
 
 	memset(&policy, 0, sizeof(policy));
@@ -129,9 +129,10 @@ static void on_public(struct zone_role *z, const Keys__Public *pub)
 	if (!same)
 		z->policy = policy;
 	z->have_policy = true;
+	begins = zone__node_policy(z);
 	z->roll.refused_ms = 0;
 	zone__roll_keys(z, pub, !same);
-	if (same)
+	if (same && !begins)
 		zone__go_on(z);
 	else
 		zone__new_policy(z);

@@ -381,7 +381,7 @@ void zone__tick(struct zone_role *z)
 
 void zone__again(struct zone_role *z)
 {
-	if (!z->have_policy)
+	if (!z->have_policy || z->node.will_sign)
 		zone__ask_public(z);
 	zone__roll_tick(z);
 	sweep(z);
