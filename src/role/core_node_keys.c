@@ -14,17 +14,23 @@ static uint64_t mix(uint64_t h, uint64_t v)
 	return (h ^ v) * FNV_PRIME;
 }
 
-/* Tags and states: what makes another set of files. */
+static uint64_t mix_text(uint64_t h, const char *text)
+{
+	for (; *text; text++)
+		h = mix(h, (uint8_t)*text);
+	return h;
+}
+
+/* Tags, states and phases: what makes another set of files. */
 static uint64_t print_of(const Zone__KeyStatus *s)
 {
-	uint64_t h = FNV_START;
+	uint64_t h = mix_text(FNV_START, s->algorithm_phase);
 
 	for (size_t i = 0; i < s->n_keys; i++) {
 		const Zone__KeyInfo *k = s->keys[i];
 
 		h = mix(mix(mix(h, k->tag), k->ksk ? 1 : 0), k->hold ? 1 : 0);
-		for (const char *p = k->state; *p; p++)
-			h = mix(h, (uint8_t)*p);
+		h = mix_text(h, k->state);
 	}
 	return h;
 }
