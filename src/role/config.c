@@ -70,7 +70,7 @@ static const struct conf_row rows[] = {
 		"How long an answer waits for the zone before it says pending."),
 	TIME("registry", "auth_ttl", registry.auth_ttl_s, 60, 30 * DAY, "7d", "s",
 		"Life of an authorization code unless the request says less."),
-	TIME("registry", "job_ttl", registry.job_ttl_s, 60, 30 * DAY, "24h", "s",
+	TIME("registry", "job_ttl", registry.job_ttl_s, 1, 30 * DAY, "7d", "s",
 		"Life of a job for an operator's gateway."),
 	TIME("registry", "job_retry", registry.job_retry_s, 1, DAY, "60s", "s",
 		"When a job without result is handed out again."),
