@@ -176,8 +176,6 @@ enum rc lab_first_node(struct lab *lab, struct diag *d)
 		rc = lab_path(lab, conf, "registry/attestry.conf");
 	if (rc == RC_OK)
 		rc = node_conf_set(conf, "node", "lease", "1s", d);
-	if (rc == RC_OK)
-		rc = node_conf_set(conf, "node", "anchor", "5s", d);
 
 	return rc == RC_OK ? lab_run_self(lab, argv, d) : rc;
 }

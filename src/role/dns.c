@@ -152,7 +152,7 @@ static enum rc start_serving(struct dns_role *r, struct diag *d)
 	if (rc != RC_OK)
 		return rc;
 	rc = zone_db_open(r->role->config->zone.folder, ZONE_DB_SERVE,
-		(size_t)r->role->config->zone.map_gib << 30, &db, d);
+		(size_t)r->role->config->zone.map_mib << 20, &db, d);
 	if (rc == RC_OK && r->serving && !has_content(db, board, slot)) {
 		log_write(r->role->log, LOG_WARNING, "the zone is built anew: served as it was");
 		zone_db_close(db);

@@ -2,6 +2,7 @@
 /* zone: the signed zone and its schedule. Its links come from keys, core and dns/N. */
 #include "base/str.h"
 #include "role/zone_internal.h"
+#include "zone/check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,12 +129,26 @@ static enum rc open_links(struct zone_role *z)
 	return rc;
 }
 
+/* A store that cannot be believed is put aside: all of it is in the database, or at the primary. */
+static enum rc open_store(struct zone_role *z, struct diag *d)
+{
+	const struct config *c = z->role->config;
+	size_t map = (size_t)c->zone.map_mib << 20;
+	enum rc rc = zone_check(c->zone.folder, map, d);
+
+	if (rc == RC_MALFORMED) {
+		log_write(z->role->log, LOG_ERROR, "store_damaged why=%s action=rebuild", d->text);
+		z->store_damaged = true;
+		rc = zone_check_set_aside(c->zone.folder, d);
+	}
+	return rc == RC_OK ? zone_db_open(c->zone.folder, ZONE_DB_WRITE, map, &z->db, d) : rc;
+}
+
 static enum rc open_all(struct zone_role *z, struct diag *d)
 {
 	static const struct timeval second = { 1, 0 };
 	struct role *role = z->role;
-	enum rc rc = zone_db_open(role->config->zone.folder, ZONE_DB_WRITE,
-		(size_t)role->config->zone.map_gib << 30, &z->db, d);
+	enum rc rc = open_store(z, d);
 
 	z->slots = slots_of(role->config);
 	if (rc == RC_OK)
@@ -144,7 +159,6 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 		z->content = zone__state(z).have;
 	if (rc != RC_OK)
 		return rc;
-	zone__orders_load(z);
 	z->tick = event_new(role->base, -1, EV_PERSIST, on_tick, z);
 	z->soon = event_new(role->base, -1, 0, on_soon, z);
 	if (!z->tick || !z->soon || event_add(z->tick, &second) != 0)
@@ -155,13 +169,28 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 	return rc == RC_OK ? role_confine(role, d) : rc;
 }
 
+static void store_metrics(const struct zone_role *z, struct role_metrics *m)
+{
+	struct zone_db_size size;
+	unsigned slot;
+
+	zone_db_size(z->db, &size);
+	role_metric(m, "store_bytes", (double)size.used);
+	role_metric(m, "store_bytes_max", (double)size.max);
+	role_metric(m, "store_free_bytes", (double)zone__free_bytes(z));
+	role_metric(m, "store_failing", z->store_failing);
+	role_metric(m, "store_errors_total", (double)z->store_errors);
+	role_metric(m, "store_damaged", z->store_damaged);
+	role_metric(m, "snapshots_held", snap_writer_guards(z->snaps, &slot));
+}
+
 static void on_metrics(struct role_metrics *m, void *user)
 {
 	const struct zone_role *z = user;
 	uint64_t done = 0;
 	uint64_t names = 0;
-	unsigned slot;
 
+	store_metrics(z, m);
 	if (z->follow) {
 		zone__follow_metrics(z, m);
 		return;
@@ -174,15 +203,9 @@ static void on_metrics(struct role_metrics *m, void *user)
 		rebuild_progress(z->rebuild, &done, &names);
 	role_metric(m, "rebuild_signed_names", (double)done);
 	role_metric(m, "rebuild_names", (double)names);
-	role_metric(m, "snapshots_held", snap_writer_guards(z->snaps, &slot));
 	role_metric(m, "waits_for_signatures", z->asked);
 	role_metric(m, "zone_has_content", z->have);
 	role_metric(m, "zone_signs", zone__may_sign(z));
-	role_metric(m, "signatures_late", (double)z->sweep.last.late);
-	role_metric(m, "presigned_seconds_left",
-		z->roll.presigned.offline ? (double)z->roll.presigned.end -
-						    (double)z->role->clock->unix_s(z->role->clock)
-					  : 0);
 }
 
 static void close_all(struct zone_role *z)

@@ -242,6 +242,8 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 		const char *why = d.text[0] ? d.text : rc_text(rc);
 
 		log_write(z->role->log, LOG_ERROR, "core_message refused why=%s", why);
+		if (rc == RC_IO)
+			zone__wrote(z, false);
 		zone__drop_work(z);
 		z->hello_due = true;
 		zone__say_failed(z, why);
@@ -261,7 +263,7 @@ static void on_closed(struct link *link, enum rc why, void *user)
 	link_free(link);
 	/* What waited for its word, and the right to sign, go with it. */
 	if (z->node.on) {
-		z->node.signs = z->node.will_sign = false;
+		z->node.signs = false;
 		zone__drop_work(z);
 	}
 	/* What it had not finished sending, it sends again. */

@@ -134,6 +134,7 @@ static enum rc end_transfer(struct zone_follow *f, struct diag *d)
 	if (!f->whole)
 		f->apply_us = now_us() - start;
 	drop_transfer(f);
+	zone__wrote(f->zone, true);
 	f->transfers++;
 	f->want_whole = false;
 	z->serial = state.serial;
@@ -186,6 +187,8 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 		return;
 	/* RC_STATE: a difference that does not fit is no error of the primary's; all else may be,
 	 * and then the whole zone tells. */
+	if (rc == RC_IO)
+		zone__wrote(f->zone, false);
 	log_write(f->zone->role->log, rc == RC_STATE ? LOG_WARNING : LOG_ERROR,
 		"transfer refused why=%s", d.text[0] ? d.text : rc_text(rc));
 	drop_transfer(f);

@@ -6,7 +6,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
+#define DISK_FULL     (64u << 10) /* less is free: commits fail */
 #define REBUILD_GROUP 1000u
 #define RETRY_MS      200u
 /* One sweep step holds up core's changes for about a millisecond. */
@@ -58,10 +60,36 @@ void zone__drop_work(struct zone_role *z)
 	z->taken_seq = z->applied_seq;
 }
 
+uint64_t zone__free_bytes(const struct zone_role *z)
+{
+	struct statvfs v;
+
+	if (statvfs(z->role->config->zone.folder, &v) != 0)
+		return 0;
+	return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+void zone__wrote(struct zone_role *z, bool good)
+{
+	z->store_failing = !good;
+	z->store_errors += !good;
+	/* A write that was cut short is for LMDB an error like any other: say which it was. */
+	if (!good && zone__free_bytes(z) < DISK_FULL)
+		log_write(z->role->log, LOG_ERROR,
+			"disk_full folder=%s why=No space left on device",
+			z->role->config->zone.folder);
+	/* LMDB does not go on after some errors: another process of this role does. */
+	if (!good && !zone_db_usable(z->db)) {
+		log_write(z->role->log, LOG_ERROR, "store_unusable action=restart");
+		event_base_loopbreak(z->role->base);
+	}
+}
+
 /* The store or a record let us down: core hears it and sends again from what is durable. */
 static void give_up(struct zone_role *z, const struct diag *d)
 {
 	log_write(z->role->log, LOG_ERROR, "work_failed why=%s", d->text);
+	zone__wrote(z, false);
 	zone__say_failed(z, d->text);
 	zone__drop_work(z);
 	z->hello_due = true;
@@ -71,13 +99,6 @@ static void give_up(struct zone_role *z, const struct diag *d)
 void zone__refused(struct zone_role *z, const char *why)
 {
 	log_write(z->role->log, LOG_WARNING, "keys_refused why=%s", why ? why : "");
-	/* It was a key's step: nothing is held up by it, and it is tried again later. */
-	if (z->doing == DOING_NOTHING && z->have_policy) {
-		z->roll.refused_ms = z->role->clock->monotonic_ms(z->role->clock);
-		(void)diag_set(&z->roll.refused, RC_STATE, "%s", why ? why : "keys refused");
-		zone__say_keys(z);
-		return;
-	}
 	if (!z->failed && z->doing != DOING_NOTHING)
 		zone__say_failed(z, why ? why : "keys refused");
 	z->failed = true;
@@ -127,6 +148,7 @@ static void finish_rebuild(struct zone_role *z)
 		give_up(z, &d);
 		return;
 	}
+	zone__wrote(z, true);
 	log_write(z->role->log, LOG_INFO, "rebuilt serial=%u seq=%llu", z->serial,
 		(unsigned long long)z->rebuild_seq);
 	z->have = true;
@@ -191,7 +213,7 @@ static void commit_batch(struct zone_role *z)
 	if (zone__keep_batch(z))
 		return;
 	kill_point("zone-before-commit");
-	rc = batch_commit(z->batch, z->sigs, &z->tags, seq, &z->serial, &d);
+	rc = batch_commit(z->batch, z->sigs, z->zsk_tag, z->ksk_tag, seq, &z->serial, &d);
 	if (rc == RC_OK) {
 		kill_point("zone-after-commit");
 		rc = snap_writer_publish(z->snaps);
@@ -200,6 +222,7 @@ static void commit_batch(struct zone_role *z)
 		give_up(z, &d);
 		return;
 	}
+	zone__wrote(z, true);
 	z->roll.served = z->roll.served || z->roll.committing;
 	if (seq) {
 		z->applied_seq = seq;
@@ -212,11 +235,13 @@ static void commit_group(struct zone_role *z)
 {
 	struct diag d = { 0 };
 
-	if (rebuild_place(z->rebuild, z->sigs, &z->tags, &d) != RC_OK ||
+	if (rebuild_place(z->rebuild, z->sigs, z->zsk_tag, z->ksk_tag, &d) != RC_OK ||
 		snap_writer_publish(z->snaps) != RC_OK)
 		give_up(z, &d);
-	else
+	else {
+		zone__wrote(z, true);
 		end_work(z);
+	}
 }
 
 void zone__signed(struct zone_role *z)
@@ -381,7 +406,7 @@ void zone__tick(struct zone_role *z)
 
 void zone__again(struct zone_role *z)
 {
-	if (!z->have_policy || z->node.will_sign)
+	if (!z->have_policy)
 		zone__ask_public(z);
 	zone__roll_tick(z);
 	sweep(z);

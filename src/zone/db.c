@@ -26,7 +26,11 @@ enum rc zone_db_error(int mdb_rc, struct diag *d, const char *what)
 		rc = RC_NOT_FOUND;
 	else if (mdb_rc == ENOMEM)
 		rc = RC_NOMEM;
-	return diag_set(d, rc, "zone store: %s: %s", what, mdb_strerror(mdb_rc));
+	else if (mdb_rc == MDB_CORRUPTED || mdb_rc == MDB_INVALID || mdb_rc == MDB_PAGE_NOTFOUND ||
+		 mdb_rc == MDB_VERSION_MISMATCH)
+		rc = RC_MALFORMED;
+	return diag_set(d, rc, "zone store: %s: %s%s", what, mdb_strerror(mdb_rc),
+		mdb_rc == MDB_MAP_FULL ? ": raise [zone] map_mib" : "");
 }
 
 static int open_tables(struct zone_db *db, bool create)
@@ -85,6 +89,27 @@ void zone_db_close(struct zone_db *db)
 	free(db);
 }
 
+bool zone_db_usable(struct zone_db *db)
+{
+	MDB_txn *txn = NULL;
+	int r = mdb_txn_begin(db->env, NULL, 0, &txn);
+
+	if (r == 0)
+		mdb_txn_abort(txn);
+	return r != MDB_PANIC;
+}
+
+void zone_db_size(struct zone_db *db, struct zone_db_size *out)
+{
+	MDB_envinfo info = { 0 };
+	MDB_stat stat = { 0 };
+
+	(void)mdb_env_info(db->env, &info);
+	(void)mdb_env_stat(db->env, &stat);
+	*out = (struct zone_db_size){ ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize,
+		info.me_mapsize };
+}
+
 enum rc zone_db_state_get(struct zone_db *db, MDB_txn *txn, struct zone_state *out)
 {
 	MDB_val k = { sizeof(state_key), (void *)(uintptr_t)state_key };
@@ -127,40 +152,4 @@ enum rc zone_db_state_put(struct zone_db *db, MDB_txn *txn, const struct zone_st
 	put_bytes(&p, s->origin.wire, s->origin.len);
 	v = (MDB_val){ p.len, buf };
 	return mdb_put(txn, db->meta, &k, &v, 0) ? RC_IO : RC_OK;
-}
-
-enum rc zone_db_note_get(struct zone_db *db, const char *name, void *out, size_t *len)
-{
-	MDB_val k = { strlen(name), (void *)(uintptr_t)name };
-	MDB_txn *txn = NULL;
-	MDB_val v;
-	int r = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
-
-	if (r == 0)
-		r = mdb_get(txn, db->meta, &k, &v);
-	if (r == 0 && v.mv_size > *len)
-		r = MDB_CORRUPTED;
-	if (r == 0) {
-		memcpy(out, v.mv_data, v.mv_size);
-		*len = v.mv_size;
-	}
-	if (txn)
-		mdb_txn_abort(txn);
-	return r == 0 ? RC_OK : r == MDB_NOTFOUND ? RC_NOT_FOUND : RC_IO;
-}
-
-enum rc zone_db_note_put(struct zone_db *db, const char *name, const void *bytes, size_t len)
-{
-	MDB_val k = { strlen(name), (void *)(uintptr_t)name };
-	MDB_val v = { len, (void *)(uintptr_t)bytes };
-	MDB_txn *txn = NULL;
-	int r = mdb_txn_begin(db->env, NULL, 0, &txn);
-
-	if (r == 0)
-		r = mdb_put(txn, db->meta, &k, &v, 0);
-	if (r == 0)
-		r = mdb_txn_commit(txn);
-	else if (txn)
-		mdb_txn_abort(txn);
-	return r == 0 ? RC_OK : RC_IO;
 }

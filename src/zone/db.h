@@ -51,14 +51,17 @@ void zone_db_close(struct zone_db *db);
 
 /* RC_NOT_FOUND: no state was ever written. */
 enum rc zone_db_state_get(struct zone_db *db, MDB_txn *txn, struct zone_state *out) ATT_MUST_CHECK;
-/* A small note of the writer's own, in a transaction of its own. *len is the room, then the length;
- * RC_NOT_FOUND. */
-enum rc zone_db_note_get(
-	struct zone_db *db, const char *name, void *out, size_t *len) ATT_MUST_CHECK;
-enum rc zone_db_note_put(
-	struct zone_db *db, const char *name, const void *bytes, size_t len) ATT_MUST_CHECK;
 enum rc zone_db_state_put(
 	struct zone_db *db, MDB_txn *txn, const struct zone_state *s) ATT_MUST_CHECK;
+
+/* False when LMDB refuses to go on until the store is opened anew. */
+bool zone_db_usable(struct zone_db *db);
+
+struct zone_db_size {
+	uint64_t used; /* octets of the file that were ever used */
+	uint64_t max;  /* that it may have */
+};
+void zone_db_size(struct zone_db *db, struct zone_db_size *out);
 
 /* LMDB's code as ours, with its text. */
 enum rc zone_db_error(int mdb_rc, struct diag *d, const char *what);

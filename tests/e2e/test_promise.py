@@ -32,6 +32,7 @@ class Worker(threading.Thread):
         super().__init__()
         self.lab, self.numbers, self.claims, self.stop = lab, numbers, claims, stop
         self.answered = {}  # name -> state that an answer promised, or None while one is unknown
+        self.last = {}  # name -> state that the database has, if only as a pending answer said
         self.answers = 0
         self.pending = 0
         self.error = None
@@ -63,11 +64,11 @@ class Worker(threading.Thread):
         status, answer = self.call(method, path, body, os.urandom(12).hex())
         if status == 202:
             self.pending += 1
-            self.answered[name] = None
+            self.last[name] = state
             return
         assert status in (200, 201), f"{method} {path} from {before}: {status} {answer}"
         self.answers += 1
-        self.answered[name] = state
+        self.answered[name] = self.last[name] = state
 
     def run(self):
         try:
@@ -81,7 +82,7 @@ class Worker(threading.Thread):
                         csr = make_csr(new_key(), f"{name}.{self.lab.zone}")
                         self.step(name, "activated", "POST", f"/v1/profiles/{name}/activate",
                                   {"csr": base64.b64encode(csr).decode()})
-                    elif self.answered[name] == "deactivated":
+                    elif self.last[name] == "deactivated":
                         self.step(name, "activated", "POST", f"/v1/profiles/{name}/activate", {})
                     else:
                         self.step(name, "deactivated", "POST", f"/v1/profiles/{name}/deactivate", {})
@@ -158,11 +159,11 @@ def wait_restarted(lab, role, old):
     raise AssertionError(f"{role} did not come back")
 
 
-def start_load(lab, first):
+def start_load(lab, first, kind=Worker):
     numbers = list(range(first, first + DEVICES))
     claims = load_inventory(lab, numbers)
     stop = threading.Event()
-    workers = [Worker(lab, numbers[i::THREADS], claims, stop) for i in range(THREADS)]
+    workers = [kind(lab, numbers[i::THREADS], claims, stop) for i in range(THREADS)]
     for w in workers:
         w.start()
     return workers, stop

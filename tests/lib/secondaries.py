@@ -16,7 +16,8 @@ import dns.rdata
 import dns.rdatatype
 import dns.zone
 
-from lab import free_port, program
+from dnspair import free_port
+from lab import program
 
 WAIT_S = 20.0
 
