@@ -1,6 +1,6 @@
 # attestry: thin names over Meson and the scripts.
 #   make         build into build/
-#   make demo    the whole story on this machine
+#   make demo    the whole story on this machine; NODES=3: on PostgreSQL and three nodes
 #   make test    every test; ends with "N passed, N failed"
 #   make run     a registry under ./var
 #   make bench   what is measured, against whom; writes build/bench.json
@@ -17,7 +17,7 @@ setup:
 	@scripts/setup
 
 demo: all
-	@scripts/demo $(BUILD)
+	@scripts/demo $(BUILD) $(if $(NODES),--nodes $(NODES))
 
 test: setup
 	@scripts/test

@@ -46,6 +46,7 @@ struct lab {
 	const char *database;	     /* postgresql://...; NULL: SQLite in the folder */
 	char own_database[PATH_MAX]; /* URL of the server that the lab started */
 	int node_count;		     /* 0: a registry without nodes */
+	int secondary;		     /* Knot's port, with several nodes; 0: none */
 	struct lab_node nodes[LAB_NODES_MAX];
 	int ttl;
 	int dns, dot, https, epp, resolver; /* ports */
@@ -110,6 +111,8 @@ enum rc lab_plan_nodes(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
 /* The first is made a node before it starts; the others are added and started while it serves. */
 enum rc lab_first_node(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
 enum rc lab_further_nodes(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
+/* Knot with the zone from all nodes; the first node knows of it already. */
+enum rc lab_start_secondary(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
 json_t *lab_nodes_json(const struct lab *lab);
 /* Ends every process of the lab; one that is gone already is no error. */
 enum rc lab_down(const char *dir, struct diag *d);

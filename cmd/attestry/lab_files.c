@@ -52,8 +52,29 @@ static const char *user_name(void)
 	return pw ? pw->pw_name : "nobody";
 }
 
+/* Every node's name server, and the secondary: the zone is there while one of them is. */
+static enum rc stub_addresses(const struct lab *lab, char *out, size_t cap)
+{
+	size_t n = 0;
+	enum rc rc = str_format(out, cap, "  stub-addr: 127.0.0.1@%d\n", lab->dns);
+
+	for (int i = 1; rc == RC_OK && i < lab->node_count; i++) {
+		n = strlen(out);
+		rc = str_format(out + n, cap - n, "  stub-addr: 127.0.0.1@%d\n", lab->nodes[i].dns);
+	}
+	n = strlen(out);
+	if (rc == RC_OK && lab->secondary)
+		rc = str_format(out + n, cap - n, "  stub-addr: 127.0.0.1@%d\n", lab->secondary);
+	return rc;
+}
+
 enum rc lab_write_resolver(const struct lab *lab, struct diag *d)
 {
+	char stubs[(LAB_NODES_MAX + 1) * 40];
+	enum rc rc = stub_addresses(lab, stubs, sizeof(stubs));
+
+	if (rc != RC_OK)
+		return rc;
 	return lab_write(lab, "resolver/unbound.conf", 0644, d,
 		"# The trusted resolver of devices and providers: DNS over TLS only.\n"
 		"server:\n"
@@ -86,11 +107,11 @@ enum rc lab_write_resolver(const struct lab *lab, struct diag *d)
 		"  hide-version: yes\n"
 		"stub-zone:\n"
 		"  name: \"%s.\"\n"
-		"  stub-addr: 127.0.0.1@%d\n"
+		"%s"
 		"remote-control:\n"
 		"  control-enable: no\n",
 		lab->dir, lab->dir, lab->resolver, lab->resolver, lab->dir, lab->dir, lab->dir,
-		lab->zone, lab->dns);
+		lab->zone, stubs);
 }
 
 enum rc lab_write_broker(const struct lab *lab, const struct lab_service *s, struct diag *d)
@@ -198,10 +219,14 @@ enum rc lab_write_mno(const struct lab *lab, struct diag *d)
 	return dump(lab, "mno/mno.json", 0600,
 		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "euicc",
 			join(lab, "sims/euicc.sock"), "url",
-			json_sprintf("https://localhost:%d", lab->https), "ca",
-			join(lab, "registry/ca/party.pem"), "cert", join(lab, "parties/mno.pem"),
-			"key", join(lab, "parties/mno.key"), "sms", join(lab, "sims/sms.sock"),
-			"state", join(lab, "mno/state.db"), "sims", sims),
+			/* Of several nodes the last: any will do. */
+			json_sprintf("https://localhost:%d",
+				lab->node_count > 1 ? lab->nodes[lab->node_count - 1].https
+						    : lab->https),
+			"ca", join(lab, "registry/ca/party.pem"), "cert",
+			join(lab, "parties/mno.pem"), "key", join(lab, "parties/mno.key"), "sms",
+			join(lab, "sims/sms.sock"), "state", join(lab, "mno/state.db"), "sims",
+			sims),
 		d);
 }
 
@@ -269,6 +294,10 @@ enum rc lab_write_json(const struct lab *lab, json_t *parties, struct diag *d)
 	json_object_set_new(doc, "config", join(lab, "registry/attestry.conf"));
 	if (lab->node_count)
 		json_object_set_new(doc, "nodes", lab_nodes_json(lab));
+	if (lab->secondary)
+		json_object_set_new(doc, "secondary",
+			json_pack("{s:s, s:i, s:o}", "addr", "127.0.0.1", "udp", lab->secondary,
+				"log", join(lab, "log/knot.log")));
 	json_object_set(doc, "pids", lab->pids);
 	return dump(lab, "lab.json", 0600, doc, d);
 }

@@ -21,6 +21,7 @@
 #define START_MS 60000
 #define SERVERS	 "/usr/lib/postgresql"
 #define DB_USER	 "registry"
+#define KNOT	 "/usr/sbin/knotd"
 #define ARGS_MAX 24
 
 extern char **environ;
@@ -146,6 +147,8 @@ enum rc lab_plan_nodes(struct lab *lab, struct diag *d)
 {
 	enum rc rc = RC_OK;
 
+	if (lab->node_count > 1 && access(KNOT, X_OK) == 0)
+		rc = lab_free_port(&lab->secondary, d);
 	for (int i = 0; rc == RC_OK && i < lab->node_count; i++) {
 		struct lab_node *n = &lab->nodes[i];
 		int *const ports[] = { &n->dns, &n->dot, &n->https, &n->epp };
@@ -165,6 +168,15 @@ enum rc lab_plan_nodes(struct lab *lab, struct diag *d)
 	return rc;
 }
 
+/* Each node tells it of changes and lets it have the zone. */
+static enum rc tell_secondary(const struct lab *lab, const char *conf, struct diag *d)
+{
+	char line[40];
+	enum rc rc = str_format(line, sizeof(line), "knot 127.0.0.1:%d", lab->secondary);
+
+	return rc == RC_OK ? node_conf_set(conf, "dns", "secondary1", line, d) : rc;
+}
+
 enum rc lab_first_node(struct lab *lab, struct diag *d)
 {
 	char dir[PATH_MAX], conf[PATH_MAX];
@@ -177,6 +189,8 @@ enum rc lab_first_node(struct lab *lab, struct diag *d)
 	if (rc == RC_OK)
 		rc = node_conf_set(conf, "node", "lease", "1s", d);
 
+	if (rc == RC_OK && lab->secondary)
+		rc = tell_secondary(lab, conf, d);
 	return rc == RC_OK ? lab_run_self(lab, argv, d) : rc;
 }
 
@@ -225,6 +239,55 @@ enum rc lab_further_nodes(struct lab *lab, struct diag *d)
 			rc = lab_wait_line(log, "copied serial=", pid, START_MS, d);
 	}
 	return rc;
+}
+
+/* ---- a secondary ----------------------------------------------------------------------------- */
+
+static enum rc write_knot(const struct lab *lab, struct diag *d)
+{
+	char remotes[LAB_NODES_MAX * 48] = "", masters[LAB_NODES_MAX * 4] = "";
+	enum rc rc = RC_OK;
+
+	for (int i = 0; rc == RC_OK && i < lab->node_count; i++) {
+		const struct lab_node *n = &lab->nodes[i];
+		size_t at = strlen(remotes), to = strlen(masters);
+
+		rc = str_format(remotes + at, sizeof(remotes) - at,
+			"  - id: %s\n    address: 127.0.0.1@%d\n", n->name, n->dns);
+		if (rc == RC_OK)
+			rc = str_format(
+				masters + to, sizeof(masters) - to, "%s%s", i ? ", " : "", n->name);
+	}
+	if (rc != RC_OK)
+		return rc;
+	return lab_write(lab, "knot/knot.conf", 0644, d,
+		"# A secondary that has the zone from whichever node tells it of a change.\n"
+		"server:\n    listen: 127.0.0.1@%d\n    rundir: %s/knot\n"
+		"    udp-workers: 1\n    tcp-workers: 1\n    background-workers: 1\n"
+		"database:\n    storage: %s/knot\n"
+		"log:\n  - target: stderr\n    any: info\n"
+		"remote:\n%s"
+		"acl:\n  - id: told\n    address: 127.0.0.1\n    action: notify\n"
+		"  - id: look\n    address: 127.0.0.1\n    action: transfer\n"
+		"zone:\n  - domain: %s\n    master: [%s]\n    acl: [told, look]\n"
+		"    storage: %s/knot\n    zonefile-load: none\n    journal-content: all\n",
+		lab->secondary, lab->dir, lab->dir, remotes, lab->zone, masters, lab->dir);
+}
+
+enum rc lab_start_secondary(struct lab *lab, struct diag *d)
+{
+	char program[] = KNOT, flag[] = "-c", folder[PATH_MAX], conf[PATH_MAX];
+	char *argv[] = { program, flag, conf, NULL };
+	pid_t pid;
+	enum rc rc = lab_path(lab, folder, "knot");
+
+	if (rc == RC_OK && mkdir(folder, 0700) != 0)
+		rc = diag_errno(d, RC_IO, "%s", folder);
+	if (rc == RC_OK)
+		rc = write_knot(lab, d);
+	if (rc == RC_OK)
+		rc = lab_path(lab, conf, "knot/knot.conf");
+	return rc == RC_OK ? lab_start(lab, "knot", "zone updated", &pid, argv, d) : rc;
 }
 
 json_t *lab_nodes_json(const struct lab *lab)

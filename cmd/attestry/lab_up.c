@@ -587,6 +587,12 @@ static enum rc build(struct lab *lab, json_t *parties, bool empty, bool quiet, s
 		if (rc != RC_OK)
 			return rc;
 		say(quiet, "nodes           further ones have copied the zone and follow");
+		if (lab->secondary)
+			rc = lab_start_secondary(lab, d);
+		if (rc != RC_OK)
+			return rc;
+		say(quiet, lab->secondary ? "secondary       Knot has the zone from any of them"
+					  : "secondary       none: knotd is not installed");
 	}
 	rc = add_parties(lab, parties, d);
 	if (rc == RC_OK)

@@ -445,7 +445,8 @@ static enum rc beat(struct core *core)
 		.serial = core->zone.serial,
 		.seq = core->zone.applied,
 		.wants_image = n->wants_image,
-		.now_ms = core->options.clock->unix_s(core->options.clock) * 1000,
+		/* Known to the second: half of one is the least wrong. */
+		.now_ms = core->options.clock->unix_s(core->options.clock) * 1000 + 500,
 		.keys_version = n->keys_version,
 		.alive_ms = n->lease_ms * ALIVE_LEASES };
 	struct store_image found;
