@@ -7,8 +7,9 @@
 #   make lint    format, banned calls, includes, globals, function length
 BUILD ?= build
 
+#   make arm64   the device's side for a Raspberry Pi, its tests under qemu-user
 #   make mcu     the part of libiotsafe for microcontrollers, compiled for one
-.PHONY: all setup demo test run bench lint mcu clean
+.PHONY: all setup demo test run bench lint mcu arm64 clean
 
 all: setup
 	@scripts/build $(BUILD)
@@ -34,5 +35,8 @@ lint: setup
 mcu: setup
 	@scripts/mcu
 
+arm64:
+	@scripts/arm64
+
 clean:
-	rm -rf build build-asan build-fuzz build-clang build-bench
+	rm -rf build build-asan build-fuzz build-clang build-bench build-arm64

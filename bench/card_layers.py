@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Signatures per second of a virtual card: bare APDUs on its socket, through libiotsafe (socket, modem line), and through
-the PKCS#11 module; and the CPU that our side adds to each. Usage: bench/card_layers.py [BUILD]"""
+the PKCS#11 module; the CPU that our side adds to each, and to a TLS handshake. Usage: bench/card_layers.py [BUILD]"""
 import ctypes
 import os
 import pathlib
 import socket
+import subprocess
 import sys
 import time
 
@@ -79,6 +80,8 @@ def main():
             with iotsafe.Card(name) as c:
                 timed("libiotsafe, " + name.split(":")[0], lambda: c.sign(0x01, DIGEST))
             pkcs11(name)
+            sys.stdout.flush()
+            subprocess.run([str(BUILD / "bench/bench_handshake")], env=dict(os.environ, IOTSAFE_CARD=name), check=True)
     finally:
         card.close()
 

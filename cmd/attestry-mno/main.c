@@ -24,7 +24,8 @@ static void usage(FILE *to)
 	      "       attestry-mno seal --sims FILE --key FILE --out FILE\n"
 	      "       attestry-mno setup DIR --id PARTY --url URL --ca FILE (--sms SOCKET | --smpp "
 	      "FILE)\n"
-	      "                    [--sims FILE] [--operator-cert FILE --operator-key FILE]\n"
+	      "                    [--epp FILE] [--sims FILE] [--operator-cert FILE --operator-key "
+	      "FILE]\n"
 	      "\n"
 	      "The operator's gateway: takes jobs from the registry and carries them out on SIMs\n"
 	      "over the air. FILE (mode 0600) is JSON: url, ca, cert, key, sms, state,\n"
@@ -36,7 +37,9 @@ static void usage(FILE *to)
 	      "to eSIM profiles is told to the registry).\n"
 	      "Instead of sms: smpp {host, port, system_id, password, source, window, "
 	      "enquire_ms},\n"
-	      "and a msisdn for each SIM. SIGHUP reads the SIMs anew.\n"
+	      "and a msisdn for each SIM. epp {host, port, id, password, poll_ms}: jobs come from "
+	      "the\n"
+	      "registry's EPP queue; url is not needed then. SIGHUP reads the SIMs anew.\n"
 	      "\n"
 	      "  run       serve until SIGTERM or SIGINT; prints \"ready\"\n"
 	      "  status    every job's step, tries and silence; what waits to be posted\n"
@@ -46,8 +49,9 @@ static void usage(FILE *to)
 	      "            certificate (made at once with the registry's operator's certificate,\n"
 	      "            else printed what to ask for, and run again), roots and resolver pin "
 	      "for\n"
-	      "            the cards (DIR/card/), configuration DIR/mno.json. FILEs of --smpp and\n"
-	      "            --sims are JSON of mode 0600, as those members of the configuration.\n"
+	      "            the cards (DIR/card/), configuration DIR/mno.json. FILEs of --smpp,\n"
+	      "            --epp and --sims are JSON of mode 0600, as those members of the "
+	      "configuration.\n"
 	      "            Ends with 3 while the certificate is missing.\n"
 	      "  -h, --help, -V, --version\n",
 		to);
@@ -171,7 +175,7 @@ static int seal(const char *sims, const char *key, const char *out)
 	return EXIT_FAILURE;
 }
 
-enum option_id { ID = 256, URL, CA, SMS, SMPP, SIMS, KEY, OUT, OPERATOR_CERT, OPERATOR_KEY };
+enum option_id { ID = 256, URL, CA, SMS, SMPP, EPP, SIMS, KEY, OUT, OPERATOR_CERT, OPERATOR_KEY };
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -181,6 +185,7 @@ static const struct option options[] = {
 	{ "ca", required_argument, NULL, CA },
 	{ "sms", required_argument, NULL, SMS },
 	{ "smpp", required_argument, NULL, SMPP },
+	{ "epp", required_argument, NULL, EPP },
 	{ "sims", required_argument, NULL, SIMS },
 	{ "key", required_argument, NULL, KEY },
 	{ "out", required_argument, NULL, OUT },
@@ -227,6 +232,7 @@ int main(int argc, char **argv)
 			.ca = given[CA - ID],
 			.sms = given[SMS - ID],
 			.smpp = given[SMPP - ID],
+			.epp = given[EPP - ID],
 			.sims = given[SIMS - ID],
 			.operator_cert = given[OPERATOR_CERT - ID],
 			.operator_key = given[OPERATOR_KEY - ID] });

@@ -245,6 +245,13 @@ static enum rc add_transport(const struct setup *s, json_t *doc, struct diag *d)
 		(void)json_object_del(doc, "smpp");
 		rc = json_object_set_new(doc, "sms", json_string(s->sms)) == 0 ? RC_OK : RC_NOMEM;
 	}
+	if (rc == RC_OK && s->epp) {
+		json_t *epp = NULL;
+
+		rc = private_json(s->epp, &epp, d);
+		if (rc == RC_OK && json_object_set_new(doc, "epp", epp) != 0)
+			rc = RC_NOMEM;
+	}
 	if (rc == RC_OK && !json_object_get(doc, "sms") && !json_object_get(doc, "smpp"))
 		rc = diag_set(d, RC_RANGE, "--sms SOCKET or --smpp FILE is needed");
 	return rc;

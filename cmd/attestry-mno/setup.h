@@ -12,7 +12,7 @@
 
 struct setup {
 	const char *dir, *id, *url, *ca;
-	const char *sms, *smpp, *sims;		  /* smpp, sims: 0600 JSON files; NULL: none */
+	const char *sms, *smpp, *epp, *sims;	  /* all but sms: 0600 JSON files; NULL: none */
 	const char *operator_cert, *operator_key; /* NULL: the registry's operator is another */
 };
 

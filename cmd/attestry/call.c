@@ -146,6 +146,17 @@ static int connect_once(struct cli *cli)
 	return code;
 }
 
+int cli_key_path(struct cli *cli, char out[PATH_MAX])
+{
+	struct access *a = calloc(1, sizeof(*a));
+	int code = a ? access_of(cli, a) : EXIT_USAGE;
+
+	if (code == EXIT_DONE)
+		memcpy(out, a->key, PATH_MAX);
+	free(a);
+	return code;
+}
+
 void cli_disconnect(struct cli *cli)
 {
 	client_free(cli->client);

@@ -33,7 +33,7 @@ enum cmd_trait {
 	CMD_HIDDEN = 1 << 1 /* not in lists */
 };
 
-#define CLI_OPTS_MAX 10
+#define CLI_OPTS_MAX 12
 #define CLI_ARGS_MAX 8
 
 struct cmd {
@@ -72,8 +72,9 @@ struct cli {
 /* Each noun's table, ended by a row without noun. */
 extern const struct cmd init_cmds[], party_cmds[], service_cmds[], inventory_cmds[], device_cmds[],
 	profile_cmds[], job_cmds[], poll_cmds[], epp_cmds[], maintenance_cmds[], registry_cmds[],
-	audit_cmds[], zone_cmds[], payload_cmds[], keys_cmds[], verify_cmds[], backup_cmds[],
-	bulk_cmds[], metrics_cmds[], node_cmds[], lab_cmds[];
+	audit_cmds[], zone_cmds[], offline_cmds[], payload_cmds[], keys_cmds[], verify_cmds[],
+	backup_cmds[], bulk_cmds[], metrics_cmds[], node_cmds[], lab_cmds[], asp_cmds[], td_cmds[],
+	maker_cmds[], counts_cmds[];
 
 /* All of them, in the order of --help; NULL ends. */
 extern const struct cmd *const cli_nouns[];
@@ -112,6 +113,8 @@ int cli_call(struct cli *cli, const char *method, json_t *take_body, json_t **ou
 int cli_call_text(struct cli *cli, const char *path, const char *type, const char *text, size_t len,
 	json_t **out);
 void cli_disconnect(struct cli *cli);
+/* Where the private key lies with which calls are made. */
+int cli_key_path(struct cli *cli, char out[PATH_MAX]);
 /* As cli_call for a list that comes in pages: collects `member` of all of them. `path` may carry a
  * query already. */
 int cli_call_list(struct cli *cli, const char *path, const char *member, json_t **out);

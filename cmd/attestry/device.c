@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attestry device: SIMs and the things they sit in. */
-#include "cli.h"
+#include "install.h"
 
 #include <string.h>
 
@@ -19,6 +19,9 @@ static const struct out_col device_cols[] = {
 	{ "profiles", "profiles", OUT_LIST },
 	{ "wipe_pending", "wipe pending", OUT_LIST },
 	{ "consents", "consents", OUT_LIST },
+	{ "maker", "made by", OUT_TEXT },
+	{ "maker_by", "says its", OUT_TEXT },
+	{ "model", "model", OUT_TEXT },
 	{ "attestable", "attestable", OUT_BOOL },
 	{ "move_to", "may move to", OUT_TEXT },
 	{ "id", "id", OUT_TEXT },
@@ -203,5 +206,11 @@ const struct cmd device_cmds[] = {
 	{ "device", "event", "ICCID enabled|disabled|deleted", 2, 2, "mno", 0, run_event,
 		"what the eSIM's manager says; suspends, resumes or ends its profiles",
 		"attestry device event 8912230200031010008F disabled --lab /tmp/lab", { { 0 } } },
+	{ "device", "install", "ICCID", 1, 1, "mno", 0, device_install,
+		"for installers: is it live, and what is to be done (exit 0 live, 1 not)",
+		"attestry device install 8912230200031010008F --qr --html label.html --lab "
+		"/tmp/lab",
+		{ { "qr", NULL, "the same as a QR code on the terminal" },
+			{ "html", "FILE", "a page with text and QR code, to show or print" } } },
 	{ 0 },
 };

@@ -15,7 +15,6 @@
 #define FRAME_CAP  (64 * 1024)
 #define TIMEOUT_MS 30000
 #define NS	   "urn:attestry:params:xml:ns:"
-#define URI	   "urn:ietf:params:xml:ns:"
 
 struct where {
 	char host[256], ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX], id[32], password[80];
@@ -25,7 +24,7 @@ struct where {
 static const struct {
 	const char *kind, *uri, *id; /* the element that names the object */
 } kinds[] = { { "profile", NS "profile-1.0", "name" }, { "device", NS "device-1.0", "iccid" },
-	{ "service", NS "service-1.0", "handle" }, { "org", URI "epp:org-1.0", "id" } };
+	{ "service", NS "service-1.0", "handle" }, { "org", EPP_CLIENT_URNS "epp:org-1.0", "id" } };
 
 /* ---- where to and as whom ---- */
 
@@ -98,21 +97,9 @@ static int find(const struct cli *cli, struct where *w)
 
 /* ---- one exchange ---- */
 
-static unsigned code_of(const char *xml)
-{
-	static const char mark[] = "<result code=\"";
-	const char *at = strstr(xml, mark);
-	uint64_t code = 0;
-	char digits[5] = "";
-
-	if (at)
-		memcpy(digits, at + sizeof(mark) - 1, strnlen(at + sizeof(mark) - 1, 4));
-	return at && u64_read(digits, 1000, 2999, &code) == RC_OK ? (unsigned)code : 0;
-}
-
 static int show(const struct cli *cli, const char *xml)
 {
-	unsigned code = code_of(xml);
+	unsigned code = epp_client_code(xml);
 
 	if (cli->json) {
 		json_t *o = json_pack("{s:i, s:s}", "code", (int)code, "xml", xml);
@@ -131,43 +118,16 @@ static int failed(enum rc rc, const struct diag *d)
 		d->text[0] ? d->text : rc_text(rc));
 }
 
-/* Sends what is in `xml` (nothing: only reads) and takes the answer. */
-static enum rc exchange(struct epp_client *c, const char *xml, char **answer, struct diag *d)
-{
-	size_t len;
-	enum rc rc = *xml ? epp_client_send(c, xml, strlen(xml), d) : RC_OK;
-
-	free(*answer);
-	*answer = NULL;
-	return rc == RC_OK ? epp_client_read(c, answer, &len, d) : rc;
-}
-
-static enum rc login(struct epp_client *c, const struct where *w, char **answer, struct diag *d)
-{
-	bool longer = strlen(w->password) > 16;
-	char *xml = NULL;
-	enum rc rc;
-	int n = asprintf(&xml,
-		"<epp xmlns=\"" URI "epp-1.0\"><command><login><clID>%s</clID><pw>%s</pw><options>"
-		"<version>1.0</version><lang>en</lang></options><svcs><objURI>" NS
-		"device-1.0</objURI><objURI>" NS "profile-1.0</objURI><objURI>" NS
-		"service-1.0</objURI><objURI>" URI "epp:org-1.0</objURI><objURI>" URI
-		"epp:maintenance-1.0</objURI><svcExtension><extURI>" URI
-		"epp:loginSec-1.0</extURI><extURI>" URI
-		"epp:secure-authinfo-transfer-1.0</extURI><extURI>" URI
-		"epp:unhandled-namespaces-1.0</extURI><extURI>" URI
-		"changePoll-1.0</extURI></svcExtension></svcs></login>%s%s%s</command></epp>",
-		w->id, longer ? "[LOGIN-SECURITY]" : w->password,
-		longer ? "<extension><l:loginSec xmlns:l=\"" URI "epp:loginSec-1.0\"><l:pw>" : "",
-		longer ? w->password : "", longer ? "</l:pw></l:loginSec></extension>" : "");
-
-	if (n < 0)
-		return RC_NOMEM;
-	rc = exchange(c, xml, answer, d);
-	mem_wipe(xml, (size_t)n);
-	free(xml);
-	return rc;
-}
+/* All that there is to name. */
+static const char services[] =
+	"<objURI>" NS "device-1.0</objURI><objURI>" NS "profile-1.0</objURI><objURI>" NS
+	"service-1.0</objURI><objURI>" EPP_CLIENT_URNS
+	"epp:org-1.0</objURI><objURI>" EPP_CLIENT_URNS
+	"epp:maintenance-1.0</objURI><svcExtension><extURI>" EPP_CLIENT_URNS
+	"epp:loginSec-1.0</extURI><extURI>" EPP_CLIENT_URNS
+	"epp:secure-authinfo-transfer-1.0</extURI><extURI>" EPP_CLIENT_URNS
+	"epp:unhandled-namespaces-1.0</extURI><extURI>" EPP_CLIENT_URNS
+	"changePoll-1.0</extURI></svcExtension>";
 
 /* Greeting, login unless `anonymous`, the frame; prints the last answer. */
 static int session(struct cli *cli, const char *xml, bool anonymous)
@@ -182,11 +142,11 @@ static int session(struct cli *cli, const char *xml, bool anonymous)
 	if (code == EXIT_DONE) {
 		rc = epp_client_open(&c, w->host, w->port, w->ca, w->cert, w->key, TIMEOUT_MS, &d);
 		if (rc == RC_OK)
-			rc = exchange(c, "", &answer, &d);
+			rc = epp_client_ask(c, "", &answer, &d);
 		if (rc == RC_OK && !anonymous)
-			rc = login(c, w, &answer, &d);
-		if (rc == RC_OK && (anonymous || code_of(answer) < 2000) && *xml)
-			rc = exchange(c, xml, &answer, &d);
+			rc = epp_client_login(c, w->id, w->password, services, &answer, &d);
+		if (rc == RC_OK && (anonymous || epp_client_code(answer) < 2000) && *xml)
+			rc = epp_client_ask(c, xml, &answer, &d);
 		code = rc == RC_OK ? show(cli, answer) : failed(rc, &d);
 	}
 	epp_client_close(c);
@@ -259,8 +219,10 @@ static int command(struct cli *cli, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vasprintf(&inner, fmt, ap);
 	va_end(ap);
-	if (n >= 0 && asprintf(&xml, "<epp xmlns=\"" URI "epp-1.0\"><command>%s</command></epp>",
-			      inner) >= 0) {
+	if (n >= 0 &&
+		asprintf(&xml,
+			"<epp xmlns=\"" EPP_CLIENT_URNS "epp-1.0\"><command>%s</command></epp>",
+			inner) >= 0) {
 		code = session(cli, xml, false);
 		free(xml);
 	}

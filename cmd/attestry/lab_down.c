@@ -4,6 +4,7 @@
 #include "lab_proc.h"
 #include "base/str.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,9 @@ enum rc lab_down(const char *dir, struct diag *d)
 		size_t at;
 		json_t *pid;
 		json_array_foreach(json_object_get(pids, order[i]), at, pid)
-			lab_end(real, (pid_t)json_integer_value(pid), GRACE_MS);
+			/* PostgreSQL's SIGTERM waits for clients. */
+			lab_end(real, (pid_t)json_integer_value(pid),
+				strcmp(order[i], "postgresql") == 0 ? SIGINT : SIGTERM, GRACE_MS);
 	}
 	json_decref(doc);
 	return RC_OK;

@@ -55,21 +55,29 @@ static int bind_free(int type, int port)
 	return fd;
 }
 
+/*
+ * Below the ports that Linux gives of itself (32768 and up): between here and the listener's start
+ * no other program gets it by connecting somewhere.
+ */
+enum { LAB_PORT_FIRST = 20000, LAB_PORTS = 12000 };
+
 enum rc lab_free_port(int *port, struct diag *d)
 {
-	for (int tries = 0; tries < 50; tries++) {
-		struct sockaddr_in a;
-		socklen_t len = sizeof(a);
-		int tcp = bind_free(SOCK_STREAM, 0);
-		int udp = -1;
+	for (int tries = 0; tries < 200; tries++) {
+		uint16_t random;
+		int candidate, tcp, udp;
 
-		if (tcp >= 0 && getsockname(tcp, (struct sockaddr *)&a, &len) == 0)
-			udp = bind_free(SOCK_DGRAM, ntohs(a.sin_port));
+		if (RAND_bytes((unsigned char *)&random, sizeof(random)) != 1)
+			return RC_CRYPTO;
+		candidate = LAB_PORT_FIRST + random % LAB_PORTS;
+		tcp = bind_free(SOCK_STREAM, candidate);
+		udp = bind_free(SOCK_DGRAM, candidate);
 		if (tcp >= 0)
 			close(tcp);
-		if (udp >= 0) {
+		if (udp >= 0)
 			close(udp);
-			*port = ntohs(a.sin_port);
+		if (tcp >= 0 && udp >= 0) {
+			*port = candidate;
 			return RC_OK;
 		}
 	}

@@ -188,6 +188,8 @@ enum rc lab_first_node(struct lab *lab, struct diag *d)
 		rc = lab_path(lab, conf, "registry/attestry.conf");
 	if (rc == RC_OK)
 		rc = node_conf_set(conf, "node", "lease", "1s", d);
+	if (rc == RC_OK)
+		rc = node_conf_set(conf, "node", "anchor", "5s", d);
 
 	if (rc == RC_OK && lab->secondary)
 		rc = tell_secondary(lab, conf, d);

@@ -116,7 +116,7 @@ static bool gone(pid_t pid)
 	return kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-void lab_end(const char *lab_dir, pid_t pid, int grace_ms)
+void lab_end(const char *lab_dir, pid_t pid, int number, int grace_ms)
 {
 	struct pollfd p = { .events = POLLIN };
 	bool ours = lab_alive(lab_dir, pid);
@@ -127,7 +127,7 @@ void lab_end(const char *lab_dir, pid_t pid, int grace_ms)
 	if (p.fd < 0)
 		return;
 	/* Between the look and the signal the descriptor holds the identity. */
-	if (syscall(SYS_pidfd_send_signal, p.fd, SIGTERM, NULL, 0) == 0 &&
+	if (syscall(SYS_pidfd_send_signal, p.fd, number, NULL, 0) == 0 &&
 		poll(&p, 1, grace_ms) == 0) {
 		(void)syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0);
 		(void)poll(&p, 1, grace_ms);

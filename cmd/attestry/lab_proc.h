@@ -28,5 +28,5 @@ enum rc lab_wait_file(const char *path, pid_t pid, int timeout_ms, struct diag *
 /* True while the process runs and belongs to this lab. */
 bool lab_alive(const char *lab_dir, pid_t pid);
 
-/* SIGTERM, then SIGKILL after `grace_ms`; returns once it is gone. */
-void lab_end(const char *lab_dir, pid_t pid, int grace_ms);
+/* The signal, then SIGKILL after `grace_ms`; returns once it is gone. */
+void lab_end(const char *lab_dir, pid_t pid, int number, int grace_ms);

@@ -263,7 +263,7 @@ static enum rc open_sealed(const char *from, const char *file, const char *folde
 		rc = file_read(path, CA_BUNDLE_MAX, &bytes, &len, d);
 	if (rc == RC_OK)
 		rc = ca_bundle_open(
-			folder, CA_BUNDLE_ALL, key, party, name, bytes, len, &version, d);
+			folder, CA_BUNDLE_ALL, key, party, name, 0, bytes, len, &version, d);
 	free(bytes);
 	return rc;
 }

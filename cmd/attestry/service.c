@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "base/str.h"
 #include "ca/keyfile.h"
+#include "http/td.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,11 @@ static const struct out_col service_cols[] = {
 	{ "port", "port", OUT_TEXT },
 	{ "url", "URL", OUT_TEXT },
 	{ "td_url", "description", OUT_TEXT },
-	{ "publish_tlsa", "TLSA", OUT_BOOL },
+	{ "td_stored", "kept here", OUT_BOOL },
+	{ "wifi_set", "Wi-Fi", OUT_BOOL },
+	{ "tlsa", "TLSA", OUT_TEXT },
+	{ "tlsa_why", "that is", OUT_TEXT },
+	{ "tlsa_checked", "looked at", OUT_TIME },
 	{ "created", "created", OUT_TIME },
 	{ 0 },
 };
@@ -108,6 +113,36 @@ static int add_wifi(struct cli *cli, json_t *body)
 	return EXIT_DONE;
 }
 
+/* Checked here too, so that what is wrong is said with the file's name. */
+static int add_td(struct cli *cli, json_t *body)
+{
+	const char *path = cli_opt(cli, "td-file");
+	struct diag d = { 0 };
+	uint8_t *text = NULL;
+	char *base64 = NULL;
+	size_t len = 0;
+	int code = EXIT_DONE;
+
+	if (!path)
+		return EXIT_DONE;
+	if (!*path) {
+		json_object_set_new(body, "td", json_null());
+		return EXIT_DONE;
+	}
+	if (file_read(path, TD_MAX + 1, &text, &len, &d) != RC_OK)
+		code = cli_error(EXIT_USAGE, "%s", d.text);
+	else if (td_check(text, len, &d) != RC_OK)
+		code = cli_error(EXIT_USAGE, "%s: %s", path, d.text);
+	base64 = code == EXIT_DONE ? malloc(B64_LEN(len)) : NULL;
+	if (base64) {
+		b64_write(text, len, base64);
+		json_object_set_new(body, "td", json_string(base64));
+	}
+	free(base64);
+	free(text);
+	return code;
+}
+
 static int make_body(struct cli *cli, json_t **out)
 {
 	const char *port = cli_opt(cli, "port"), *tlsa = cli_opt(cli, "publish-tlsa");
@@ -130,6 +165,8 @@ static int make_body(struct cli *cli, json_t **out)
 		code = add_pins(cli, body);
 	if (code == EXIT_DONE)
 		code = add_cert(cli, body);
+	if (code == EXIT_DONE)
+		code = add_td(cli, body);
 	if (code == EXIT_DONE)
 		code = add_wifi(cli, body);
 	if (code == EXIT_DONE)
@@ -199,21 +236,22 @@ static int run_delete(struct cli *cli)
 	return code;
 }
 
-#define SERVICE_OPTS                                                                             \
-	{                                                                                        \
-		{ "fqdn", "NAME", "where devices connect to" },                                  \
-			{ "port", "N", "and at which port" },                                    \
-			{ "service-url", "URL",                                                  \
-				"when FQDN and port do not suffice; '' takes it away" },         \
-			{ "pin", "\"3 1 1 HEX\"",                                                \
-				"TLSA of the service's certificate; repeatable" },               \
-			{ "publish-tlsa", "yes|no", "TLSA in the registry's zone" },             \
-			{ "cert-file", "FILE", "the service's certificate, PEM (kind devkit)" }, \
-			{ "td-url", "URL", "Thing Description" },                                \
-			{ "wifi-ssid", "SSID", "Wi-Fi that devices may use; '' takes it away" }, \
-		{                                                                                \
-			"wifi-passphrase-file", "FILE", "its passphrase (first line; mode 0600)" \
-		}                                                                                \
+#define SERVICE_OPTS                                                                               \
+	{                                                                                          \
+		{ "fqdn", "NAME", "where devices connect to" },                                    \
+			{ "port", "N", "and at which port" },                                      \
+			{ "service-url", "URL",                                                    \
+				"when FQDN and port do not suffice; '' takes it away" },           \
+			{ "pin", "\"3 1 1 HEX\"",                                                  \
+				"TLSA of the service's certificate; repeatable" },                 \
+			{ "publish-tlsa", "yes|no", "TLSA in the registry's zone" },               \
+			{ "cert-file", "FILE", "the service's certificate, PEM (kind devkit)" },   \
+			{ "td-url", "URL", "where devices fetch its Thing Description" },          \
+			{ "td-file", "FILE", "the Thing Description, JSON-LD; '' takes it away" }, \
+			{ "wifi-ssid", "SSID", "Wi-Fi that devices may use; '' takes it away" },   \
+		{                                                                                  \
+			"wifi-passphrase-file", "FILE", "its passphrase (first line; mode 0600)"   \
+		}                                                                                  \
 	}
 
 const struct cmd service_cmds[] = {

@@ -6,6 +6,9 @@
 #include "role/config.h"
 #include "zone/export.h"
 
+#include <string.h>
+#include <time.h>
+
 static int run_export(struct cli *cli)
 {
 	const char *folder = cli_opt(cli, "folder");
@@ -56,10 +59,33 @@ static void say_number(const json_t *answer, const char *member, const char *tit
 		printf("%s\n", title);
 }
 
+static void say_orders(const json_t *answer)
+{
+	json_t *order;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "orders"), i, order)
+		printf("ordered, not begun: %s\n", json_string_value(order));
+}
+
+static void say_presigned(const json_t *answer)
+{
+	time_t end = (time_t)json_integer_value(json_object_get(answer, "presigned_end"));
+	struct tm tm;
+	char text[32];
+
+	if (end == 0 || !gmtime_r(&end, &tm))
+		return;
+	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	printf("%spre-signed DNSKEY sets end %s\n",
+		json_is_true(json_object_get(answer, "presigned_alarm")) ? "ALARM: " : "", text);
+}
+
 static int run_keys(struct cli *cli)
 {
 	static const struct out_col cols[] = { { "kind", "kind", OUT_TEXT },
-		{ "tag", "tag", OUT_TEXT }, { "state", "state", OUT_TEXT },
+		{ "tag", "tag", OUT_TEXT }, { "algorithm", "algorithm", OUT_TEXT },
+		{ "where", "where", OUT_TEXT }, { "state", "state", OUT_TEXT },
 		{ "standby", "standby", OUT_BOOL }, { "created", "made", OUT_TIME },
 		{ "published", "published", OUT_TIME }, { "ready", "ready", OUT_TIME },
 		{ "active", "active", OUT_TIME }, { "retiring", "retiring", OUT_TIME },
@@ -75,6 +101,11 @@ static int run_keys(struct cli *cli)
 		out_list(cli, answer, "keys", cols);
 		say_number(answer, "zsk_waits", "ZSK rollover waits for");
 		say_number(answer, "ksk_waits", "KSK rollover waits for");
+		say_number(answer, "algorithm_to", "algorithm rollover to");
+		say_number(answer, "algorithm_phase", "  phase");
+		say_number(answer, "algorithm_waits", "  waits for");
+		say_orders(answer);
+		say_presigned(answer);
 		say_number(answer, "foreign", "signatures by another than the active key");
 		say_number(answer, "late", "ALARM: signatures past two thirds of their life");
 		say_number(answer, "clock_jumped",
@@ -99,8 +130,14 @@ static int order(struct cli *cli, const char *action)
 
 static int run_roll(struct cli *cli)
 {
+	const char *to = cli_opt(cli, "to");
+
 	if (cli_opt(cli, "emergency") && cli_opt(cli, "standby"))
 		return cli_usage(cli, "either --emergency or --standby");
+	if ((strcmp(cli->args[0], "algorithm") == 0) != (to != NULL))
+		return cli_usage(cli, "--to goes with algorithm, and algorithm with --to");
+	if (to)
+		return order(cli, to);
 	return order(cli, cli_opt(cli, "emergency") ? "emergency"
 			  : cli_opt(cli, "standby") ? "standby"
 						    : "roll");
@@ -125,11 +162,13 @@ const struct cmd zone_cmds[] = {
 	{ "zone", "keys", "", 0, 0, "operator", 0, run_keys,
 		"the zone's keys: states, times, and what a rollover waits for",
 		"attestry zone keys --lab /tmp/lab", { { 0 } } },
-	{ "zone", "roll", "ksk|zsk", 1, 1, "operator", 0, run_roll,
-		"replace a key of the zone: ZSK by pre-publish, KSK by double-DS",
+	{ "zone", "roll", "ksk|zsk|algorithm", 1, 1, "operator", 0, run_roll,
+		"replace a key of the zone: ZSK by pre-publish, KSK by double-DS; or both keys by "
+		"another algorithm",
 		"attestry zone roll zsk --lab /tmp/lab",
-		{ { "emergency", NULL,
-			  "signatures anew at full speed; a standby key is used at once" },
+		{ { "to", "ALGORITHM", "ed25519 or ecdsap256sha256" },
+			{ "emergency", NULL,
+				"signatures anew at full speed; a standby key is used at once" },
 			{ "standby", NULL, "only make the next key ready, and keep it" } } },
 	{ "zone", "confirm", "ksk", 1, 1, "operator", 0, run_confirm,
 		"the parent's DS were looked at by hand: they are what CDS asks for",

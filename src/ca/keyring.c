@@ -44,17 +44,21 @@ static enum rc load_keys(struct ca_keyring *ring, const char *folder, struct dia
 	return rc;
 }
 
-static enum rc load_zone_keys(
-	struct ca_keyring *ring, const char *folder, const char *zone, struct diag *d)
+static enum rc load_zone_keys(struct ca_keyring *ring, const char *folder, const char *zone,
+	const struct ca_keyring_token *token, struct diag *d)
 {
-	enum rc rc = ca_zone_keys_load(&ring->zone_keys, folder, zone, d);
+	struct ca_zone_token t = { 0 };
+	enum rc rc = token ? ca_token_open(&ring->token, &token->opts, d) : RC_OK;
 
-	if (rc != RC_OK)
-		return rc;
-	ring->zone = ring->zone_keys->zone;
-	ring->ksk = *ring->zone.ksk;
-	ring->zsk = *ring->zone.zsk;
-	return RC_OK;
+	if (rc == RC_OK && token) {
+		t.token = ring->token;
+		memcpy(t.makes, token->makes, sizeof(t.makes));
+	}
+	if (rc == RC_OK)
+		rc = ca_zone_keys_load_with(&ring->zone_keys, folder, zone, &t, d);
+	if (rc == RC_OK)
+		ring->zone = ring->zone_keys->zone;
+	return rc;
 }
 
 /* An issuer's certificate, which `parent` must have signed. */
@@ -129,6 +133,13 @@ static enum rc load_certs(
 enum rc ca_keyring_load(struct ca_keyring *out, struct ca_crypt *x, const char *keys_folder,
 	const char *ca_folder, const char *zone, struct diag *d)
 {
+	return ca_keyring_load_with(out, x, keys_folder, ca_folder, zone, NULL, d);
+}
+
+enum rc ca_keyring_load_with(struct ca_keyring *out, struct ca_crypt *x, const char *keys_folder,
+	const char *ca_folder, const char *zone, const struct ca_keyring_token *token,
+	struct diag *d)
+{
 	char makers[PATH_MAX];
 	enum rc rc;
 
@@ -139,7 +150,7 @@ enum rc ca_keyring_load(struct ca_keyring *out, struct ca_crypt *x, const char *
 	if (rc == RC_OK)
 		rc = load_keys(out, keys_folder, d);
 	if (rc == RC_OK)
-		rc = load_zone_keys(out, keys_folder, zone, d);
+		rc = load_zone_keys(out, keys_folder, zone, token, d);
 	if (rc == RC_OK)
 		rc = load_certs(out, x, ca_folder, d);
 	if (rc == RC_OK)
@@ -164,4 +175,6 @@ void ca_keyring_free(struct ca_keyring *ring)
 	ca_makers_free(&ring->makers);
 	ca_zone_keys_unref(ring->zone_keys);
 	ring->zone_keys = NULL;
+	ca_token_close(ring->token);
+	ring->token = NULL;
 }

@@ -14,7 +14,7 @@ struct ca_keyring {
 	struct ca_zone_keys *zone_keys; /* as they were when the folder was loaded */
 	struct ca_zone zone;
 	struct ca_makers makers; /* ca/makers/NAME.pem: whose cards' attestations count */
-	struct ca_key ksk, zsk;	 /* the active ones; borrowed from zone_keys */
+	struct ca_token *token;	 /* NULL: none */
 	uint8_t root[CA_CERT_READ];
 	size_t root_len;
 	uint8_t payload_cert[CA_CERT_MAX], payload_devkit_cert[CA_CERT_MAX]; /* container C */
@@ -26,3 +26,13 @@ struct ca_keyring {
 enum rc ca_keyring_load(struct ca_keyring *out, struct ca_crypt *x, const char *keys_folder,
 	const char *ca_folder, const char *zone, struct diag *d) ATT_MUST_CHECK;
 void ca_keyring_free(struct ca_keyring *ring);
+
+/* The same with keys of the zone in a PKCS#11 token; makes[ksk]: new keys of that kind are made
+ * there. `token` may be NULL. */
+struct ca_keyring_token {
+	struct ca_token_opts opts;
+	bool makes[2];
+};
+enum rc ca_keyring_load_with(struct ca_keyring *out, struct ca_crypt *x, const char *keys_folder,
+	const char *ca_folder, const char *zone, const struct ca_keyring_token *token,
+	struct diag *d) ATT_MUST_CHECK;

@@ -321,8 +321,8 @@ static enum rc write_all(
 }
 
 enum rc ca_bundle_open(const char *folder, enum ca_bundle_what what, const struct ca_key *node_key,
-	const uint8_t party[CA_POINT_LEN], const char *node, const uint8_t *bytes, size_t len,
-	uint64_t *version, struct diag *d)
+	const uint8_t party[CA_POINT_LEN], const char *node, uint64_t least, const uint8_t *bytes,
+	size_t len, uint64_t *version, struct diag *d)
 {
 	struct ca_bundle_file files[CA_BUNDLE_FILES];
 	struct secret plain = { 0 };
@@ -340,6 +340,8 @@ enum rc ca_bundle_open(const char *folder, enum ca_bundle_what what, const struc
 		rc = ca_bundle_parse(plain.bytes, plain.len, what, version, files, &count);
 	if (rc == RC_MALFORMED)
 		diag_set(d, rc, "keys for node %s: not such a bundle", node);
+	if (rc == RC_OK && *version < least)
+		rc = diag_set(d, RC_STATE, "keys for node %s: older than its own", node);
 	if (rc == RC_OK)
 		rc = write_all(folder, files, count, d);
 	secret_free(&plain);

@@ -10,7 +10,7 @@
 #define CA_NODE_KEY_FILE  "node.key"
 #define CA_NODE_PROOF_LEN 64
 #define CA_NODE_NAME_MAX  32
-#define CA_BUNDLE_FILES	  24
+#define CA_BUNDLE_FILES	  48
 #define CA_BUNDLE_MAX	  (17u << 10)
 
 /* "Node `name` has the key `point`." */
@@ -31,10 +31,11 @@ enum rc ca_bundle_seal(const char *folder, enum ca_bundle_what what, uint64_t ve
 	const struct ca_key *party, const char *node, const uint8_t point[CA_POINT_LEN],
 	uint8_t **out, size_t *len, struct diag *d) ATT_MUST_CHECK;
 /* Checks, opens, and writes the files into `folder`; the zone's keys that are not among them are
- * destroyed. A bundle may hold only what `what` says. RC_SIGNATURE, RC_AUTH, RC_MALFORMED. */
+ * destroyed. A bundle may hold only what `what` says, and be of version `least` or later
+ * (RC_STATE). RC_SIGNATURE, RC_AUTH, RC_MALFORMED. */
 enum rc ca_bundle_open(const char *folder, enum ca_bundle_what what, const struct ca_key *node_key,
-	const uint8_t party[CA_POINT_LEN], const char *node, const uint8_t *bytes, size_t len,
-	uint64_t *version, struct diag *d) ATT_MUST_CHECK;
+	const uint8_t party[CA_POINT_LEN], const char *node, uint64_t least, const uint8_t *bytes,
+	size_t len, uint64_t *version, struct diag *d) ATT_MUST_CHECK;
 
 /* The names in an opened bundle, for the fuzzer too: RC_MALFORMED unless all is well formed. */
 struct ca_bundle_file {

@@ -20,15 +20,11 @@ enum rr_type {
 };
 
 #define CLASS_IN      1
-#define ALG_P256      13 /* RFC 6605 */
-#define RRSIG_FIXED   18 /* RFC 4034 section 3.1, before the signer's name */
 #define LABEL_MAX     63
 #define DNSKEY_ZONE   0x0100
 #define DNSKEY_SEP    0x0001
 #define DIGEST_SHA256 2
 #define DIGEST_SHA384 4
-/* One RRset in canonical form: rdata, and owner, type, class, TTL, length for each. */
-#define CANONICAL_MAX (RRSIG_FIXED + CA_NAME_WIRE_MAX + 16384)
 
 /* The length of the wire name at the start of `b`, 0 when it is not a lower-case uncompressed one;
  * the root's octet is included. Labels without it are counted. */
@@ -114,12 +110,12 @@ static bool tlsa_ok(struct ca_bytes b)
 
 static bool own_dnskey(const struct ca_zone *zone, struct ca_bytes b)
 {
-	if (b.len != CA_DNSKEY_LEN)
-		return false;
-	if (memcmp(b.at, zone->ksk_rdata, b.len) == 0 || memcmp(b.at, zone->zsk_rdata, b.len) == 0)
+	if ((b.len == zone->ksk_len && memcmp(b.at, zone->ksk_rdata, b.len) == 0) ||
+		(b.len == zone->zsk_len && memcmp(b.at, zone->zsk_rdata, b.len) == 0))
 		return true;
 	for (size_t i = 0; i < zone->other_count; i++)
-		if (memcmp(b.at, zone->others[i].rdata, b.len) == 0)
+		if (b.len == zone->others[i].rdata_len &&
+			memcmp(b.at, zone->others[i].rdata, b.len) == 0)
 			return true;
 	return false;
 }
@@ -134,10 +130,10 @@ static bool own_cdnskey(const struct ca_zone *zone, struct ca_bytes b)
 	return own_dnskey(zone, b) && (b.at[1] & DNSKEY_SEP);
 }
 
-static bool is_cds(
-	struct ca_bytes b, uint16_t tag, const uint8_t *ds_sha256, const uint8_t *ds_sha384)
+static bool is_cds(struct ca_bytes b, uint16_t tag, enum ca_alg alg, const uint8_t *ds_sha256,
+	const uint8_t *ds_sha384)
 {
-	uint8_t want[4 + 48] = { (uint8_t)(tag >> 8), (uint8_t)tag, ALG_P256 };
+	uint8_t want[4 + 48] = { (uint8_t)(tag >> 8), (uint8_t)tag, (uint8_t)ca_alg_number(alg) };
 
 	if (b.len < 4)
 		return false;
@@ -159,11 +155,11 @@ static bool own_cds(const struct ca_zone *zone, struct ca_bytes b)
 
 	if (b.len == sizeof(delete) && memcmp(b.at, delete, b.len) == 0)
 		return true;
-	if (is_cds(b, zone->ksk_tag, zone->ksk_ds_sha256, zone->ksk_ds_sha384))
+	if (is_cds(b, zone->ksk_tag, zone->alg, zone->ksk_ds_sha256, zone->ksk_ds_sha384))
 		return true;
 	for (size_t i = 0; i < zone->other_count; i++) {
 		const struct ca_zone_public *o = &zone->others[i];
-		if (o->ksk && is_cds(b, o->tag, o->ds_sha256, o->ds_sha384))
+		if (o->ksk && is_cds(b, o->tag, o->alg, o->ds_sha256, o->ds_sha384))
 			return true;
 	}
 	return false;
@@ -256,50 +252,59 @@ static enum rc check_rdatas(const struct ca_zone *zone, const struct ca_rrset *r
 	return RC_OK;
 }
 
-/* RFC 4034 section 3.1.8.1. */
-static void put_canonical(
-	struct put *p, const struct ca_zone *zone, const struct ca_rrset *r, uint8_t labels)
+enum rc ca_rrset_canonical(uint8_t out[CA_CANONICAL_MAX], size_t *len, const uint8_t *apex,
+	size_t apex_len, uint16_t tag, const struct ca_rrset *r)
 {
-	put_u16(p, r->type);
-	put_u8(p, ALG_P256);
-	put_u8(p, labels);
-	put_u32(p, r->ttl);
-	put_u32(p, r->expiration);
-	put_u32(p, r->inception);
-	put_u16(p, r->ksk ? zone->ksk_tag : zone->zsk_tag);
-	put_bytes(p, zone->apex, zone->apex_len);
+	struct put p = put_init(out, CA_CANONICAL_MAX);
+	uint8_t labels = 0;
+
+	if (name_len(r->owner, &labels) == 0)
+		return RC_MALFORMED;
+	put_u16(&p, r->type);
+	put_u8(&p, (uint8_t)ca_alg_number(r->alg));
+	put_u8(&p, labels);
+	put_u32(&p, r->ttl);
+	put_u32(&p, r->expiration);
+	put_u32(&p, r->inception);
+	put_u16(&p, tag);
+	put_bytes(&p, apex, apex_len);
 	for (size_t i = 0; i < r->rdata_count; i++) {
-		put_bytes(p, r->owner.at, r->owner.len);
-		put_u16(p, r->type);
-		put_u16(p, CLASS_IN);
-		put_u32(p, r->ttl);
-		put_u16(p, (uint16_t)r->rdata[i].len);
-		put_bytes(p, r->rdata[i].at, r->rdata[i].len);
+		put_bytes(&p, r->owner.at, r->owner.len);
+		put_u16(&p, r->type);
+		put_u16(&p, CLASS_IN);
+		put_u32(&p, r->ttl);
+		put_u16(&p, (uint16_t)r->rdata[i].len);
+		put_bytes(&p, r->rdata[i].at, r->rdata[i].len);
 	}
+	*len = p.len;
+	return put_ok(&p) ? RC_OK : RC_TOO_LARGE;
 }
 
 enum rc ca_rrset_sign(struct ca_crypt *x, const struct ca_zone *zone, const struct ca_rrset *r,
 	int64_t now, uint8_t sig[64], struct diag *d)
 {
-	uint8_t buf[CANONICAL_MAX], digest[CA_SHA256_LEN], labels = 0;
-	struct put p = put_init(buf, sizeof(buf));
+	uint8_t buf[CA_CANONICAL_MAX], labels = 0;
+	const struct ca_dnskey *key = &zone->sign[r->alg][r->ksk];
+	size_t len = 0;
 	enum rc rc = check_owner(zone, r, &labels, d);
 
 	if (rc == RC_OK)
 		rc = check_validity(r, now, d);
 	if (rc == RC_OK)
 		rc = check_rdatas(zone, r, d);
+	if (rc == RC_OK && key->pub_len == 0)
+		rc = diag_set(d, RC_DENIED, "rrset: no key of algorithm %u signs here",
+			ca_alg_number(r->alg));
 	if (rc != RC_OK)
 		return rc;
-	put_canonical(&p, zone, r, labels);
-	if (!put_ok(&p))
-		return diag_set(d, RC_TOO_LARGE, "rrset: more than %d bytes", CANONICAL_MAX);
-	rc = ca_sha256(x, buf, p.len, digest);
-	if (rc == RC_OK)
-		rc = ca_sign_raw(x, r->ksk ? zone->ksk : zone->zsk, digest, sig);
+	rc = ca_rrset_canonical(
+		buf, &len, zone->apex, zone->apex_len, zone->tag[r->alg][r->ksk], r);
 	if (rc != RC_OK)
+		return diag_set(d, rc, "rrset: more than %d bytes", CA_CANONICAL_MAX);
+	rc = ca_dnskey_sign(x, key, buf, len, sig, d);
+	if (rc != RC_OK && d && !d->text[0])
 		return diag_set(d, rc, "rrset: signing failed");
-	return RC_OK;
+	return rc;
 }
 
 uint16_t ca_key_tag(const uint8_t *rdata, size_t len)
@@ -338,27 +343,18 @@ enum rc ca_name_to_wire(
 	return RC_OK;
 }
 
-static void write_dnskey(uint8_t out[CA_DNSKEY_LEN], uint16_t flags, const struct ca_key *key)
-{
-	struct put p = put_init(out, CA_DNSKEY_LEN);
-
-	put_u16(&p, flags);
-	put_u8(&p, 3);
-	put_u8(&p, ALG_P256);
-	put_bytes(&p, key->point + 1, CA_POINT_LEN - 1);
-}
-
 enum rc ca_zone_public_of(struct ca_zone_public *out, const uint8_t *apex, size_t apex_len,
-	const struct ca_key *key, bool ksk, struct diag *d)
+	const struct ca_dnskey *key, bool ksk, struct diag *d)
 {
-	struct ca_zone_public p = { .ksk = ksk };
+	struct ca_zone_public p = { .ksk = ksk, .alg = key->alg };
 	uint8_t owner_key[CA_NAME_WIRE_MAX + CA_DNSKEY_LEN];
-	size_t len = apex_len + CA_DNSKEY_LEN;
+	size_t len;
 
-	write_dnskey(p.rdata, ksk ? DNSKEY_ZONE | DNSKEY_SEP : DNSKEY_ZONE, key);
-	p.tag = ca_key_tag(p.rdata, CA_DNSKEY_LEN);
+	p.rdata_len = ca_dnskey_rdata(key, ksk, p.rdata);
+	len = apex_len + p.rdata_len;
+	p.tag = ca_key_tag(p.rdata, p.rdata_len);
 	memcpy(owner_key, apex, apex_len);
-	memcpy(owner_key + apex_len, p.rdata, CA_DNSKEY_LEN);
+	memcpy(owner_key + apex_len, p.rdata, p.rdata_len);
 	if (EVP_Digest(owner_key, len, p.ds_sha256, NULL, EVP_sha256(), NULL) != 1 ||
 		EVP_Digest(owner_key, len, p.ds_sha384, NULL, EVP_sha384(), NULL) != 1)
 		return diag_set(d, RC_CRYPTO, "zone: no SHA-2 in the crypto library");
@@ -366,7 +362,7 @@ enum rc ca_zone_public_of(struct ca_zone_public *out, const uint8_t *apex, size_
 	return RC_OK;
 }
 
-enum rc ca_zone_publish(struct ca_zone *zone, const struct ca_key *key, bool ksk, struct diag *d)
+enum rc ca_zone_publish(struct ca_zone *zone, const struct ca_dnskey *key, bool ksk, struct diag *d)
 {
 	enum rc rc;
 
@@ -379,25 +375,60 @@ enum rc ca_zone_publish(struct ca_zone *zone, const struct ca_key *key, bool ksk
 	return rc;
 }
 
-enum rc ca_zone_init(struct ca_zone *out, const char *name, const struct ca_key *ksk,
-	const struct ca_key *zsk, struct diag *d)
+enum rc ca_zone_add_signer(
+	struct ca_zone *zone, const struct ca_dnskey *key, bool ksk, struct diag *d)
 {
-	struct ca_zone zone = { .ksk = ksk, .zsk = zsk };
+	enum rc rc = ca_zone_publish(zone, key, ksk, d);
+
+	if (rc != RC_OK)
+		return rc;
+	zone->sign[key->alg][ksk] = *key;
+	zone->tag[key->alg][ksk] = zone->others[zone->other_count - 1].tag;
+	return RC_OK;
+}
+
+enum rc ca_zone_init_keys(struct ca_zone *out, const char *name, const struct ca_dnskey *ksk,
+	const struct ca_dnskey *zsk, struct diag *d)
+{
+	struct ca_zone zone = { .alg = ksk->alg };
 	struct ca_zone_public k, z;
 	enum rc rc = ca_name_to_wire(name, zone.apex, &zone.apex_len, d);
 
+	if (rc == RC_OK && ksk->alg != zsk->alg)
+		rc = diag_set(d, RC_CONFLICT, "zone: KSK and ZSK of two algorithms");
 	if (rc == RC_OK)
 		rc = ca_zone_public_of(&k, zone.apex, zone.apex_len, ksk, true, d);
 	if (rc == RC_OK)
 		rc = ca_zone_public_of(&z, zone.apex, zone.apex_len, zsk, false, d);
 	if (rc != RC_OK)
 		return rc;
-	memcpy(zone.ksk_rdata, k.rdata, CA_DNSKEY_LEN);
-	memcpy(zone.zsk_rdata, z.rdata, CA_DNSKEY_LEN);
-	zone.ksk_tag = k.tag;
-	zone.zsk_tag = z.tag;
+	memcpy(zone.ksk_rdata, k.rdata, k.rdata_len);
+	memcpy(zone.zsk_rdata, z.rdata, z.rdata_len);
+	zone.ksk_len = k.rdata_len;
+	zone.zsk_len = z.rdata_len;
+	zone.sign[ksk->alg][true] = *ksk;
+	zone.sign[ksk->alg][false] = *zsk;
+	zone.tag[ksk->alg][true] = zone.ksk_tag = k.tag;
+	zone.tag[ksk->alg][false] = zone.zsk_tag = z.tag;
 	memcpy(zone.ksk_ds_sha256, k.ds_sha256, sizeof(k.ds_sha256));
 	memcpy(zone.ksk_ds_sha384, k.ds_sha384, sizeof(k.ds_sha384));
 	*out = zone;
 	return RC_OK;
+}
+
+/* Without a reference of its own. */
+static struct ca_dnskey borrowed(const struct ca_key *key)
+{
+	struct ca_dnskey k = { .alg = CA_P256, .pkey = key->pkey, .pub_len = CA_POINT_LEN - 1 };
+
+	memcpy(k.pub, key->point + 1, k.pub_len);
+	return k;
+}
+
+enum rc ca_zone_init(struct ca_zone *out, const char *name, const struct ca_key *ksk,
+	const struct ca_key *zsk, struct diag *d)
+{
+	const struct ca_dnskey k = borrowed(ksk), z = borrowed(zsk);
+
+	return ca_zone_init_keys(out, name, &k, &z, d);
 }

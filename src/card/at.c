@@ -8,6 +8,7 @@
 #include <time.h>
 
 #define APDU_HEX_MAX (2 * CARD_APDU_MAX)
+#define CHANNEL_MAX  19
 
 /* +CME ERROR numbers, 3GPP TS 27.007 section 9.2. */
 enum cme {
@@ -215,6 +216,14 @@ static uint16_t status_of(struct at_modem *m, const uint8_t *apdu, size_t len, u
 	return (uint16_t)(resp[p.len - 2] << 8 | resp[p.len - 1]);
 }
 
+/* The class byte for a channel: 0X to 3, 4X from 4 on (TS 102 221 section 10.1.1). */
+static uint8_t class_for(uint8_t cla, unsigned channel)
+{
+	if (channel < 4)
+		return (uint8_t)((cla & 0xbc) | channel);
+	return (uint8_t)((cla & 0x80) | 0x40 | (channel - 4));
+}
+
 /* Opens a channel and selects an application on it; the session's number is the channel's. */
 static enum cme do_ccho(struct at_modem *m, const struct at_command *c)
 {
@@ -230,7 +239,7 @@ static enum cme do_ccho(struct at_modem *m, const struct at_command *c)
 		return CME_PARAMETERS;
 	if (status_of(m, apdu, 5, &channel) != 0x9000)
 		return CME_NOT_ALLOWED;
-	memcpy(apdu, (const uint8_t[]){ channel, 0xa4, 0x04, 0x00, (uint8_t)len }, 5);
+	memcpy(apdu, (const uint8_t[]){ class_for(0, channel), 0xa4, 0x04, 0x00, (uint8_t)len }, 5);
 	if (status_of(m, apdu, 5 + len, &ignored) != 0x9000) {
 		(void)status_of(
 			m, (const uint8_t[]){ 0x00, 0x70, 0x80, channel, 0x00 }, 5, &ignored);
@@ -253,13 +262,13 @@ static enum cme do_cgla(struct at_modem *m, const struct at_command *c)
 	if (c->form != AT_SET)
 		return CME_NOT_SUPPORTED;
 	channel = take_number(&s);
-	if (channel < 1 || channel > 3 || !take_comma(&s))
+	if (channel < 1 || channel > CHANNEL_MAX || !take_comma(&s))
 		return CME_PARAMETERS;
 	n = take_number(&s);
 	if (n < 0 || !take_comma(&s) || take_hex(s, apdu, sizeof(apdu), &len) != RC_OK ||
 		(size_t)n != 2 * len || len == 0)
 		return CME_PARAMETERS;
-	apdu[0] = (uint8_t)((apdu[0] & 0xfc) | channel);
+	apdu[0] = class_for(apdu[0], (unsigned)channel);
 	exchange(m, "CGLA", apdu, len);
 	return CME_OK;
 }
@@ -275,7 +284,7 @@ static enum cme do_cchc(struct at_modem *m, const struct at_command *c)
 	if (c->form != AT_SET)
 		return CME_NOT_SUPPORTED;
 	channel = take_number(&s);
-	if (channel < 1 || channel > 3 || *s != '\0')
+	if (channel < 1 || channel > CHANNEL_MAX || *s != '\0')
 		return CME_PARAMETERS;
 	if (status_of(m, (const uint8_t[]){ 0x00, 0x70, 0x80, (uint8_t)channel, 0x00 }, 5,
 		    &ignored) != 0x9000)

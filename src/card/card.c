@@ -32,6 +32,12 @@ static void set_aids(struct card *card, const struct card_opts *opts)
 		card->aid_count * sizeof(card->aids[0]));
 }
 
+static void set_names(struct card *card, const struct card_opts *opts)
+{
+	card->name_count = opts->name_count < CARD_NAMES_MAX ? opts->name_count : CARD_NAMES_MAX;
+	memcpy(card->names, opts->names, card->name_count * sizeof(card->names[0]));
+}
+
 /* All keys of a card's own on one page: a process may have thousands. */
 static enum rc set_keys(struct card *card, const struct card_opts *opts)
 {
@@ -70,6 +76,7 @@ enum rc card_new(const struct card_opts *opts, struct card **out, bool *blank, s
 	card->log = opts->log;
 	card->state.slots = 1u << 1;
 	set_aids(card, opts);
+	set_names(card, opts);
 	rc = opts->imsi ? str_copy(card->imsi, sizeof(card->imsi), opts->imsi)
 			: str_format(card->imsi, sizeof(card->imsi), "00101%.10s", card->name + 9);
 	if (rc == RC_OK)

@@ -23,6 +23,8 @@
 #define CARD_STORE_MAX	  (1u << 20) /* all files of one card, shadow copy included */
 #define CARD_AID_MAX	  16
 #define CARD_AIDS_MAX	  8
+#define CARD_NAME_MAX	  20 /* bytes of an id */
+#define CARD_NAMES_MAX	  16
 
 /* The card's own ids, beside those of slots (formats.md section 1). */
 #define CARD_ID_ATTESTATION	 0xf1
@@ -41,6 +43,15 @@ struct card_aid {
 	size_t len;
 };
 
+/* How readers name one object, where that is not by the one byte of its container: clients of other
+ * cards were built for ids of two or three bytes, and for the halves of a key pair differently. */
+struct card_name {
+	uint8_t tag; /* 83 file, 84 private, 85 public, 86 secret key */
+	uint8_t container;
+	uint8_t bytes[CARD_NAME_MAX];
+	uint8_t len;
+};
+
 /* How a card is made. All pointers are borrowed and must outlive the card. */
 struct card_opts {
 	uint8_t iccid[IDENT_ICCID_LEN];
@@ -52,7 +63,9 @@ struct card_opts {
 	struct card_quirks quirks; /* copied */
 	const char *imsi; /* 15 digits; NULL: made up from the test network 001-01 and the ICCID */
 	struct card_aid aids[CARD_AIDS_MAX];
-	size_t aid_count; /* 0: the known ones */
+	size_t aid_count;			/* 0: the known ones */
+	struct card_name names[CARD_NAMES_MAX]; /* copied */
+	size_t name_count;
 	const struct clock *clock;
 	const struct log *log; /* NULL: silent */
 };

@@ -113,7 +113,7 @@ static void put_key_info(
 	size_t mark = tlv_open(p, pub ? INFO_PUBLIC : INFO_PRIVATE);
 
 	put_label(p, pub ? 0x75 : 0x74, kind, id);
-	put_byte(p, pub ? 0x85 : 0x84, id);
+	card__id_put(p, card, pub ? 0x85 : 0x84, id);
 	put_byte(p, 0x60, (uint8_t)((pub ? 0x01 : 0x00) | (kind->device_may_make ? 0x02 : 0x00)));
 	put_byte(p, 0x4a, key && !key->blocked);
 	put_byte(p, 0x4b, type_of(kind));
@@ -135,7 +135,7 @@ static void put_secret_info(
 	size_t mark = tlv_open(p, INFO_SECRET);
 
 	put_label(p, 0x76, kind, id);
-	put_byte(p, 0x86, id);
+	card__id_put(p, card, 0x86, id);
 	put_byte(p, 0x60, 0x00);
 	put_byte(p, 0x4a, key && !key->blocked);
 	put_byte(p, 0x4b, type_of(kind));
@@ -152,7 +152,7 @@ static void put_file_info(
 	size_t mark = tlv_open(p, INFO_FILE);
 
 	put_label(p, 0x73, kind, id);
-	put_byte(p, 0x83, id);
+	card__id_put(p, card, 0x83, id);
 	put_byte(p, 0x60, 0x01);
 	put_byte(p, 0x4a, file->bytes != NULL);
 	if (!card->quirks.file_usage)

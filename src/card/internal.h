@@ -138,6 +138,8 @@ struct card {
 	struct card_quirks quirks;
 	struct card_aid aids[CARD_AIDS_MAX];
 	size_t aid_count;
+	struct card_name names[CARD_NAMES_MAX];
+	size_t name_count;
 	const struct clock *clock;
 	const struct log *log;
 	struct card__state state;
@@ -161,6 +163,10 @@ void card__label(
  */
 bool card__kind_is(const struct card__kind *kind, uint8_t type);
 const struct card__kind *card__kind_named(const char *name); /* NULL: none */
+/* How readers name an object, and the object so named (RC_NOT_FOUND); `tag` is 83 to 86. */
+void card__id_put(struct put *p, const struct card *card, uint8_t tag, uint8_t id);
+enum rc card__by_id(
+	const struct card *card, uint8_t tag, struct cur name, uint8_t *id) ATT_MUST_CHECK;
 /* The object with this label: RC_NOT_FOUND. `what` is the label's tag, 73 to 76. */
 enum rc card__by_label(
 	const struct card *card, uint8_t what, struct cur label, uint8_t *id) ATT_MUST_CHECK;

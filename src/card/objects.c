@@ -192,6 +192,45 @@ void card__label(
 		out[0] = '\0';
 }
 
+static const struct card_name *name_of(const struct card *card, uint8_t tag, uint8_t id)
+{
+	for (size_t i = 0; i < card->name_count; i++)
+		if (card->names[i].tag == tag && card->names[i].container == id)
+			return &card->names[i];
+	return NULL;
+}
+
+void card__id_put(struct put *p, const struct card *card, uint8_t tag, uint8_t id)
+{
+	const struct card_name *name = name_of(card, tag, id);
+
+	if (name)
+		tlv_put(p, tag, name->bytes, name->len);
+	else
+		tlv_put(p, tag, &id, 1);
+}
+
+/* Ids are matched whole: one that is longer, or shorter, is the id of something else. */
+enum rc card__by_id(const struct card *card, uint8_t tag, struct cur name, uint8_t *id)
+{
+	const struct card__kind *kind;
+	uint8_t found = 0;
+
+	for (size_t i = 0; i < card->name_count && !found; i++) {
+		const struct card_name *n = &card->names[i];
+
+		if (n->tag == tag && n->len == name.left && memcmp(n->bytes, name.at, n->len) == 0)
+			found = n->container;
+	}
+	if (!found && name.left == 1 && !name_of(card, tag, name.at[0]))
+		found = name.at[0];
+	kind = found ? card__container(card, found) : NULL;
+	if (!kind || !card__kind_is(kind, tag & 0xf))
+		return RC_NOT_FOUND;
+	*id = found;
+	return RC_OK;
+}
+
 enum rc card__by_label(const struct card *card, uint8_t what, struct cur label, uint8_t *id)
 {
 	for (unsigned i = 1; i < 256; i++) {

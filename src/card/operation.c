@@ -9,7 +9,6 @@
 
 uint16_t command__object(const struct card *card, struct cur *data, uint8_t type, uint8_t *id)
 {
-	const struct card__kind *kind;
 	struct tlv t;
 
 	if (!tlv_read(data, TLV_ISO, &t))
@@ -21,14 +20,7 @@ uint16_t command__object(const struct card *card, struct cur *data, uint8_t type
 	}
 	if (t.tag != (TAG_ID | type))
 		return SW_DATA;
-	/* Our ids are one byte: any other is the id of nothing here. */
-	if (t.value.left != 1)
-		return SW_NOT_FOUND;
-	*id = cur_u8(&t.value);
-	kind = card__container(card, *id);
-	if (!kind || !card__kind_is(kind, type))
-		return SW_NOT_FOUND;
-	return SW_OK;
+	return card__by_id(card, t.tag, t.value, id) == RC_OK ? SW_OK : SW_NOT_FOUND;
 }
 
 uint16_t command__operation(struct command *cmd, struct operation ops[SESSION_NUMBERS],

@@ -25,8 +25,8 @@ uint16_t cmd_generate_key(struct command *cmd)
 	sw = command__made(cmd, kind);
 	if (sw != SW_OK)
 		return sw;
-	tlv_put(cmd->out, 0x84, &id, 1);
-	tlv_put(cmd->out, 0x85, &id, 1);
+	card__id_put(cmd->out, cmd->card, 0x84, id);
+	card__id_put(cmd->out, cmd->card, 0x85, id);
 	return card__key_public_write(cmd->card->state.keys[id], cmd->out) == RC_OK ? SW_OK
 										    : SW_INTERNAL;
 }

@@ -122,6 +122,52 @@ static enum rc read_aids(json_t *object, struct card_opts *opts, struct diag *d)
 	return RC_OK;
 }
 
+static bool is_named(const struct card_opts *opts, const struct card_name *name)
+{
+	for (size_t i = 0; i < opts->name_count; i++) {
+		const struct card_name *n = &opts->names[i];
+
+		if (n->tag == name->tag &&
+			(n->container == name->container ||
+				(n->len == name->len &&
+					memcmp(n->bytes, name->bytes, n->len) == 0)))
+			return true;
+	}
+	return false;
+}
+
+/* {"84 01": HEX}: the id of the object with this tag in this container. */
+static enum rc read_names(json_t *object, struct card_opts *opts, struct diag *d)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(json_object_get(object, "ids"), key, value)
+	{
+		const char *hex = json_string_value(value);
+		uint8_t where[2];
+		char tag_and_id[5] = { key[0], key[0] ? key[1] : '\0', '\0' };
+		struct card_name name = { 0 };
+		size_t len = 0;
+
+		if (strlen(key) != 5 || key[2] != ' ')
+			return wants(d, key, "ids: a tag, 83 to 86, a space, and a container");
+		memcpy(tag_and_id + 2, key + 3, 2);
+		if (hex_read(tag_and_id, where, 2) != RC_OK || where[0] < 0x83 || where[0] > 0x86)
+			return wants(d, key, "ids: a tag, 83 to 86, a space, and a container");
+		if (!hex || hex_read_upto(hex, name.bytes, sizeof(name.bytes), &len) != RC_OK ||
+			len == 0)
+			return wants(d, key, "ids: 1 to 20 bytes in hex");
+		name.tag = where[0];
+		name.container = where[1];
+		name.len = (uint8_t)len;
+		if (opts->name_count == CARD_NAMES_MAX || is_named(opts, &name))
+			return wants(d, key, "ids: at most 16, and none twice");
+		opts->names[opts->name_count++] = name;
+	}
+	return RC_OK;
+}
+
 /* Identity, keys and manners of one card; the key bytes go to `kic` and `kid`. */
 static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP80_KEY_MAX],
 	uint8_t kid[SCP80_KEY_MAX], struct diag *d)
@@ -144,7 +190,9 @@ static enum rc read_card(json_t *object, struct card_opts *opts, uint8_t kic[SCP
 		(struct scp80_keys){ .kvn = (unsigned)kvn, .kic = kic, .kid = kid, .len = kic_len };
 	opts->imsi = text_of(object, "imsi");
 	rc = read_quirks(object, &opts->quirks, d);
-	return rc == RC_OK ? read_aids(object, opts, d) : rc;
+	if (rc == RC_OK)
+		rc = read_aids(object, opts, d);
+	return rc == RC_OK ? read_names(object, opts, d) : rc;
 }
 
 static enum rc personalise_one(
@@ -341,9 +389,9 @@ static enum rc add_sim(
 {
 	static const char *const names[] = { "eid", "modem", "model", "echo", "urc_every", "socket",
 		"vpcd", "preset", "quirks", "profiles", "iccid", "kic", "kid", "kvn", "imsi",
-		"aids", "files", "containers" };
-	static const char *const own[] = { "iccid", "kic", "kid", "kvn", "imsi", "aids", "files",
-		"containers", "preset", "quirks" };
+		"aids", "ids", "files", "containers" };
+	static const char *const own[] = { "iccid", "kic", "kid", "kvn", "imsi", "aids", "ids",
+		"files", "containers", "preset", "quirks" };
 	json_t *profiles = json_object_get(object, "profiles"), *one;
 	struct card_quirks manners = *quirks;
 	size_t i, before = sim->profiles;

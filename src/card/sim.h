@@ -9,9 +9,9 @@
  *	              "modem": PATH, "model": "attestry"|"bg96"|"cinterion",
  *	              "echo": BOOL, "urc_every": N, "socket": PATH, "vpcd": "HOST:PORT",
  *	              "imsi": DIGITS,
- *	              "preset": NAME, "quirks": {NAME: VALUE}, "aids": [HEX],
- *	              "containers": { "A0": KIND, ... },
- *	              "files": { "06": PATH, ..., "F1": PATH of a PEM private key } } ] }
+ *	              "preset": NAME, "quirks": {NAME: VALUE}, "aids": [HEX], "ids": {"84 01": HEX,
+ *...}, "containers": { "A0": KIND, ... }, "files": { "06": PATH, ..., "F1": PATH of a PEM private
+ *key } } ] }
  *
  * In place of a card's own members a sim may have "profiles": [ {...} ], the eSIM profiles of one
  *eUICC, the first of which is enabled at first.

@@ -2,6 +2,7 @@
 #include "client/epp.h"
 #include "base/cur.h"
 #include "base/put.h"
+#include "base/secret.h"
 #include "base/str.h"
 
 #include <arpa/inet.h>
@@ -9,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -180,4 +182,51 @@ enum rc epp_client_read(struct epp_client *c, char **out, size_t *len, struct di
 	*out = text;
 	*len = total - 4;
 	return RC_OK;
+}
+
+enum rc epp_client_ask(struct epp_client *c, const char *xml, char **answer, struct diag *d)
+{
+	size_t len;
+	enum rc rc = *xml ? epp_client_send(c, xml, strlen(xml), d) : RC_OK;
+
+	free(*answer);
+	*answer = NULL;
+	return rc == RC_OK ? epp_client_read(c, answer, &len, d) : rc;
+}
+
+enum rc epp_client_login(struct epp_client *c, const char *id, const char *password,
+	const char *services, char **answer, struct diag *d)
+{
+	bool longer = strlen(password) > 16;
+	char *xml = NULL;
+	enum rc rc;
+	int n = asprintf(&xml,
+		"<epp xmlns=\"" EPP_CLIENT_URNS
+		"epp-1.0\"><command><login><clID>%s</clID><pw>%s</pw><options>"
+		"<version>1.0</version><lang>en</lang></options><svcs>%s</svcs></login>%s%s%s"
+		"</command></epp>",
+		id, longer ? "[LOGIN-SECURITY]" : password, services,
+		longer ? "<extension><l:loginSec xmlns:l=\"" EPP_CLIENT_URNS
+			 "epp:loginSec-1.0\"><l:pw>"
+		       : "",
+		longer ? password : "", longer ? "</l:pw></l:loginSec></extension>" : "");
+
+	if (n < 0)
+		return RC_NOMEM;
+	rc = epp_client_ask(c, xml, answer, d);
+	mem_wipe(xml, (size_t)n);
+	free(xml);
+	return rc;
+}
+
+unsigned epp_client_code(const char *xml)
+{
+	static const char mark[] = "<result code=\"";
+	const char *at = strstr(xml, mark);
+	uint64_t code = 0;
+	char digits[5] = "";
+
+	if (at)
+		memcpy(digits, at + sizeof(mark) - 1, strnlen(at + sizeof(mark) - 1, 4));
+	return at && u64_read(digits, 1000, 2999, &code) == RC_OK ? (unsigned)code : 0;
 }

@@ -3,11 +3,10 @@
  */
 #include "epp/internal.h"
 
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FRAME_KEPT_MAX = 16 * 1024 };
 
 /* ---- the envelope (RFC 5730 section 4) ---- */
 
@@ -119,6 +118,8 @@ static void finish(struct epp_command *cmd, unsigned code, const char *why)
 {
 	struct epp_session *s = cmd->session;
 
+	if (code >= 2000 && !cmd->core_keeps)
+		epp__note_refusal(cmd, code, why);
 	epp__respond(cmd, code, why);
 	if (cmd->close || code == 1500 || code >= 2500)
 		s->ending = true;
@@ -136,52 +137,6 @@ static void finish_fault(struct epp_command *cmd)
 }
 
 /* ---- asking core ---- */
-
-/* The command for the audit: every element and its text, but for what the grammar calls secret. */
-static void write_masked(struct out *o, const struct xml_node *node, const char *ns)
-{
-	out_raw(o, "<");
-	out_raw(o, node->name);
-	if (strcmp(node->ns, ns) != 0) {
-		out_raw(o, " xmlns=\"");
-		out_text(o, node->ns);
-		out_raw(o, "\"");
-	}
-	for (const struct xml_attr *a = node->attrs; a; a = a->next) {
-		if (*a->ns)
-			continue;
-		out_raw(o, " ");
-		out_raw(o, a->name);
-		out_raw(o, "=\"");
-		out_text(o, a->value);
-		out_raw(o, "\"");
-	}
-	out_raw(o, ">");
-	if (node->secret)
-		out_raw(o, node->text_len ? "***" : "");
-	else if (!node->first)
-		out_text(o, node->text);
-	for (const struct xml_node *c = node->first; c; c = c->next)
-		write_masked(o, c, node->ns);
-	out_close(o, node->name);
-}
-
-/* Kept with what it did: transforms and logins. */
-static void keep_frame(struct epp_command *cmd)
-{
-	struct out o = { 0 };
-
-	write_masked(&o, cmd->command, "");
-	if (!o.bad && o.len <= FRAME_KEPT_MAX) {
-		char *copy = xml_alloc(cmd->xml, o.len + 1);
-
-		if (copy) {
-			memcpy(copy, o.bytes, o.len);
-			cmd->request.frame = copy;
-		}
-	}
-	out_free(&o);
-}
 
 static bool send_request(struct epp_command *cmd)
 {
@@ -211,6 +166,7 @@ void epp__core_reply(struct epp_session *s, const Registry__Reply *reply)
 
 	if (!cmd)
 		return;
+	cmd->core_keeps = reply && *cmd->request.frame && reply->code != CODE_(FAILED);
 	if (!reply) {
 		finish(cmd, 2400, "the registry did not answer in time; ask what was done");
 		return;
@@ -252,11 +208,10 @@ static bool no_extension(struct epp_command *cmd, const struct xml_node *ext)
 	return epp__no(cmd, 2103, first, "this extension says nothing in this command");
 }
 
-static bool may(struct epp_command *cmd, bool transform)
+static bool may(struct epp_command *cmd, enum epp_rate rate)
 {
-	if (epp__may(cmd->session, transform))
+	if (epp__may(cmd->session, rate))
 		return true;
-	cmd->session->server->counts.limited++;
 	return epp__no(cmd, 2308, NULL, "too many commands a second; wait and repeat");
 }
 
@@ -264,6 +219,13 @@ static bool object(struct epp_command *cmd, enum epp_verb verb, struct xml_node 
 {
 	struct xml_node *node = cmd->verb->first;
 	enum epp_ns ns = epp__ns_find(node->ns);
+	static const enum epp_rate rates[VERBS] = { [VERB_CHECK] = EPP_RATE_CHECK,
+		[VERB_CREATE] = EPP_RATE_CREATE,
+		[VERB_DELETE] = EPP_RATE_DELETE,
+		[VERB_INFO] = EPP_RATE_INFO,
+		[VERB_RENEW] = EPP_RATE_RENEW,
+		[VERB_TRANSFER] = EPP_RATE_TRANSFER,
+		[VERB_UPDATE] = EPP_RATE_UPDATE };
 	const struct epp_mapping *map;
 
 	if (ns >= NS_OBJECTS || !(cmd->session->services & 1u << ns))
@@ -278,13 +240,13 @@ static bool object(struct epp_command *cmd, enum epp_verb verb, struct xml_node 
 		return epp__no(cmd, 2101, node, "this object has no such command");
 	if (!gram_check(node, cmd->row->grammar, &cmd->fault) || !no_extension(cmd, ext))
 		return false;
-	if (!may(cmd, verb != VERB_CHECK && verb != VERB_INFO))
+	if (!may(cmd, rates[verb]))
 		return false;
 	cmd->answer = cmd->row->answer;
 	if (!cmd->row->ask(cmd))
 		return false;
 	if (verb != VERB_CHECK && verb != VERB_INFO)
-		keep_frame(cmd);
+		epp__keep_frame(cmd);
 	return true;
 }
 
@@ -331,9 +293,9 @@ static bool envelope(struct epp_command *cmd, struct xml_node *command, size_t *
 static bool login_command(
 	struct epp_command *cmd, const struct xml_node *node, struct xml_node *ext)
 {
-	if (!epp__login(cmd, xml_child(node, "login"), ext))
+	if (!may(cmd, EPP_RATE_LOGIN) || !epp__login(cmd, xml_child(node, "login"), ext))
 		return false;
-	keep_frame(cmd);
+	epp__keep_frame(cmd);
 	return true;
 }
 
@@ -368,7 +330,7 @@ static enum step command(struct epp_command *cmd, struct xml_node *node)
 		return STEP_DONE;
 	}
 	if (w == WORD_POLL)
-		ok = may(cmd, false) && epp__poll(cmd, cmd->verb);
+		ok = may(cmd, EPP_RATE_POLL) && epp__poll(cmd, cmd->verb);
 	return ok ? STEP_ASK : STEP_FAULT;
 }
 
@@ -420,9 +382,12 @@ void epp__frame(struct epp_session *s, const uint8_t *xml, size_t len)
 		return;
 	}
 	rc = xml_read(cmd->xml, xml, len, &root, &bad);
+	cmd->xml_len = len;
+	cmd->root = rc == RC_OK ? root : NULL;
 	if (rc != RC_OK) {
 		char why[GRAM_REASON_MAX];
 
+		(void)SHA256(xml, len, cmd->xml_sha256);
 		(void)snprintf(why, sizeof(why), "line %u, column %u: %s", bad.line, bad.column,
 			bad.why ? bad.why : rc_text(rc));
 		finish(cmd, rc == RC_MALFORMED ? 2001 : 2400, why);

@@ -296,8 +296,10 @@ static bool check(struct xml_node *node, const struct gram_type *type, struct gr
 	if (type->kind == GRAM_SKIP)
 		return true;
 	node->secret = type->secret;
+	node->plain = !type->secret && type->kind < GRAM_EMPTY;
 	if (!check_attrs(node, type, fault))
 		return false;
+	node->known = true;
 	switch (type->kind) {
 	case GRAM_TOKEN:
 	case GRAM_NORM:

@@ -77,6 +77,7 @@ struct epp_part {
 struct epp_command {
 	struct epp_session *session;
 	struct xml *xml;		/* owns the tree and what is allocated for the request */
+	const struct xml_node *root;	/* NULL: not well-formed */
 	const struct xml_node *command; /* <command>, NULL for what is none */
 	const struct xml_node *verb;	/* its first child */
 	const struct xml_node *object;	/* the element of the mapping in it */
@@ -97,8 +98,11 @@ struct epp_command {
 	bool queue_job;	    /* queue_id is a job's */
 	int64_t queue_date; /* 0: no date, no text */
 	const char *queue_text;
-	bool close;  /* after the answer */
-	void *state; /* of the verb, in the tree's memory */
+	bool core_keeps; /* the frame is with core, which keeps it whatever becomes of it */
+	size_t xml_len;
+	uint8_t xml_sha256[32]; /* where it is not well-formed */
+	bool close;		/* after the answer */
+	void *state;		/* of the verb, in the tree's memory */
 };
 
 enum session_state { SESSION_HELLO, SESSION_OPEN, SESSION_BUSY, SESSION_LINGER };
@@ -146,8 +150,26 @@ void epp__frame(struct epp_session *s, const uint8_t *xml, size_t len);
 void epp__command_free(struct epp_command *cmd);
 void epp__greet(struct epp_session *s);
 void epp__core_reply(struct epp_session *s, const Registry__Reply *reply);
-/* One token of the client's allowance. */
-bool epp__may(struct epp_session *s, bool transform);
+/* ---- rates.c ---- */
+/* One client key: how many sessions, and how fast. Tokens are thousandths of a command. */
+struct epp_client {
+	struct epp_client *next;
+	uint8_t spki_sha256[TLS_SPKI_LEN];
+	size_t sessions;
+	uint64_t filled_ms;
+	uint64_t tokens[EPP_RATES];
+};
+
+struct epp_client *epp__client_of(struct epp_server *server, const uint8_t spki[TLS_SPKI_LEN]);
+void epp__clients_free(struct epp_server *server);
+/* One token of the client's allowance; counts where there is none. */
+bool epp__may(struct epp_session *s, enum epp_rate rate);
+
+/* ---- audit.c: commands as the audit keeps them, without what is secret ---- */
+/* For core to keep with what it does. */
+void epp__keep_frame(struct epp_command *cmd);
+/* Tells core of a command that it has not seen itself. */
+void epp__note_refusal(struct epp_command *cmd, unsigned code, const char *why);
 
 /* ---- session.c ---- */
 /* Sends one instance in its frame. */

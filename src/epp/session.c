@@ -17,18 +17,7 @@ enum {
 	ACCEPTS_PER_TURN = 32,
 	PIPELINE_MAX = 256 * 1024, /* octets waiting behind a command that is under way */
 	UNSENT_MAX = 1024 * 1024,  /* of answers that the client does not take */
-	LINGER_MS = 2000 /* so that the last answer is read before the end */,
-	CLIENTS_KEPT = 1024, /* keys whose allowance is remembered */
-	MILLI = 1000
-};
-
-/* One client key: how many sessions, and how fast. Tokens are thousandths of a command. */
-struct epp_client {
-	struct epp_client *next;
-	uint8_t spki_sha256[TLS_SPKI_LEN];
-	size_t sessions;
-	uint64_t filled_ms;
-	uint64_t tokens[2]; /* queries, transforms */
+	LINGER_MS = 2000	   /* so that the last answer is read before the end */
 };
 
 static void work(struct epp_session *s);
@@ -36,65 +25,6 @@ static void work(struct epp_session *s);
 static uint64_t now_ms(const struct epp_server *server)
 {
 	return server->o.clock->monotonic_ms(server->o.clock);
-}
-
-/* ---- clients ---- */
-
-static struct epp_client *client_of(struct epp_server *server, const uint8_t spki[TLS_SPKI_LEN])
-{
-	struct epp_client *idle = NULL, *c;
-	size_t n = 0;
-
-	for (c = server->clients; c; c = c->next, n++) {
-		if (memcmp(c->spki_sha256, spki, TLS_SPKI_LEN) == 0)
-			return c;
-		if (!c->sessions)
-			idle = c;
-	}
-	if (n < CLIENTS_KEPT || !idle) {
-		c = calloc(1, sizeof(*c));
-		if (!c)
-			return NULL;
-		c->next = server->clients;
-		server->clients = c;
-	} else {
-		struct epp_client *next = idle->next;
-
-		c = idle;
-		*c = (struct epp_client){ .next = next };
-	}
-	memcpy(c->spki_sha256, spki, TLS_SPKI_LEN);
-	c->filled_ms = now_ms(server);
-	c->tokens[0] = (uint64_t)server->o.limits.query_rate * MILLI;
-	c->tokens[1] = (uint64_t)server->o.limits.transform_rate * MILLI;
-	return c;
-}
-
-/* A bucket of one second's worth for each kind. */
-bool epp__may(struct epp_session *s, bool transform)
-{
-	struct epp_server *server = s->server;
-	const unsigned rates[2] = { server->o.limits.query_rate, server->o.limits.transform_rate };
-	uint64_t now, passed;
-
-	if (!rates[transform])
-		return true;
-	now = now_ms(server);
-	passed = now - s->client->filled_ms;
-	if (passed > MILLI)
-		passed = MILLI;
-	for (int i = 0; passed && i < 2; i++) {
-		uint64_t full = (uint64_t)rates[i] * MILLI;
-
-		s->client->tokens[i] += passed * rates[i];
-		if (s->client->tokens[i] > full)
-			s->client->tokens[i] = full;
-	}
-	s->client->filled_ms = now;
-	if (s->client->tokens[transform] < MILLI)
-		return false;
-	s->client->tokens[transform] -= MILLI;
-	return true;
 }
 
 size_t epp__sessions_of(const struct epp_session *s)
@@ -206,7 +136,7 @@ static void on_open(void *user, const uint8_t spki_sha256[TLS_SPKI_LEN], int64_t
 {
 	struct epp_session *s = user;
 
-	s->client = client_of(s->server, spki_sha256);
+	s->client = epp__client_of(s->server, spki_sha256);
 	if (!s->client) {
 		tls_deadline(s->stream, 1);
 		return;
@@ -284,7 +214,7 @@ static bool read_frame(struct epp_session *s)
 	}
 	if (rc != RC_OK) {
 		/* What follows has no known beginning: nothing can be answered. */
-		s->server->counts.errors++;
+		s->server->counts.bad_frames++;
 		log_write(s->server->o.log, LOG_INFO, "bad frame peer=%s why=\"%s\"", s->peer,
 			rc_text(rc));
 		epp__end(s);
@@ -495,12 +425,7 @@ void epp_server_free(struct epp_server *server)
 		server->sessions->in_work = false;
 		session_free(server->sessions);
 	}
-	while (server->clients) {
-		struct epp_client *next = server->clients->next;
-
-		free(server->clients);
-		server->clients = next;
-	}
+	epp__clients_free(server);
 	if (server->spare) {
 		xml_free(server->spare->xml);
 		free(server->spare);

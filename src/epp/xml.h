@@ -34,6 +34,8 @@ struct xml_node {
 	size_t text_len;       /* without the NUL */
 	unsigned line, column; /* of its start tag, from 1 */
 	bool secret;	       /* the grammar says so: its text is shown nowhere */
+	bool plain;	       /* the grammar knows it, and its text is not secret */
+	bool known;	       /* the grammar knows its attributes */
 };
 
 struct xml_fault {

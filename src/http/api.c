@@ -4,6 +4,8 @@
 #include "base/cbor.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "http/maker.h"
+#include "http/td.h"
 #include "http/wipe.h"
 
 #include <stdarg.h>
@@ -340,8 +342,26 @@ static enum rc merge_clears(Registry__ServiceUpdate *update, const json_t *objec
 	return RC_OK;
 }
 
+/* What only whoever has the bytes can check. */
+static enum rc check_bytes(const struct api_route *route, const struct target *t,
+	const struct api_input *in, struct api_fault *f)
+{
+	struct diag d = { 0 };
+
+	if (route->traits & API_WIFI) {
+		const Registry__Service *s = (const Registry__Service *)t->body;
+
+		if (s->td.len && td_check(s->td.data, s->td.len, &d) != RC_OK)
+			return fault(f, 400, REGISTRY__CODE__CODE_VALUE_SYNTAX, "td", d.text);
+	}
+	if ((route->traits & API_MAKER) &&
+		maker_check((const Registry__MakerConfirm *)t->op, in->spki_sha256, &d) != RC_OK)
+		return fault(f, 400, REGISTRY__CODE__CODE_VALUE_SYNTAX, "signature", d.text);
+	return RC_OK;
+}
+
 static enum rc read_object(const struct api_route *route, json_t *object, const struct target *t,
-	const struct api_seal *seal, struct api_fault *f)
+	const struct api_input *in, const struct api_seal *seal, struct api_fault *f)
 {
 	json_t *wifi = NULL;
 	enum rc rc = RC_OK;
@@ -360,6 +380,8 @@ static enum rc read_object(const struct api_route *route, json_t *object, const 
 		if (rc == RC_MALFORMED)
 			rc = bad_request(f, f->what.field, f->what.why);
 	}
+	if (rc == RC_OK)
+		rc = check_bytes(route, t, in, f);
 	if (rc == RC_OK && wifi && !json_is_null(wifi))
 		rc = seal_wifi(wifi, seal, (Registry__Service *)t->body, f);
 	json_decref(wifi);
@@ -411,7 +433,7 @@ static enum rc read_body(const struct api_route *route, const struct api_input *
 			json_error_code(&e) == json_error_duplicate_key ? ": a member twice" : "");
 		return bad_request(f, "", why);
 	}
-	rc = read_object(route, object, t, seal, f);
+	rc = read_object(route, object, t, in, seal, f);
 	json_decref(object);
 	return rc;
 }

@@ -27,8 +27,9 @@
 enum api_trait {
 	API_BIG = 1 << 0,   /* body up to API_BODY_BIG_MAX */
 	API_MERGE = 1 << 1, /* null clears a field (RFC 7396): its name goes into `clear` */
+	API_WIFI = 1 << 2,  /* member "wifi" is sealed into "wifi_sealed"; "td" is read */
 	API_BULK = 1 << 3,  /* not an operation: a batch of them */
-	API_WIFI = 1 << 2   /* member "wifi" is sealed into "wifi_sealed" */
+	API_MAKER = 1 << 4, /* a list signed with the key of the session */
 };
 
 struct api_route {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mno/internal.h"
+#include "mno/epp.h"
+
+#include "base/str.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -20,6 +22,7 @@
 #define AGAIN_MS       200  /* open jobs are listed again and again: not faster than this */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 10000
+#define KEPT_MS	       10000 /* until a job is on disk: a disk that takes longer is none */
 
 /* A job from the registry, a result to it, or word that one was posted. */
 struct item {
@@ -38,6 +41,8 @@ struct mno_api {
 	const struct log *log;
 	const volatile sig_atomic_t *stop;
 	struct client *poller, *poster;
+	struct mno__epp *queue, *answers; /* instead of them, each with a session of its own */
+	unsigned queue_ms;		  /* between questions to an empty queue */
 	pthread_t poll_thread, post_thread;
 	bool polling, posting; /* threads that run */
 	int wake_fd;	       /* the loop's */
@@ -46,7 +51,8 @@ struct mno_api {
 	pthread_cond_t change;
 	bool quit;
 	struct list in, out;
-	bool one_by_one; /* posting: the registry takes no lists */
+	char kept[MNO_ID_MAX + 1]; /* the last job that the loop has on disk */
+	bool one_by_one;	   /* posting: the registry takes no lists */
 };
 
 static void push(struct list *l, struct item *i)
@@ -151,6 +157,61 @@ static enum rc poll_once(struct mno_api *a, bool fresh, size_t *n, struct diag *
 	return rc;
 }
 
+void mno__api_kept(struct mno_api *a, const char *id)
+{
+	pthread_mutex_lock(&a->lock);
+	memcpy(a->kept, id, strlen(id) + 1);
+	pthread_cond_broadcast(&a->change);
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* To the loop, and back when it is on disk there. */
+static bool keep_job(struct mno_api *a, json_t *take_job)
+{
+	const char *text = json_string_value(json_object_get(take_job, "id"));
+	char id[MNO_ID_MAX + 1] = "";
+	struct timespec until;
+	int rc = 0;
+
+	if (!text || !*text || str_copy(id, sizeof(id), text) != RC_OK) {
+		json_decref(take_job);
+		return false;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += KEPT_MS / 1000;
+	pthread_mutex_lock(&a->lock);
+	a->kept[0] = '\0';
+	pthread_mutex_unlock(&a->lock);
+	deliver(a, NULL, take_job);
+	pthread_mutex_lock(&a->lock);
+	while (!a->quit && strcmp(a->kept, id) != 0 && rc == 0)
+		rc = pthread_cond_timedwait(&a->change, &a->lock, &until);
+	rc = strcmp(a->kept, id);
+	pthread_mutex_unlock(&a->lock);
+	return rc == 0;
+}
+
+/* All that stands in the EPP queue; a job goes from there once it is kept here. */
+static enum rc poll_queue(struct mno_api *a, struct diag *d)
+{
+	enum rc rc;
+
+	for (;;) {
+		char msg_id[MNO_ID_MAX + 1];
+		json_t *job = NULL;
+
+		rc = mno__epp_poll(a->queue, msg_id, &job, d);
+		if (rc != RC_OK)
+			break;
+		if (!keep_job(a, job))
+			return diag_set(d, RC_IO, "message %s: the job could not be kept", msg_id);
+		rc = mno__epp_ack(a->queue, msg_id, d);
+		if (rc != RC_OK)
+			break;
+	}
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
 static void *poll_run(void *user)
 {
 	struct mno_api *a = user;
@@ -161,7 +222,7 @@ static void *poll_run(void *user)
 	while (!quitting(a)) {
 		struct diag d = { 0 };
 		size_t n = 0;
-		enum rc rc = poll_once(a, fresh, &n, &d);
+		enum rc rc = a->queue ? poll_queue(a, &d) : poll_once(a, fresh, &n, &d);
 
 		fresh = rc != RC_OK;
 		if (rc == RC_OK) {
@@ -169,7 +230,9 @@ static void *poll_run(void *user)
 				log_write(a->log, LOG_INFO, "registry-back");
 			told = false;
 			backoff_ms = BACKOFF_MIN_MS;
-			if (n > 0 && n < JOBS_MAX)
+			if (a->queue)
+				rest(a, a->queue_ms);
+			else if (n > 0 && n < JOBS_MAX)
 				rest(a, AGAIN_MS);
 			continue;
 		}
@@ -196,7 +259,19 @@ static size_t next_results(struct mno_api *a, struct item *list[RESULTS_MAX])
 	return n;
 }
 
-/* A refusal ends it too: the same result would be refused again. */
+/* By EPP. A refusal ends it too: the same result would be refused again. */
+static bool answer_once(struct mno_api *a, const struct item *i)
+{
+	struct diag d = { 0 };
+	enum rc rc = mno__epp_result(a->answers, i->id, i->body, &d);
+
+	if (rc != RC_OK)
+		log_write(a->log, LOG_WARNING, "result-%s job=%s why=\"%s\"",
+			rc == RC_DENIED ? "refused" : "waits", i->id, d.text);
+	return rc == RC_OK || rc == RC_DENIED;
+}
+
+/* Likewise by HTTPS. */
 static bool post_once(struct mno_api *a, const struct item *i)
 {
 	char path[MNO_ID_MAX + 32];
@@ -271,7 +346,7 @@ static bool post_some(struct mno_api *a, struct item *list[], size_t *n)
 		(void)post_list(a, list, *n, done);
 	else
 		for (size_t i = 0; i < *n && !quitting(a); i++)
-			done[i] = post_once(a, list[i]);
+			done[i] = a->answers ? answer_once(a, list[i]) : post_once(a, list[i]);
 	for (size_t i = 0; i < *n; i++) {
 		if (!done[i]) {
 			list[left++] = list[i];
@@ -348,8 +423,7 @@ static enum rc init_locks(struct mno_api *a)
 	return ok ? RC_OK : RC_NOMEM;
 }
 
-static enum rc start(
-	struct mno_api *a, struct event_base *base, const struct mno_config *c, struct diag *d)
+static enum rc start_https(struct mno_api *a, const struct mno_config *c, struct diag *d)
 {
 	enum rc rc = client_new(&a->poller, c->url, c->ca, c->cert, c->key, d);
 
@@ -360,6 +434,25 @@ static enum rc start(
 	client_set_tries(a->poller, 1); /* a lost answer may have held jobs: it must be seen */
 	client_set_stop(a->poller, a->stop);
 	client_set_stop(a->poster, a->stop);
+	return RC_OK;
+}
+
+static enum rc start_epp(struct mno_api *a, const struct mno_config *c, struct diag *d)
+{
+	enum rc rc = mno__epp_new(c, a->log, &a->queue, d);
+
+	a->queue_ms = c->epp.poll_ms;
+	a->one_by_one = true;
+	return rc == RC_OK ? mno__epp_new(c, a->log, &a->answers, d) : rc;
+}
+
+static enum rc start(
+	struct mno_api *a, struct event_base *base, const struct mno_config *c, struct diag *d)
+{
+	enum rc rc = *c->epp.host ? start_epp(a, c, d) : start_https(a, c, d);
+
+	if (rc != RC_OK)
+		return rc;
 	a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (a->wake_fd < 0)
 		return diag_errno(d, RC_IO, "eventfd");
@@ -423,6 +516,8 @@ void mno__api_free(struct mno_api *a)
 		close(a->wake_fd);
 	client_free(a->poller);
 	client_free(a->poster);
+	mno__epp_free(a->queue);
+	mno__epp_free(a->answers);
 	pthread_cond_destroy(&a->change);
 	pthread_mutex_destroy(&a->lock);
 	free(a);

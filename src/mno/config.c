@@ -10,6 +10,8 @@
 #define POR_TIMEOUT_MAX_MS 30000
 #define SMPP_WINDOW	   10
 #define SMPP_ENQUIRE_MS	   30000
+#define EPP_PORT	   700 /* RFC 5734 section 7 */
+#define EPP_POLL_MS	   2000
 
 static enum rc text(const json_t *doc, const char *name, char **out, struct diag *d)
 {
@@ -150,26 +152,26 @@ static enum rc read_por(const json_t *doc, bool *submit, struct diag *d)
 	return RC_OK;
 }
 
-static enum rc smpp_text(
-	const json_t *smpp, const char *name, char *out, size_t cap, struct diag *d)
+static enum rc short_text(
+	const json_t *doc, const char *name, char *out, size_t cap, struct diag *d)
 {
-	const char *value = json_string_value(json_object_get(smpp, name));
+	const char *value = json_string_value(json_object_get(doc, name));
 
 	if (!value || !*value || str_copy(out, cap, value) != RC_OK)
-		return diag_set(d, RC_MALFORMED, "smpp.%s: not 1 to %zu characters", name, cap - 1);
+		return diag_set(d, RC_MALFORMED, "%s: not 1 to %zu characters", name, cap - 1);
 	return RC_OK;
 }
 
-static enum rc smpp_number(const json_t *smpp, const char *name, unsigned preset, unsigned max,
+static enum rc short_number(const json_t *doc, const char *name, unsigned preset, unsigned max,
 	unsigned *out, struct diag *d)
 {
-	const json_t *v = json_object_get(smpp, name);
+	const json_t *v = json_object_get(doc, name);
 
 	*out = preset;
 	if (!v && preset)
 		return RC_OK;
 	if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > max)
-		return diag_set(d, RC_RANGE, "smpp.%s: not 1..%u", name, max);
+		return diag_set(d, RC_RANGE, "%s: not 1..%u", name, max);
 	*out = (unsigned)json_integer_value(v);
 	return RC_OK;
 }
@@ -198,22 +200,44 @@ static enum rc read_tls(const json_t *tls, struct mno_config *c, struct diag *d)
 
 static enum rc read_smpp(const json_t *smpp, struct mno_config *c, struct diag *d)
 {
-	enum rc rc = smpp_text(smpp, "host", c->smpp.host, sizeof(c->smpp.host), d);
+	enum rc rc = short_text(smpp, "host", c->smpp.host, sizeof(c->smpp.host), d);
 
 	if (rc == RC_OK)
-		rc = smpp_text(smpp, "system_id", c->smpp.system_id, sizeof(c->smpp.system_id), d);
+		rc = short_text(smpp, "system_id", c->smpp.system_id, sizeof(c->smpp.system_id), d);
 	if (rc == RC_OK)
-		rc = smpp_text(smpp, "password", c->smpp.password, sizeof(c->smpp.password), d);
+		rc = short_text(smpp, "password", c->smpp.password, sizeof(c->smpp.password), d);
 	if (rc == RC_OK)
-		rc = smpp_text(smpp, "source", c->smpp.source, sizeof(c->smpp.source), d);
+		rc = short_text(smpp, "source", c->smpp.source, sizeof(c->smpp.source), d);
 	if (rc == RC_OK)
-		rc = smpp_number(smpp, "port", 2775, 65535, &c->smpp.port, d);
+		rc = short_number(smpp, "port", 2775, 65535, &c->smpp.port, d);
 	if (rc == RC_OK)
-		rc = smpp_number(smpp, "window", SMPP_WINDOW, 1000, &c->smpp.window, d);
+		rc = short_number(smpp, "window", SMPP_WINDOW, 1000, &c->smpp.window, d);
 	if (rc == RC_OK)
-		rc = smpp_number(
+		rc = short_number(
 			smpp, "enquire_ms", SMPP_ENQUIRE_MS, 3600000, &c->smpp.enquire_ms, d);
+	if (rc != RC_OK)
+		diag_prefix(d, "smpp");
 	return rc == RC_OK ? read_tls(json_object_get(smpp, "tls"), c, d) : rc;
+}
+
+/* Jobs from the registry's EPP queue instead of its API. */
+static enum rc read_epp(const json_t *epp, struct mno_config *c, struct diag *d)
+{
+	enum rc rc = short_text(epp, "host", c->epp.host, sizeof(c->epp.host), d);
+
+	if (rc == RC_OK)
+		rc = short_text(epp, "id", c->epp.id, sizeof(c->epp.id), d);
+	if (rc == RC_OK)
+		rc = short_text(epp, "password", c->epp.password, sizeof(c->epp.password), d);
+	if (rc == RC_OK && (strpbrk(c->epp.id, "<>&\"'") || strpbrk(c->epp.password, "<>&\"'")))
+		rc = diag_set(d, RC_MALFORMED, "id and password hold no markup");
+	if (rc == RC_OK)
+		rc = short_number(epp, "port", EPP_PORT, 65535, &c->epp.port, d);
+	if (rc == RC_OK)
+		rc = short_number(epp, "poll_ms", EPP_POLL_MS, 3600000, &c->epp.poll_ms, d);
+	if (rc != RC_OK)
+		diag_prefix(d, "epp");
+	return rc;
 }
 
 /* SIMs without kic and kid have theirs in the token. */
@@ -235,9 +259,9 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 	const struct {
 		const char *name;
 		char **to;
-	} texts[] = { { "url", &c->url }, { "ca", &c->ca }, { "cert", &c->cert },
-		{ "key", &c->key }, { "state", &c->state } };
-	const json_t *smpp = json_object_get(doc, "smpp");
+	} texts[] = { { "ca", &c->ca }, { "cert", &c->cert }, { "key", &c->key },
+		{ "state", &c->state } };
+	const json_t *smpp = json_object_get(doc, "smpp"), *epp = json_object_get(doc, "epp");
 	const char *sealed = json_string_value(json_object_get(doc, "sims_sealed"));
 	char *sims_key = NULL;
 	json_t *sims = NULL;
@@ -245,6 +269,10 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 
 	for (size_t i = 0; i < ARRAY_LEN(texts) && rc == RC_OK; i++)
 		rc = text(doc, texts[i].name, texts[i].to, d);
+	if (rc == RC_OK && epp)
+		rc = read_epp(epp, c, d);
+	if (rc == RC_OK && (!epp || json_object_get(doc, "url") || json_object_get(doc, "euicc")))
+		rc = text(doc, "url", &c->url, d);
 	if (rc == RC_OK)
 		rc = smpp ? read_smpp(smpp, c, d) : text(doc, "sms", &c->sms, d);
 	if (rc == RC_OK && json_object_get(doc, "euicc"))

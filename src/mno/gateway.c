@@ -90,6 +90,8 @@ void mno__flush(struct gateway *gw)
 		if (rc == RC_OK && l->result &&
 			mno__api_post(gw->api, l->id, json_incref(l->result)) != RC_OK)
 			json_object_del(gw->active, l->id);
+		if (rc == RC_OK && l->len == 0 && !l->result)
+			mno__api_kept(gw->api, l->id);
 		json_decref(l->result);
 		free(l);
 		l = next;
@@ -121,6 +123,17 @@ void mno__post(struct gateway *gw, const char *id, json_t *take_result)
 	}
 	memcpy(l->id, id, strlen(id) + 1);
 	l->result = take_result;
+	flush_soon(gw);
+}
+
+/* For a registry that keeps its jobs in a queue: this one is on disk here with the next commit. */
+static void keep(struct gateway *gw, const char *id)
+{
+	struct leaving *l = *gw->config.epp.host ? leave(gw) : NULL;
+
+	if (!l)
+		return;
+	memcpy(l->id, id, strlen(id) + 1);
 	flush_soon(gw);
 }
 
@@ -485,6 +498,7 @@ void mno__on_job(void *user, const json_t *job)
 		log_write(gw->log, LOG_WARNING, "job-unusable why=\"%s\"", d.text);
 		return;
 	}
+	keep(gw, t->id);
 	if (in_hand(gw, t->id))
 		goto out;
 	rc = mno__state_job_find(gw->state, t->id, &state, &attempt, &result, gw->d);

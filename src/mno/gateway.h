@@ -25,14 +25,15 @@ struct sim {
 	uint8_t data[SCP80_PACKET_MAX];
 };
 
-/* What leaves once the state that it rests on is on disk: an SMS to a card, or a result. */
+/* What leaves once the state that it rests on is on disk: an SMS to a card, a result, or word that
+ * a job is kept. */
 struct leaving {
 	struct leaving *next;
-	const struct sim *sim; /* of an SMS; NULL: a result */
-	size_t len;
+	const struct sim *sim; /* of an SMS */
+	size_t len;	       /* likewise; 0: no SMS */
 	uint8_t ud[SCP80_UD_MAX];
 	char id[MNO_ID_MAX + 1];
-	json_t *result; /* owned */
+	json_t *result; /* owned; NULL and no SMS: the job of that id is kept */
 };
 
 struct gateway {

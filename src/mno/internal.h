@@ -147,7 +147,14 @@ struct mno_sim_key {
 	size_t len;		     /* of each: 16, 24 or 32; 0: the token has them */
 };
 
+/* The registry's EPP server; host "": jobs come by HTTPS. */
+struct mno_epp_config {
+	char host[254], id[17], password[128];
+	unsigned port, poll_ms;
+};
+
 struct mno_config {
+	struct mno_epp_config epp;
 	char *url, *ca, *cert, *key, *sms, *state;
 	char *euicc; /* the eUICC manager's socket; NULL: none */
 	struct {     /* host "": `sms` is a socket */
@@ -194,7 +201,7 @@ void mno__link_free(struct mno_link *l);
 enum rc mno__link_send(struct mno_link *l, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud,
 	size_t len) ATT_MUST_CHECK;
 
-/* ---- api.c: two threads that speak with the registry ---- */
+/* ---- api.c: two threads that speak with the registry, by HTTPS or by EPP ---- */
 
 struct mno_api;
 struct mno_api_calls {
@@ -206,6 +213,8 @@ enum rc mno__api_new(struct event_base *base, const struct mno_config *config,
 	const volatile sig_atomic_t *stop, const struct mno_api_calls *calls, const struct log *log,
 	struct mno_api **out, struct diag *d) ATT_MUST_CHECK;
 void mno__api_free(struct mno_api *a);
+/* The job is on disk: where the registry keeps a queue (EPP), it may go from there. */
+void mno__api_kept(struct mno_api *a, const char *id);
 /* Hands over a result; it is posted until the registry has answered. */
 enum rc mno__api_post(struct mno_api *a, const char *id, json_t *take_result) ATT_MUST_CHECK;
 

@@ -31,7 +31,7 @@ struct confine_path {
 	bool write;	  /* else read only */
 };
 
-#define CONFINE_PATHS_MAX 8
+#define CONFINE_PATHS_MAX 12
 
 struct confine {
 	unsigned may; /* enum confine_may */

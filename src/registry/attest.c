@@ -4,22 +4,12 @@
 
 #include <string.h>
 
-/* "mno", or "mno/8912230" for a range of its ICCIDs. */
-static bool covers(const char *row, const struct store_profile_view *v)
-{
-	size_t len = strcspn(row, "/");
-	const char *range = row[len] == '/' ? row + len + 1 : "";
-
-	return strlen(v->mno) == len && memcmp(v->mno, row, len) == 0 &&
-	       strncmp(v->iccid, range, strlen(range)) == 0;
-}
-
 bool reg__attest_required(const struct registry_run *run, const struct store_profile_view *v)
 {
 	const struct registry_settings *s = &run->reg->settings;
 
 	for (size_t i = 0; i < s->attest_require_count; i++) {
-		if (covers(s->attest_require[i], v))
+		if (reg__range_covers(s->attest_require[i], v->mno, v->iccid))
 			return true;
 	}
 	return false;

@@ -67,6 +67,11 @@ static enum rc load_row(struct registry_run *run, const Registry__InventoryRow *
 	*fault = row_fault(row, &d, code);
 	if (!*fault && *row->owner)
 		rc = owner_fault(run, row->owner, code, fault);
+	if (!*fault && rc == RC_OK && !reg__range_ok(run, d.iccid)) {
+		*code = CODE(AUTHORIZATION);
+		*fault = "iccid: outside your ranges of ICCIDs";
+		rc = reg__audit(run, d.iccid, "refused: %d %s", (int)*code, *fault);
+	}
 	if (*fault || rc != RC_OK)
 		return rc;
 	snprintf(d.mno, sizeof(d.mno), "%s", run->caller->id);
@@ -171,6 +176,29 @@ static enum rc fill_history(
 	return RC_OK;
 }
 
+/* Providers on one device do not learn of one another: neither names nor the owner's consents. */
+static enum rc only_own(struct registry_run *run, const struct store_device *d, Registry__Device *m)
+{
+	size_t n = 0, consents = 0;
+
+	for (size_t i = 0; i < m->n_profiles; i++) {
+		struct store_profile_view v;
+		enum rc rc = store_profile_get(
+			run->reg->store, d->iccid, (uint32_t)(m->profiles[i][0] - '0'), &v);
+
+		if (rc != RC_OK)
+			return rc;
+		if (reg__is_caller(run, v.p.sponsor))
+			m->profiles[n++] = m->profiles[i];
+	}
+	m->n_profiles = n;
+	for (size_t i = 0; i < m->n_consents; i++)
+		if (reg__is_caller(run, m->consents[i]))
+			m->consents[consents++] = m->consents[i];
+	m->n_consents = consents;
+	return RC_OK;
+}
+
 enum rc reg__device_message(
 	struct registry_run *run, const struct store_device *d, Registry__Device **out)
 {
@@ -195,6 +223,8 @@ enum rc reg__device_message(
 	if (rc == RC_OK)
 		rc = reg__flags_show(run, d, m);
 	if (rc == RC_OK)
+		rc = reg__maker_show(run, d, m);
+	if (rc == RC_OK)
 		rc = fill_history(run, d, m);
 	if (rc == RC_OK)
 		rc = store_consent_list(
@@ -210,7 +240,10 @@ enum rc reg__device_message(
 				arena_printf(run->arena, "%u.%s", slot, d->iccid);
 	}
 	*out = m;
-	return RC_OK;
+	if (reg__is_caller(run, d->mno) || reg__is_caller(run, d->owner) ||
+		reg__has_role(run, ROLE_BIT(OPERATOR)))
+		return RC_OK;
+	return only_own(run, d, m);
 }
 
 enum rc reg__device_answer(struct registry_run *run, const struct store_device *d)

@@ -278,7 +278,10 @@ enum rc registry_refusal(struct registry_run *run)
 {
 	const char *object;
 	bool audited = false;
+	enum rc rc = reg__refused(run) ? reg__keep_refused(run) : RC_OK;
 
+	if (rc != RC_OK)
+		return rc;
 	for (size_t i = 0; i < ARRAY_LEN(audited_ops); i++)
 		audited = audited || audited_ops[i] == run->request->op_case;
 	if (!audited || !reg__refused(run) || run->reply.code == CODE(FAILED) ||
@@ -292,6 +295,20 @@ enum rc registry_refusal(struct registry_run *run)
 		run, tame(run, object), "refused: %d %s", (int)run->reply.code, run->reply.reason);
 }
 
+/* A command of EPP that core did not see itself: as it came, without what is secret. */
+static enum rc keep_refusal(struct registry_run *run, const char *reason)
+{
+	struct store_audit row = { .time = run->now,
+		.party = run->caller ? run->caller->id : "",
+		.operation = "epp.refused",
+		.object = run->request->sv_trid,
+		.detail = arena_printf(
+			run->arena, "%s: %s", tame(run, reason), run->request->frame) };
+
+	run->reply.code = CODE(OK);
+	return row.detail ? store_audit_add(run->reg->store, &row) : RC_NOMEM;
+}
+
 /* What front has refused before it was a request. */
 enum rc reg__refusal(struct registry_run *run)
 {
@@ -300,6 +317,8 @@ enum rc reg__refusal(struct registry_run *run)
 
 	if (!run->caller && !run->request->cert_sha256.len)
 		return reg__no(run, CODE(AUTHENTICATION), "", "nobody we know");
+	if (*run->request->frame)
+		return keep_refusal(run, m->reason);
 	rc = reg__audit(run, tame(run, m->object), "%s refused: %s", tame(run, m->operation),
 		tame(run, m->reason));
 	run->reply.code = CODE(OK);

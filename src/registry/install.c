@@ -155,31 +155,39 @@ enum rc registry_install_prepare(struct registry_run *run, int64_t profile,
 static enum rc pack_kit(struct registry_run *run, uint32_t slot,
 	const struct registry_install *basis, const Keys__SignedKit *kit, struct store_blob *out)
 {
+	static const Registry__CaData none = REGISTRY__CA_DATA__INIT;
+	const Registry__CaData *ca = run->reg->ca ? run->reg->ca : &none;
 	const struct {
 		unsigned n;
 		ProtobufCBinaryData data;
 	} files[] = {
 		{ 0x03, { basis->asp_cert_len, (uint8_t *)(uintptr_t)basis->asp_cert } },
+		/* The kit's chain has an issuing CA of its own; a SIM is born with the other. */
+		{ 0x07, ca->devkit },
 		{ 0x08, kit->file08 },
 		{ 0x09, kit->file09 },
 		{ 0x0A, kit->file0a },
+		{ 0x0C, ca->payload_signer_devkit },
 	};
 	Registry__JobFile rows[ARRAY_LEN(files)];
 	Registry__JobFile *list[ARRAY_LEN(files)];
 	Registry__Job m = REGISTRY__JOB__INIT;
 	uint8_t *bytes;
 
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		registry__job_file__init(&rows[i]);
-		rows[i].id = arena_printf(
-			run->arena, "%02X", slot == 1 ? files[i].n : slot << 4 | files[i].n);
-		rows[i].data = files[i].data;
-		list[i] = &rows[i];
-		if (!rows[i].id)
-			return RC_NOMEM;
-	}
 	m.files = list;
-	m.n_files = ARRAY_LEN(files);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		Registry__JobFile *f = &rows[m.n_files];
+
+		if (!files[i].data.len)
+			continue;
+		registry__job_file__init(f);
+		f->id = arena_printf(
+			run->arena, "%02X", slot == 1 ? files[i].n : slot << 4 | files[i].n);
+		f->data = files[i].data;
+		if (!f->id)
+			return RC_NOMEM;
+		list[m.n_files++] = f;
+	}
 	out->len = registry__job__get_packed_size(&m);
 	bytes = arena_alloc(run->arena, out->len);
 	if (!bytes)

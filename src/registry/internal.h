@@ -25,6 +25,9 @@ static inline bool reg__refused(const struct registry_run *run)
 bool reg__has_role(const struct registry_run *run, uint32_t role_bit);
 bool reg__is_caller(const struct registry_run *run, const char *party);
 
+/* ---- run.c: the frame of a command that was refused */
+enum rc reg__keep_refused(struct registry_run *run) ATT_MUST_CHECK;
+
 /* ---- words.c: forms of words ------------------------------------------------------------- */
 /* Each answers with a refusal (and false) naming `field`. */
 bool reg__iccid(struct registry_run *run, const char *text, char out[STORE_ICCID_MAX]);
@@ -183,6 +186,21 @@ enum rc reg__overlap_records(struct arena *a, const uint8_t cert[STORE_SHA256],
 Registry__Certificate *reg__cert_message(
 	struct registry_run *run, const struct store_cert *c, const struct store_blob *der);
 
+/* ---- describe.c: a service's Thing Description and TLSA ------------------------------------- */
+/* Takes the description of a message; false: refused. */
+bool reg__td_take(struct registry_run *run, const Registry__Service *m, struct store_service *v,
+	struct store_blob *doc);
+/* After the service itself: `doc` as taken, or none. Looks at the TLSA anew when `moved`. */
+enum rc reg__describe_save(struct registry_run *run, const struct store_service *v,
+	const struct store_blob *doc, bool moved) ATT_MUST_CHECK;
+enum rc reg__describe_show(struct registry_run *run, const struct store_service *v,
+	Registry__Service *m) ATT_MUST_CHECK;
+
+/* ---- maker.c -------------------------------------------------------------------------------- */
+/* Who says that it made the device. */
+enum rc reg__maker_show(
+	struct registry_run *run, const struct store_device *d, Registry__Device *m) ATT_MUST_CHECK;
+
 /* ---- service.c ---------------------------------------------------------------------------- */
 /* The caller's own service, for a profile of `kind`; false: refused, or failed with *rc set. */
 bool reg__own_service(struct registry_run *run, const char *handle, int kind, enum rc *rc);
@@ -196,6 +214,12 @@ bool reg__own_service(struct registry_run *run, const char *handle, int kind, en
  * payload due, saves nothing of v->p. *done false also when refused or to be done again. */
 enum rc reg__issue(struct registry_run *run, struct store_profile_view *v,
 	const struct reg__csr *csr, struct store_blob *der, bool *done) ATT_MUST_CHECK;
+
+/* ---- range.c: operators and their ICCIDs --------------------------------------------------- */
+/* Does a row of the settings, "mno" or "mno/ICCID prefix", say so of this operator's SIM? */
+bool reg__range_covers(const char *row, const char *mno, const char *iccid);
+/* May the caller bring this ICCID? */
+bool reg__range_ok(const struct registry_run *run, const char *iccid);
 
 /* ---- attest.c: proofs that keys live on SIMs ----------------------------------------------- */
 bool reg__attest_required(const struct registry_run *run, const struct store_profile_view *v);
@@ -246,6 +270,7 @@ reg__handler reg__poll_request, reg__poll_ack;
 reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
 reg__handler reg__zone_keys, reg__zone_key_order;
 reg__handler reg__feed_wait, reg__feed_set;
+reg__handler reg__service_td, reg__maker_confirm, reg__count_list, reg__install_info;
 reg__handler reg__profile_reenrol, reg__refusal;
 
 /* Ends the profile's job in a way that failed: counts, tells, repeats what must not be dropped. */

@@ -164,10 +164,14 @@ enum rc reg__job_failed(struct registry_run *run, struct store_profile_view *v,
 		(job->kind == JOB(BLOCK) || job->kind == JOB(UNBLOCK) || job->kind == JOB(WIPE)) &&
 		(state == JOBSTATE(EXPIRED) || job->attempt < REGISTRY_ATTEMPTS_MAX))
 		rc = open_again(run, v, job);
-	/* A live payload is sent again when its sponsor activates again; a withdrawal has nobody
-	 * who would ask. */
-	if (job->kind == JOB(INSTALL) && v->p.state == STATE(DEACTIVATED) &&
-		v->p.attempts < REGISTRY_ATTEMPTS_MAX) {
+	/* What a SIM that was off has missed goes out anew. When the gateway said no, a live
+	 * payload waits for its sponsor to activate again; a withdrawal has nobody who would ask.
+	 */
+	if (job->kind == JOB(INSTALL) && reg__job_here(v, job) &&
+		(state == JOBSTATE(EXPIRED)
+				? v->p.state == STATE(ACTIVATED) || v->p.state == STATE(DEACTIVATED)
+				: v->p.state == STATE(DEACTIVATED) &&
+					  v->p.attempts < REGISTRY_ATTEMPTS_MAX)) {
 		v->p.install_due++;
 		run->install = true;
 	}
@@ -546,6 +550,8 @@ static enum rc find_job(
 	rc = store_profile_get(run->reg->store, iccid, slot, &v);
 	if (rc == RC_NOT_FOUND || (rc == RC_OK && !reg__is_caller(run, v.mno)))
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not a SIM of yours");
+	if (rc == RC_OK && !reg__range_ok(run, v.iccid))
+		return reg__no(run, CODE(AUTHORIZATION), "name", "outside your ranges of ICCIDs");
 	if (rc == RC_OK)
 		rc = reg__job_find(run, &v, JOB(KEYGEN), &id);
 	if (rc == RC_OK && !id)
@@ -587,8 +593,10 @@ enum rc reg__job_result(struct registry_run *run)
 	if (run->planning && (failed || job.kind != JOB(KEYGEN)))
 		return RC_OK;
 	if (failed) {
-		rc = reg__job_failed(
-			run, v, &job, JOBSTATE(FAILED), *m->reason ? m->reason : "no reason given");
+		/* A gateway that gives up when the time is over says no more than our own clock. */
+		rc = reg__job_failed(run, v, &job,
+			run->now >= job.not_after ? JOBSTATE(EXPIRED) : JOBSTATE(FAILED),
+			*m->reason ? m->reason : "no reason given");
 		if (rc == RC_OK)
 			rc = answer(run, &job, NULL);
 	} else {

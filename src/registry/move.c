@@ -221,6 +221,10 @@ static bool take_form(
 	if (!reg__iccid(run, m->new_iccid, iccid))
 		return false;
 	run->reply.field = NULL;
+	if (!reg__range_ok(run, iccid)) {
+		reg__no(run, CODE(AUTHORIZATION), "new_iccid", "outside your ranges of ICCIDs");
+		return false;
+	}
 	if (strcmp(iccid, d->iccid) == 0) {
 		reg__no(run, CODE(POLICY), "new_iccid", "is the present one");
 		return false;

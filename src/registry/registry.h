@@ -26,6 +26,7 @@
 #define REGISTRY_CSR_MAX      1024 /* formats section 3: 546 bytes with B key and attestation */
 #define REGISTRY_ASP_CERT_MAX 8192
 #define REGISTRY_WIFI_MAX     512
+#define REGISTRY_TD_MAX	      65536
 #define REGISTRY_RECEIPTS_MAX 16
 #define REGISTRY_POR_MAX      1024
 #define REGISTRY_ATTEST_MAX   2048 /* a card's file F2 */
@@ -59,6 +60,9 @@ struct registry_settings {
 	/* Whose SIMs must prove their keys: "mno" or "mno/ICCID prefix". */
 	const char *const *attest_require;
 	size_t attest_require_count;
+	/* Which ICCIDs an operator may bring, in the same form; none: those that nobody has. */
+	const char *const *ranges;
+	size_t range_count;
 };
 
 /* What devices shall trust, from the keys role and the configuration. */
@@ -201,6 +205,11 @@ enum rc registry_trust_changed(struct registry_run *run) ATT_MUST_CHECK;
 /* The first party of a new registry; nothing happens when it exists. */
 enum rc registry_bootstrap(
 	struct registry_run *run, const uint8_t spki[STORE_SHA256]) ATT_MUST_CHECK;
+
+/* What `out` saw at a service's own zone; the provider hears when it changes for the worse or back.
+ */
+enum rc registry_tlsa_found(struct registry_run *run, const char *service,
+	const struct store_tlsa_found *found) ATT_MUST_CHECK;
 
 /* A payload that is to be signed. `basis` remembers from what it was made. */
 struct registry_install {

@@ -156,12 +156,18 @@ static const struct op_row ops[] = {
 		reg__device_event },
 	{ OP(FEED_WAIT), { "feed.wait", REGISTRY_WAIT, false }, ANY, ROLE_BIT(ASP),
 		reg__feed_wait },
+	{ OP(SERVICE_TD), { "service.td", REGISTRY_READ, false }, ANY, PARTY, reg__service_td },
+	{ OP(MAKER_CONFIRM), { "maker.confirm", REGISTRY_WRITE, false }, ANY, ROLE_BIT(MAKER),
+		reg__maker_confirm },
+	{ OP(COUNT_LIST), { "count.list", REGISTRY_READ, false }, ANY, PARTY, reg__count_list },
+	{ OP(INSTALL_INFO), { "install.info", REGISTRY_READ, false }, ANY, PARTY,
+		reg__install_info },
 	{ OP(FEED_SET), { "feed.set", REGISTRY_WRITE, false }, ANY, ROLE_BIT(ASP), reg__feed_set },
 	{ OP(DEVICE_DELETE), { "device.delete", REGISTRY_WRITE, false }, ANY,
 		ROLE_BIT(MNO) | ROLE_BIT(OPERATOR), reg__device_delete },
 	{ OP(PROFILE_REENROL), { "profile.reenrol", REGISTRY_WRITE, true }, REGISTRY_API, NOBODY,
 		reg__profile_reenrol },
-	{ OP(REFUSAL), { "refusal", REGISTRY_WRITE, false }, REGISTRY_API, NOBODY, reg__refusal },
+	{ OP(REFUSAL), { "refusal", REGISTRY_WRITE, false }, ANY, NOBODY, reg__refusal },
 };
 
 static const struct op_row *row_of(const Registry__Request *request)
@@ -339,7 +345,19 @@ static enum rc keep_frame(struct registry_run *run)
 		.object = run->request->sv_trid,
 		.detail = run->request->frame };
 
-	return *run->request->frame ? store_audit_add(run->reg->store, &row) : RC_OK;
+	if (!*run->request->frame || run->request->op_case == OP(REFUSAL))
+		return RC_OK;
+	if (reg__refused(run)) {
+		row.operation = "epp.refused";
+		row.detail = arena_printf(run->arena, "%d %s: %s", (int)run->reply.code,
+			run->reply.reason, run->request->frame);
+	}
+	return row.detail ? store_audit_add(run->reg->store, &row) : RC_NOMEM;
+}
+
+enum rc reg__keep_refused(struct registry_run *run)
+{
+	return run->caller ? keep_frame(run) : RC_OK;
 }
 
 enum rc registry_execute(struct registry_run *run)

@@ -8,6 +8,7 @@
 
 /* A service and its pins as they shall stand. */
 struct wanted {
+	struct store_blob td; /* a new Thing Description; bytes NULL: as it was */
 	struct store_service v;
 	struct store_pin *pins;
 	size_t pin_count;
@@ -73,9 +74,9 @@ static bool check_service(struct registry_run *run, const struct wanted *w)
 		reg__no(run, CODE(RANGE), "port", "1 to 65535");
 		return false;
 	}
-	if (*v->td_url && !v->has_td) {
-		reg__no(run, CODE(MISSING), "td_sha256",
-			"a Thing Description has a URL and a SHA-256");
+	if ((*v->td_url != '\0') != v->has_td) {
+		reg__no(run, CODE(MISSING), *v->td_url ? "td" : "td_url",
+			"a Thing Description has a URL, and its text or SHA-256");
 		return false;
 	}
 	if (v->wifi_sealed.len > REGISTRY_WIFI_MAX) {
@@ -115,6 +116,8 @@ static bool merge(struct registry_run *run, const Registry__Service *m, struct w
 		memcpy(v->td_sha256, m->td_sha256.data, TD_SHA256);
 		v->has_td = true;
 	}
+	if (!reg__td_take(run, m, v, &w->td))
+		return false;
 	if (m->publish_tlsa)
 		v->publish_tlsa = true;
 	if (m->asp_cert.len)
@@ -144,7 +147,8 @@ static bool clear(struct registry_run *run, const char *field, struct wanted *w)
 		v->wifi_sealed.len = 0;
 	else if (strcmp(field, "publish_tlsa") == 0)
 		v->publish_tlsa = false;
-	else if (strcmp(field, "td_url") == 0 || strcmp(field, "td_sha256") == 0) {
+	else if (strcmp(field, "td_url") == 0 || strcmp(field, "td_sha256") == 0 ||
+		 strcmp(field, "td") == 0) {
 		v->td_url[0] = '\0';
 		v->has_td = false;
 	} else {
@@ -172,6 +176,7 @@ static Registry__Service *message(struct registry_run *run, const struct store_s
 	m->port = v->port;
 	m->publish_tlsa = v->publish_tlsa;
 	m->created = v->created;
+	m->wifi_set = v->wifi_sealed.len > 0;
 	if (v->has_td) {
 		m->td_sha256.data = arena_dup(run->arena, v->td_sha256, TD_SHA256);
 		m->td_sha256.len = TD_SHA256;
@@ -204,6 +209,8 @@ static enum rc answer(struct registry_run *run, const struct store_service *v,
 		return RC_NOMEM;
 	registry__service_data__init(out);
 	out->service = message(run, v, pins, pin_count);
+	if (out->service && reg__describe_show(run, v, out->service) != RC_OK)
+		return RC_IO;
 	run->reply.code = CODE(OK);
 	run->reply.result_case = REGISTRY__REPLY__RESULT_SERVICE;
 	run->reply.service = out;
@@ -318,6 +325,8 @@ enum rc reg__service_create(struct registry_run *run)
 		return reg__no(run, CODE(EXISTS), "handle",
 			"service %s exists, or did: handles do not come back", m->handle);
 	if (rc == RC_OK)
+		rc = reg__describe_save(run, &w.v, &w.td, true);
+	if (rc == RC_OK)
 		rc = publish(run, &w, NULL);
 	if (rc == RC_OK)
 		rc = reg__audit(
@@ -370,6 +379,10 @@ enum rc reg__service_update(struct registry_run *run)
 	if (!merge(run, m->service, &w) || !check_service(run, &w))
 		return RC_OK;
 	rc = store_service_save(run->reg->store, &w.v, w.pins, w.pin_count);
+	if (rc == RC_OK)
+		rc = reg__describe_save(run, &w.v, &w.td,
+			m->service->n_pins || before.port != w.v.port ||
+				strcmp(before.fqdn, w.v.fqdn) != 0);
 	if (rc == RC_OK)
 		rc = publish(run, &w, &before);
 	/* Every device of the service must hear where it is now. */
@@ -449,7 +462,12 @@ enum rc reg__service_list(struct registry_run *run)
 			run->reg->store, list[i].handle, run->arena, &pins, &pin_count);
 		if (rc != RC_OK)
 			return rc;
-		out->services[out->n_services++] = message(run, &list[i], pins, pin_count);
+		out->services[out->n_services] = message(run, &list[i], pins, pin_count);
+		if (!out->services[out->n_services])
+			return RC_NOMEM;
+		rc = reg__describe_show(run, &list[i], out->services[out->n_services++]);
+		if (rc != RC_OK)
+			return rc;
 	}
 	if (n == limit)
 		out->next = list[n - 1].handle;

@@ -19,6 +19,8 @@ static const struct conf_section sections[] = {
 	{ "https", "The JSON interface for parties, over mutual TLS." },
 	{ "epp", "The Extensible Provisioning Protocol for parties, over mutual TLS." },
 	{ "parent", "The zone above: where role out looks whether it has taken our DS." },
+	{ "tlsa", "Providers' own zones: whether they name the services' pins (through "
+		  "[resolver])." },
 	{ "resolver", "The trusted resolver (DNS over TLS) that devices are told to use." },
 	{ "node", "This node, where several work on one PostgreSQL database." },
 	{ "supervisor", "Processes, their users and their confinement." },
@@ -68,7 +70,7 @@ static const struct conf_row rows[] = {
 		"How long an answer waits for the zone before it says pending."),
 	TIME("registry", "auth_ttl", registry.auth_ttl_s, 60, 30 * DAY, "7d", "s",
 		"Life of an authorization code unless the request says less."),
-	TIME("registry", "job_ttl", registry.job_ttl_s, 60, 30 * DAY, "24h", "s",
+	TIME("registry", "job_ttl", registry.job_ttl_s, 1, 30 * DAY, "7d", "s",
 		"Life of a job for an operator's gateway."),
 	TIME("registry", "job_retry", registry.job_retry_s, 1, DAY, "60s", "s",
 		"When a job without result is handed out again."),
@@ -86,12 +88,27 @@ static const struct conf_row rows[] = {
 		"sooner when the card has confirmed the new one."),
 	LIST("registry", "attest_require", registry.attest_require, "",
 		"Operators whose SIMs must prove their keys: mno, or mno/ICCID prefix."),
+	LIST("registry", "ranges", registry.ranges, "",
+		"Which ICCIDs an operator may bring: mno/ICCID prefix, none within another's; "
+		"empty: those that nobody has."),
 
 	PATH("keys", "folder", keys.folder, "keys",
 		"Private keys and the log of issued certificates; only role keys enters it."),
 	PATH("keys", "ca_folder", keys.ca_folder, "ca", "The certificates of the registry's CAs."),
 	INT("keys", "threads", keys.threads, 0, 256, "0", NULL,
 		"Threads that sign; 0: one per core."),
+	TEXT("keys", "pkcs11_module", keys.pkcs11_module, 0, 4095, "",
+		"PKCS#11 module (a shared library, absolute path) for keys of the zone; empty: "
+		"none."),
+	TEXT("keys", "pkcs11_token", keys.pkcs11_token, 0, 32, "", "Label of the token to use."),
+	PATH("keys", "pkcs11_pin", keys.pkcs11_pin, "keys/pkcs11.pin",
+		"File with the token's PIN, mode 0600; no such file: no PIN."),
+	{ "keys", "pkcs11_keys", CONF_CHOICE, MEMBER(keys.pkcs11_keys), 0, 0, "ksk",
+		"none|ksk|both", "Which new keys of the zone are made in the token." },
+	LIST("keys", "pkcs11_paths", keys.pkcs11_paths, "",
+		"Folders that the module writes to: role keys may enter them."),
+	TEXT("keys", "pkcs11_config", keys.pkcs11_config, 0, 4095, "",
+		"The module's own configuration file (SoftHSM: SOFTHSM2_CONF); empty: its preset."),
 
 	PATH("zone", "folder", zone.folder, "zone", "The signed zone (LMDB)."),
 	TIME("zone", "ttl", zone.ttl_s, 1, DAY, "300", "s", "TTL of every record."),
@@ -118,6 +135,8 @@ static const struct conf_row rows[] = {
 		"In which a new ZSK's signatures replace the old one's, evenly."),
 	TIME("zone", "propagation", zone.propagation_s, 0, 7 * DAY, "5m", "s",
 		"Until every secondary serves what this node serves; waited for in rollovers."),
+	TIME("zone", "presigned_alarm", zone.presigned_alarm_s, 0, 365 * (int64_t)DAY, "30d", "s",
+		"Off-line KSK: alarm when the pre-signed sets end sooner than this."),
 
 	ADDR("dns", "listen", dns.listen, "127.0.0.1:5300", "UDP and TCP; port 0: any free one."),
 	ADDR("dns", "dot", dns.dot, "127.0.0.1:8530", "DNS over TLS; empty: none."),
@@ -196,11 +215,37 @@ static const struct conf_row rows[] = {
 		"Queries a second of one client (2308 beyond); 0: no limit."),
 	INT("epp", "transform_rate", epp.transform_rate, 0, 1000000, "1000", NULL,
 		"Transforms a second of one client (2308 beyond); 0: no limit."),
+	INT("epp", "check_rate", epp.check_rate, 0, 1000000, "0", NULL,
+		"Checks a second of one client; 0: no limit of their own."),
+	INT("epp", "info_rate", epp.info_rate, 0, 1000000, "0", NULL,
+		"Infos a second of one client; 0: no limit of their own."),
+	INT("epp", "poll_rate", epp.poll_rate, 0, 1000000, "0", NULL,
+		"Polls a second of one client; 0: no limit of their own."),
+	INT("epp", "create_rate", epp.create_rate, 0, 1000000, "0", NULL,
+		"Creates a second of one client; 0: no limit of their own."),
+	INT("epp", "update_rate", epp.update_rate, 0, 1000000, "0", NULL,
+		"Updates a second of one client; 0: no limit of their own."),
+	INT("epp", "delete_rate", epp.delete_rate, 0, 1000000, "0", NULL,
+		"Deletes a second of one client; 0: no limit of their own."),
+	INT("epp", "renew_rate", epp.renew_rate, 0, 1000000, "0", NULL,
+		"Renews a second of one client; 0: no limit of their own."),
+	INT("epp", "transfer_rate", epp.transfer_rate, 0, 1000000, "0", NULL,
+		"Transfers a second of one client; 0: no limit of their own."),
+	INT("epp", "login_rate", epp.login_rate, 0, 1000000, "0", NULL,
+		"Logins a second of one client; 0: no limit of their own."),
+	INT("epp", "refused_rate", epp.refused_rate, 1, 1000000, "50", NULL,
+		"Refused commands a second of one client that go to the audit; more are counted."),
 
 	LIST("parent", "server", parent.server, "",
 		"ADDRESS:PORT of each of its name servers; empty: DS are confirmed by hand."),
 	TIME("parent", "check", parent.check_s, 1, DAY, "60s", "s",
 		"How often it is asked while the KSK is being replaced."),
+
+	TEXT("tlsa", "anchor_file", tlsa.anchor_file, 0, 180, "",
+		"DS or DNSKEY lines of the root (or of the zones above them); empty: not looked "
+		"at."),
+	TIME("tlsa", "every", tlsa.every_s, 1, 30 * DAY, "1h", "s",
+		"How often a service's zone is looked at."),
 
 	TEXT("resolver", "name", resolver.name, 0, 253, "", "Its TLS name; empty: none is told."),
 	TEXT("resolver", "addr", resolver.addr, 0, 45, "", "Its IP address."),
@@ -212,6 +257,8 @@ static const struct conf_row rows[] = {
 		"Its name; empty: there is only this one. `attestry node init` sets it."),
 	TIME("node", "lease", node.lease_ms, 500, 600000, "3s", "ms",
 		"How long the signer may be silent before another node signs."),
+	TIME("node", "anchor", node.anchor_ms, 1000, 24 * 3600000, "1h", "ms",
+		"How often the end of the audit chain is signed, for the other nodes' chains."),
 
 	INT("supervisor", "user_base", supervisor.user_base, 0, 2000000000, "0", NULL,
 		"First of the user ids that the processes run as when started by root; 0: the "
@@ -267,10 +314,44 @@ static bool is_zone_name(const char *name)
 	}
 }
 
+static bool is_range(const char *row)
+{
+	const char *prefix = strchr(row, '/');
+
+	return prefix && prefix - row >= 3 && prefix - row <= 16 && prefix[1] &&
+	       strspn(prefix + 1, "0123456789") == strlen(prefix + 1);
+}
+
+/* An ICCID is within the ranges of one operator. */
+static enum rc check_ranges(const struct conf_list *list, struct diag *d)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *a = list->items[i], *a_prefix = strchr(a, '/');
+
+		if (!is_range(a))
+			return diag_set(d, RC_MALFORMED,
+				"[registry] ranges: \"%s\" is not an operator's id, /, and digits",
+				a);
+		for (size_t k = 0; k < i; k++) {
+			const char *b = list->items[k], *b_prefix = strchr(b, '/');
+			size_t a_len = strlen(a_prefix), b_len = strlen(b_prefix);
+
+			if (a_prefix - a == b_prefix - b &&
+				memcmp(a, b, (size_t)(a_prefix - a)) == 0)
+				continue;
+			if (strncmp(a_prefix, b_prefix, a_len < b_len ? a_len : b_len) == 0)
+				return diag_set(
+					d, RC_CONFLICT, "[registry] ranges: %s overlaps %s", a, b);
+		}
+	}
+	return RC_OK;
+}
+
 /* What no single row can say. */
 static enum rc check(const struct config *c, struct diag *d)
 {
 	char path[4096];
+	enum rc rc;
 
 	if (!is_zone_name(c->registry.zone))
 		return diag_set(d, RC_MALFORMED,
@@ -295,7 +376,8 @@ static enum rc check(const struct config *c, struct diag *d)
 			d, RC_RANGE, "[supervisor] heartbeat_timeout: is not twice the heartbeat");
 	if (c->resolver.name[0] && (!c->resolver.addr[0] || c->resolver.pin.count == 0))
 		return diag_set(d, RC_MALFORMED, "[resolver] name: needs addr and pin beside it");
-	return config_database(c, path, sizeof(path), d);
+	rc = check_ranges(&c->registry.ranges, d);
+	return rc == RC_OK ? config_database(c, path, sizeof(path), d) : rc;
 }
 
 /* A file that may be left out: empty stays empty. */
@@ -329,6 +411,8 @@ enum rc config_read(const char *path, struct config *out, struct diag *d)
 	rc = absolute(&c.dns.transfer_keys, c.dir);
 	if (rc == RC_OK)
 		rc = absolute(&c.primary.tls_ca, c.dir);
+	if (rc == RC_OK)
+		rc = absolute(&c.tlsa.anchor_file, c.dir);
 	if (rc == RC_OK)
 		rc = check(&c, d);
 	if (rc != RC_OK) {

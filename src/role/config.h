@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum config_token_keys { CONFIG_TOKEN_NONE, CONFIG_TOKEN_KSK, CONFIG_TOKEN_BOTH };
+
 enum config_landlock { CONFIG_LANDLOCK_REQUIRE, CONFIG_LANDLOCK_WARN };
 
 struct config {
@@ -30,11 +32,18 @@ struct config {
 		int64_t publish_wait;		 /* secondaries */
 		int64_t overlap_s;		 /* of a renewed certificate and its forerunner */
 		struct conf_list attest_require; /* MNOs (or ranges) whose keys need a proof */
+		struct conf_list ranges;	 /* which ICCIDs are whose */
 	} registry;
 	struct {
-		char *folder;	 /* private keys and issued.log; only role keys enters it */
-		char *ca_folder; /* certificates, public */
-		int64_t threads; /* 0: one per core */
+		char *folder;	     /* private keys and issued.log; only role keys enters it */
+		char *ca_folder;     /* certificates, public */
+		int64_t threads;     /* 0: one per core */
+		char *pkcs11_module; /* a shared library; empty: no token */
+		char *pkcs11_token;  /* its label */
+		char *pkcs11_pin;    /* a file, 0600 */
+		int pkcs11_keys; /* enum config_token_keys: which new zone keys are made there */
+		struct conf_list pkcs11_paths; /* what the module must be able to write */
+		char *pkcs11_config;	       /* the module's own configuration file */
 	} keys;
 	struct {
 		char *folder; /* LMDB */
@@ -49,6 +58,7 @@ struct config {
 		int64_t zsk_life_s, ksk_life_s; /* then the next key is made; 0: never by itself */
 		int64_t roll_time_s;   /* in which a new ZSK replaces the old one's signatures */
 		int64_t propagation_s; /* until the last secondary serves what this node does */
+		int64_t presigned_alarm_s; /* off-line KSK: alarm when less is left */
 	} zone;
 	struct {
 		struct conf_addr listen; /* UDP and TCP */
@@ -90,11 +100,17 @@ struct config {
 		int64_t login_tries;
 		int64_t login_ms, frame_ms, idle_ms, session_ms;
 		int64_t query_rate, transform_rate; /* of one client, a second; 0: no limit */
+		int64_t check_rate, info_rate, poll_rate, create_rate, update_rate, delete_rate,
+			renew_rate, transfer_rate, login_rate, refused_rate;
 	} epp;
 	struct {			 /* the zone above ours */
 		struct conf_list server; /* ADDR:PORT of its name servers */
 		int64_t check_s;
 	} parent;
+	struct { /* what providers' own zones say of their services */
+		char *anchor_file;
+		int64_t every_s;
+	} tlsa;
 	struct { /* the trusted resolver that devices are told of */
 		char *name;
 		char *addr; /* IP address */
@@ -104,6 +120,7 @@ struct config {
 	struct {	    /* several on one database (doc/nodes.md) */
 		char *name; /* empty: there is only this one */
 		int64_t lease_ms;
+		int64_t anchor_ms; /* between two signatures of the audit chain's end */
 	} node;
 	struct {
 		int64_t user_base; /* first uid of the roles; 0: do not switch */

@@ -15,12 +15,31 @@ static const unsigned may_of[ROLE_KINDS] = {
 	[ROLE_ZONE] = FILES_RW,
 	[ROLE_DNS] = CONFINE_READ_FILES | CONFINE_ACCEPT | CONFINE_DATAGRAMS | CONFINE_SPOOL,
 	[ROLE_FRONT] = CONFINE_READ_FILES | CONFINE_ACCEPT,
-	[ROLE_OUT] = CONFINE_CONNECT,
+	[ROLE_OUT] = CONFINE_CONNECT | CONFINE_THREADS,
 };
 
 static void add_path(struct confine *c, const char *path, bool write)
 {
 	c->paths[c->path_count++] = (struct confine_path){ path, write };
+}
+
+/* What a PKCS#11 module needs of the file system after it is loaded. */
+static enum rc add_token_paths(const struct config *conf, struct confine *c, struct diag *d)
+{
+	const struct conf_list *l = &conf->keys.pkcs11_paths;
+
+	if (!conf->keys.pkcs11_module[0])
+		return RC_OK;
+	if (conf->keys.pkcs11_config[0])
+		add_path(c, conf->keys.pkcs11_config, false);
+	for (size_t i = 0; i < l->count; i++) {
+		if (!l->items[i][0])
+			continue;
+		if (c->path_count == CONFINE_PATHS_MAX)
+			return diag_set(d, RC_TOO_LARGE, "[keys] pkcs11_paths: too many");
+		add_path(c, l->items[i], true);
+	}
+	return RC_OK;
 }
 
 static bool is_epp(const struct role *role)
@@ -38,6 +57,7 @@ static enum rc add_paths(
 	case ROLE_KEYS:
 		add_path(c, conf->keys.folder, true);
 		add_path(c, conf->keys.ca_folder, false);
+		rc = add_token_paths(conf, c, d);
 		break;
 	case ROLE_CORE:
 		rc = config_database_folder(conf, store->db_folder, sizeof(store->db_folder), d);

@@ -33,6 +33,8 @@ struct core_options {
 	int64_t cert_days;
 	const char *const *attest_require; /* as struct registry_settings */
 	size_t attest_require_count;
+	const char *const *ranges;
+	size_t range_count;
 	int64_t batch_max;
 	int64_t answer_wait_ms;
 	int64_t auth_ttl_s;
@@ -41,11 +43,13 @@ struct core_options {
 	int64_t idempotency_ttl_s;
 	int64_t transfer_wait_s;
 	int64_t feed_s;
+	int64_t tlsa_every_s; /* 0: services' TLSA are not looked at */
 	int64_t publish_wait; /* secondaries */
 	int64_t overlap_s;
 	int64_t hold_s; /* a renewed certificate goes to the card this much later: the zone's TTL */
 	const char *node; /* its name among several; "" or NULL: there is only this one */
 	int64_t lease_ms;
+	int64_t anchor_ms;
 	struct core_resolver resolver;
 	const uint8_t *operator_spki; /* 32 bytes; NULL: make no first party */
 };

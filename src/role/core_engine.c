@@ -67,6 +67,10 @@ static void on_tick(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *
 
 	core__calls_expire(core, now);
 	core__waiters_tick(core, now);
+	if (now - core->tlsa_ms >= 1000) {
+		core->tlsa_ms = now;
+		core__tlsa_tick(core);
+	}
 	if (now - core->last_sweep_ms >= SWEEP_MS)
 		housekeeping(core);
 	core__form_soon(core);
@@ -101,7 +105,9 @@ static void set_up(struct core *core, struct event_base *base, const struct core
 			.overlap_s = o->overlap_s,
 			.hold_s = o->hold_s,
 			.attest_require = o->attest_require,
-			.attest_require_count = o->attest_require_count },
+			.attest_require_count = o->attest_require_count,
+			.ranges = o->ranges,
+			.range_count = o->range_count },
 		.asp_cert_check = check_asp_cert,
 	};
 }

@@ -54,6 +54,7 @@ void core_metrics(
 	put(to, "served_seq", (double)core->zone.applied);
 	put(to, "zone_lag_changes", (double)(last - core->zone.applied));
 	put(to, "zone_serial", (double)core->zone.serial);
+	core__tlsa_metrics(core, put, to);
 	put(to, "zone_connected", core->zone.up);
 	put(to, "keys_connected", core->keys != NULL);
 	put(to, "queue_requests", length(core->queue));

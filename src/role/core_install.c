@@ -206,16 +206,20 @@ static void next_round(struct core *core)
 	struct core_installs *r = core->installs;
 	int64_t ids[CORE_INSTALL_MAX];
 	size_t n = 0;
+	bool going = false;
+	/* One read transaction for all of the round: one lock instead of one per question. */
+	bool reading = store_read_begin(core->store) == RC_OK;
 
 	do {
 		if (store_profile_due(core->store, r->after, CORE_INSTALL_MAX, ids, &n) != RC_OK)
-			return;
+			break;
 		/* A full page may have another behind it. */
 		r->after = n == CORE_INSTALL_MAX ? ids[n - 1] : 0;
 		r->again = false;
-		if (n && start_round(core, ids, n))
-			return;
-	} while (r->after && !r->broken);
+		going = n && start_round(core, ids, n);
+	} while (!going && r->after && !r->broken);
+	if (reading)
+		store_read_end(core->store);
 }
 
 void core__install(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user)

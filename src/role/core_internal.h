@@ -13,6 +13,7 @@
 #include "registry/registry.h"
 #include "role/core.h"
 #include "store/node.h"
+#include "out.pb-c.h"
 #include "zone.pb-c.h"
 
 #include <event2/event.h>
@@ -135,7 +136,14 @@ struct core_node {
 	uint32_t load_serial, load_part;
 	uint64_t lonely_ms; /* since when nobody has the newest content */
 	uint64_t beat_ms, tidied_ms;
-	uint64_t keys_version;
+	uint64_t keys_version; /* of the zone's keys that our `keys` has */
+	bool keys_asked;       /* it seals or opens some */
+	bool keys_dirty; /* the zone's keys have changed: nothing is stored before others have them
+			  */
+	uint64_t keys_print; /* of what the zone said of them last */
+	uint64_t said_ms;    /* when the audit chain's end was signed last; 0: not yet */
+	bool audit_asked;
+	uint64_t anchored[STORE_NODES_MAX];	      /* prints of what is in our chain */
 	uint64_t taken, fenced, deltas, beats_failed; /* counted */
 };
 
@@ -173,7 +181,10 @@ struct core {
 
 	struct {
 		struct link *link;
-		bool up; /* has said hello */
+		bool up;	      /* has said hello */
+		Zone__KeyOrder order; /* the last one */
+		bool order_open;      /* zone has not said that it is durable there */
+		unsigned orders;
 		bool snapshot;
 		uint64_t sent;
 		uint64_t applied;
@@ -202,6 +213,10 @@ struct core {
 		} point[1024];
 		uint32_t mark; /* above every serial that was used; 0: not read yet */
 	} out;
+
+	size_t tlsa_asked; /* questions with out */
+	int64_t tlsa_since;
+	uint64_t tlsa_ms;
 
 	struct core_item *waiters;
 	size_t waiter_count;
@@ -236,6 +251,7 @@ void core__public_ask(struct core *core);
 void core__keys_said(struct core *core, Zone__FromZone *take_message);
 void core__keys_fill(struct core *core, struct core_item *item);
 void core__keys_order(struct core *core, const Registry__ZoneKeyOrder *order);
+void core__keys_order_again(struct core *core); /* zone is there again */
 
 /* ---- core_front.c ---- */
 void core__answer(struct core_item *item); /* sends and frees */
@@ -280,6 +296,14 @@ void core__node_applied(struct core *core);
 void core__node_zone_gone(struct core *core);
 /* A delta, a serial, a part of an image from the zone: true when the message was taken. */
 bool core__node_message(struct core *core, Zone__FromZone *take_message);
+void core__node_keep(struct core *core); /* what waits for the database, or for keys */
+/* ---- core_node_keys.c ---- */
+void core__node_keys_said(struct core *core, const Zone__KeyStatus *s);
+void core__node_seal(struct core *core);
+/* Takes the newest keys; true when we have them. */
+bool core__node_keys_ready(struct core *core);
+/* ---- core_node_audit.c ---- */
+void core__node_audit(struct core *core);
 
 /* ---- core_out.c ---- */
 enum rc core__out_link(struct core *core, int take_fd) ATT_MUST_CHECK;
@@ -293,6 +317,11 @@ void core__health_secondaries(
 /* ---- core_wait.c, core_jobs.c ---- */
 void core__wait(struct core *core, struct core_item *item);
 void core__news(struct core *core, const struct registry_news *news);
+/* core_tlsa.c */
+void core__tlsa_tick(struct core *core);
+void core__tlsa_found(struct core *core, const Out__FoundTlsa *m);
+void core__tlsa_metrics(
+	struct core *core, void (*put)(void *to, const char *name, double value), void *to);
 void core__waiters_served(struct core *core); /* the zone has applied more */
 void core__waiters_look(struct core *core);   /* others may have news */
 void core__waiters_tick(struct core *core, uint64_t now_ms);

@@ -77,6 +77,7 @@ static void lose(struct core *core, const char *why)
 			(unsigned long long)core->node.token, why);
 	core->node.token = 0;
 	core->node.reserved = 0;
+	core->node.keys_dirty = false;
 	forget_pending(core);
 	if (core->node.sign_sent)
 		say_sign(core, false);
@@ -124,7 +125,8 @@ static void keep_pending(struct core *core)
 	uint32_t serial;
 	enum rc rc;
 
-	if (!m)
+	/* Whoever signs next must have the keys that this may publish. */
+	if (!m || (n->keys_dirty && n->token))
 		return;
 	serial = delta ? m->delta->serial : m->reserve->serial;
 	kill_point("core-before-delta");
@@ -358,6 +360,9 @@ static void begin_signing(struct core *core)
 		keep_whole(core);
 	n->wants_image = false;
 	n->lonely_ms = 0;
+	/* The others get what we have before anything is made with it. */
+	n->keys_dirty = true;
+	core__node_seal(core);
 	say_sign(core, true);
 }
 
@@ -385,14 +390,14 @@ void core__node_step(struct core *core)
 		return;
 	if (abreast(core)) {
 		n->wants_image = false;
-		if (n->token)
+		if (n->token && core__node_keys_ready(core))
 			begin_signing(core);
 		return;
 	}
 	rc = follow(core);
 	if (rc == RC_NOT_FOUND)
 		rc = copy(core);
-	if (rc == RC_NOT_FOUND && n->token && lonely(core)) {
+	if (rc == RC_NOT_FOUND && n->token && lonely(core) && core__node_keys_ready(core)) {
 		n->rebuild = true;
 		begin_signing(core);
 	} else if (rc != RC_OK && rc != RC_NOT_FOUND) {
@@ -465,6 +470,11 @@ static enum rc beat(struct core *core)
 	n->removed = false;
 	take_lease(core);
 	keep_whole(core);
+	if (n->sign_sent && (n->keys_dirty || n->head.keyless))
+		core__node_seal(core);
+	if (!n->sign_sent && n->head.keys_version > n->keys_version)
+		(void)core__node_keys_ready(core);
+	core__node_audit(core);
 	if (n->sign_sent && n->head.wanting && !n->giving &&
 		store_image_find(core->store, &found) == RC_NOT_FOUND)
 		give(core, true);
@@ -527,6 +537,11 @@ static void on_heard(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void 
 static void on_look(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user)
 {
 	core__waiters_look(user);
+}
+
+void core__node_keep(struct core *core)
+{
+	keep_pending(core);
 }
 
 static void on_again(evutil_socket_t fd ATT_UNUSED, short what ATT_UNUSED, void *user)

@@ -198,6 +198,8 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 	(void)link;
 	if (m && m->op_case == OUT__FROM_OUT__OP_SECONDARY)
 		on_secondary(core, m->secondary);
+	else if (m && m->op_case == OUT__FROM_OUT__OP_FOUND_TLSA)
+		core__tlsa_found(core, m->found_tlsa);
 	else
 		log_write(core->log, LOG_ERROR, "malformed message peer=out");
 	if (m)

@@ -84,7 +84,11 @@ static enum rc anchors_of(struct core *core, const Keys__Public *public)
 	rc = add_anchor(core, &public->ksk);
 	for (size_t i = 0; rc == RC_OK && i < public->n_zone_keys; i++) {
 		const Keys__ZoneKey *k = public->zone_keys[i];
-		if (k->ksk && k->state < KEYS__ZONE_KEY_STATE__KEY_ACTIVE)
+		/* Active beside the first: of the algorithm that comes, or that goes. */
+		bool other = k->state == KEYS__ZONE_KEY_STATE__KEY_ACTIVE &&
+			     (k->rdata.len != public->ksk.len ||
+				     memcmp(k->rdata.data, public->ksk.data, k->rdata.len) != 0);
+		if (k->ksk && (other || k->state < KEYS__ZONE_KEY_STATE__KEY_ACTIVE))
 			rc = add_anchor(core, &k->rdata);
 	}
 	return rc;
@@ -176,6 +180,7 @@ static void on_public(
 	core->registry.trust = &core->trust;
 	core->registry.ca = &core->ca;
 	core->registry.seal_point = public->seal_point.len == 65 ? public->seal_point.data : NULL;
+	core->node.keys_version = public->keys_version;
 	rc = core__system(core, publish, public);
 	core__install_kick(core);
 	core__form_soon(core);

@@ -235,6 +235,7 @@ static void on_hello(struct core *core, const Zone__Hello *h)
 		send_chunk(core, true);
 	}
 	event_add(core->zone.pump, &soon);
+	core__keys_order_again(core);
 	core__served(core);
 }
 

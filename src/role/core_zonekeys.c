@@ -27,10 +27,20 @@ void core__keys_said(struct core *core, Zone__FromZone *take_message)
 	Zone__FromZone *old = core->zone.keys;
 
 	core->zone.keys = take_message;
+	if (take_message->keys->order_id == core->zone.order.id)
+		core->zone.order_open = false;
+	if (core->node.on)
+		core__node_keys_said(core, take_message->keys);
 	if (old && !same_ksks(take_message->keys, old->keys) && core->keys)
 		core__public_ask(core);
 	if (old)
 		zone__from_zone__free_unpacked(old, NULL);
+}
+
+/* RFC 9364, the IANA registry's mnemonics; "" for 0. */
+static const char *alg_text(unsigned number)
+{
+	return number == 13 ? "ecdsap256sha256" : number == 15 ? "ed25519" : "";
 }
 
 static Registry__ZoneKey *key_of(struct core_item *item, const Zone__KeyInfo *k)
@@ -45,6 +55,8 @@ static Registry__ZoneKey *key_of(struct core_item *item, const Zone__KeyInfo *k)
 	out->state = k->state;
 	out->standby = k->hold;
 	out->ds = k->ds;
+	out->algorithm = (char *)(uintptr_t)alg_text(k->algorithm);
+	out->where = k->where;
 	if (k->n_times < 6)
 		return out;
 	out->created = k->times[0];
@@ -76,6 +88,13 @@ void core__keys_fill(struct core *core, struct core_item *item)
 	out->late = s->late;
 	out->foreign = s->foreign;
 	out->clock_jumped = s->clock_jumped;
+	out->algorithm_phase = s->algorithm_phase;
+	out->algorithm_to = (char *)(uintptr_t)alg_text(s->algorithm_to);
+	out->algorithm_waits = s->algorithm_waits;
+	out->presigned_end = s->presigned_end;
+	out->presigned_alarm = s->presigned_alarm;
+	out->orders = s->orders;
+	out->n_orders = s->n_orders;
 }
 
 void core__keys_order(struct core *core, const Registry__ZoneKeyOrder *order)
@@ -90,17 +109,32 @@ void core__keys_order(struct core *core, const Registry__ZoneKeyOrder *order)
 		{ "confirm", ZONE__KEY_ORDER__ACTION__CONFIRM },
 	};
 	Zone__KeyOrder o = ZONE__KEY_ORDER__INIT;
-	Zone__ToZone m = ZONE__TO_ZONE__INIT;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (strcmp(order->action, rows[i].text) == 0)
 			o.action = rows[i].action;
+	if (strcmp(order->kind, "algorithm") == 0) {
+		o.action = ZONE__KEY_ORDER__ACTION__ALGORITHM;
+		o.algorithm = strcmp(order->action, "ed25519") == 0 ? 15 : 13;
+	}
 	o.ksk = strcmp(order->kind, "ksk") == 0;
+	/* Never twice the same, over restarts of this process too. */
+	o.id = (uint64_t)core->options.clock->unix_s(core->options.clock) << 20 |
+	       (++core->zone.orders & 0xfffff);
+	core->zone.order = o;
+	core->zone.order_open = true;
+	core__keys_order_again(core);
+}
+
+/* Until zone says that it is durable there. */
+void core__keys_order_again(struct core *core)
+{
+	Zone__ToZone m = ZONE__TO_ZONE__INIT;
+
+	if (!core->zone.order_open || !core->zone.link)
+		return;
 	m.op_case = ZONE__TO_ZONE__OP_KEY_ORDER;
-	m.key_order = &o;
-	if (!core->zone.link || link_send(core->zone.link, &m.base) != RC_OK)
-		log_write(core->log, LOG_ERROR, "key order lost kind=%s action=%s", order->kind,
-			order->action);
-	else
+	m.key_order = &core->zone.order;
+	if (link_send(core->zone.link, &m.base) == RC_OK)
 		link_flush(core->zone.link);
 }

@@ -26,6 +26,16 @@ static bool on_ask(void *user, struct epp_session *session, Registry__Request *r
 	return front_core_ask(f->core, request, session, NULL, 0, &why);
 }
 
+static void on_note(void *user, Registry__Request *request)
+{
+	struct front_epp *f = user;
+	const char *why;
+
+	/* Core may be down: then the log has it that it was, and nothing else was done. */
+	if (!front_core_ask(f->core, request, NULL, NULL, 0, &why))
+		log_write(f->role->log, LOG_WARNING, "refusal not kept why=\"%s\"", why);
+}
+
 static void on_gone(void *user, struct epp_session *session)
 {
 	struct front_epp *f = user;
@@ -91,9 +101,23 @@ static struct epp_options options_of(struct front_epp *f, int fd)
 			.idle_ms = (uint32_t)c->epp.idle_ms,
 			.session_ms = (uint32_t)c->epp.session_ms,
 			.send_ms = (uint32_t)c->epp.frame_ms,
-			.query_rate = (unsigned)c->epp.query_rate,
-			.transform_rate = (unsigned)c->epp.transform_rate },
-		.handler = { .ask = on_ask, .gone = on_gone, .seal = seal, .user = f },
+			.rates = { [EPP_RATE_QUERY] = (unsigned)c->epp.query_rate,
+				[EPP_RATE_TRANSFORM] = (unsigned)c->epp.transform_rate,
+				[EPP_RATE_CHECK] = (unsigned)c->epp.check_rate,
+				[EPP_RATE_INFO] = (unsigned)c->epp.info_rate,
+				[EPP_RATE_POLL] = (unsigned)c->epp.poll_rate,
+				[EPP_RATE_CREATE] = (unsigned)c->epp.create_rate,
+				[EPP_RATE_UPDATE] = (unsigned)c->epp.update_rate,
+				[EPP_RATE_DELETE] = (unsigned)c->epp.delete_rate,
+				[EPP_RATE_RENEW] = (unsigned)c->epp.renew_rate,
+				[EPP_RATE_TRANSFER] = (unsigned)c->epp.transfer_rate,
+				[EPP_RATE_LOGIN] = (unsigned)c->epp.login_rate,
+				[EPP_RATE_REFUSED] = (unsigned)c->epp.refused_rate } },
+		.handler = { .ask = on_ask,
+			.note = on_note,
+			.gone = on_gone,
+			.seal = seal,
+			.user = f },
 		.clock = f->role->clock,
 		.rng = rng_system(),
 		.log = f->role->log,
@@ -140,6 +164,38 @@ static void log_counts(const struct front_epp *f)
 		(unsigned long long)n->timeouts);
 }
 
+static void on_metrics(struct role_metrics *m, void *user)
+{
+	static const char *const limited[EPP_RATE_REFUSED] = {
+		[EPP_RATE_CHECK] = "limited_check_total",
+		[EPP_RATE_INFO] = "limited_info_total",
+		[EPP_RATE_POLL] = "limited_poll_total",
+		[EPP_RATE_CREATE] = "limited_create_total",
+		[EPP_RATE_UPDATE] = "limited_update_total",
+		[EPP_RATE_DELETE] = "limited_delete_total",
+		[EPP_RATE_RENEW] = "limited_renew_total",
+		[EPP_RATE_TRANSFER] = "limited_transfer_total",
+		[EPP_RATE_LOGIN] = "limited_login_total",
+	};
+	const struct front_epp *f = user;
+	const struct epp_counts *n = epp_server_counts(f->server);
+
+	role_metric(m, "connections_total", (double)n->accepted);
+	role_metric(m, "connections_refused_total", (double)n->refused);
+	role_metric(m, "handshakes_failed_total", (double)n->handshakes_failed);
+	role_metric(m, "connections", (double)n->clients);
+	role_metric(m, "logins_total", (double)n->logins);
+	role_metric(m, "logins_failed_total", (double)n->logins_failed);
+	role_metric(m, "commands_total", (double)n->commands);
+	role_metric(m, "command_errors_total", (double)n->errors);
+	role_metric(m, "bad_frames_total", (double)n->bad_frames);
+	role_metric(m, "timeouts_total", (double)n->timeouts);
+	role_metric(m, "limited_total", (double)n->limited);
+	for (int i = 0; i < EPP_RATE_REFUSED; i++)
+		role_metric(m, limited[i], (double)n->limited_by[i]);
+	role_metric(m, "refusals_unkept_total", (double)n->unkept);
+}
+
 enum rc role__front_epp_run(struct role *role)
 {
 	struct front_epp *f = calloc(1, sizeof(*f));
@@ -150,8 +206,10 @@ enum rc role__front_epp_run(struct role *role)
 		return rc;
 	f->role = role;
 	rc = start(f, &d);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		role_on_metrics(role, on_metrics, f);
 		rc = role_ready(role);
+	}
 	if (rc == RC_OK)
 		rc = role_loop(role);
 	else

@@ -3,6 +3,7 @@
  * asks says what may be asked for. */
 #include "base/str.h"
 #include "role/keys_internal.h"
+#include "role/keys_token.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -239,17 +240,24 @@ static enum rc open_all(struct keys *k, struct diag *d)
 		.on_fatal = on_fatal,
 		.user = k,
 	};
+	struct ca_keyring_token token;
 	struct ca_crypt *x = NULL;
 	char path[PATH_MAX];
 	enum rc rc = ca_crypt_new(&x, d);
 
 	if (rc == RC_OK)
-		rc = ca_keyring_load(&k->ring, x, conf->keys.folder, conf->keys.ca_folder,
-			conf->registry.zone, d);
+		rc = config_token(conf, &token, d);
+	if (rc == RC_OK)
+		rc = ca_keyring_load_with(&k->ring, x, conf->keys.folder, conf->keys.ca_folder,
+			conf->registry.zone, token.opts.module ? &token : NULL, d);
 	ca_crypt_free(x);
 	if (rc == RC_OK)
-		k->zone = (struct keys_zone){ ca_zone_keys_ref(k->ring.zone_keys),
-			conf->keys.folder, k->ring.authority.zone, k->role->log };
+		k->zone = (struct keys_zone){ .now = ca_zone_keys_ref(k->ring.zone_keys),
+			.folder = conf->keys.folder,
+			.name = k->ring.authority.zone,
+			.log = k->role->log };
+	if (rc == RC_OK)
+		rc = keys_node_open(&k->zone, conf->node.name, d);
 	if (rc == RC_OK)
 		rc = str_format(path, sizeof(path), "%s/issued.log", conf->keys.folder);
 	if (rc == RC_OK)
@@ -332,6 +340,8 @@ enum rc role_keys_run(struct role *role)
 		close_link(k->links);
 	ca_issued_close(k->issued);
 	ca_zone_keys_unref(k->zone.now);
+	k->zone.now = NULL;
+	ca_key_free(&k->zone.node_key);
 	ca_keyring_free(&k->ring);
 	free(k);
 	return rc;

@@ -42,6 +42,9 @@ struct keys_op {
 struct keys_zone {
 	struct ca_zone_keys *now;
 	const char *folder, *name;
+	const char *node;	/* this node's name; "": there are no nodes */
+	struct ca_key node_key; /* with a name only */
+	uint64_t version;	/* of the keys, among several nodes */
 	const struct log *log;
 };
 
@@ -69,6 +72,12 @@ const struct keys_op *keys_op_find(Keys__Request__OpCase which);
 void keys_job_free(struct keys_job *job);
 extern const struct keys_op keys_op_sign_payload;		       /* keys_payload.c */
 extern const struct keys_op keys_op_get_public, keys_op_move_zone_key; /* keys_public.c */
+/* keys_node.c */
+extern const struct keys_op keys_op_seal_zone_keys, keys_op_open_zone_keys, keys_op_sign_head;
+enum rc keys_node_open(struct keys_zone *z, const char *node, struct diag *d) ATT_MUST_CHECK;
+/* keys_public.c */
+enum rc keys_send_public(
+	struct keys_job *job, Keys__Reply *reply, struct link *link) ATT_MUST_CHECK;
 
 /* `on_done` is called in the event loop for each finished job; `on_fatal` when issued.log cannot be
  * written: the process must end. Contexts are made here, threads by keys_pool_start. */

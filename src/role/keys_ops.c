@@ -172,6 +172,7 @@ static enum rc send_issued_party(struct keys_job *job, Keys__Reply *reply, struc
 
 struct rr_result {
 	enum rc rc;
+	uint32_t from, to; /* of one that was signed elsewhere; 0: as was asked for */
 	uint8_t sig[64];
 };
 
@@ -192,8 +193,25 @@ static enum rc prepare_sign_rrsets(struct keys_job *job, struct diag *d)
 	return job->results ? RC_OK : RC_NOMEM;
 }
 
+/* By what was signed where the KSK is. */
+static enum rc take_presigned(const struct ca_zone_keys *keys, const struct ca_rrset *set,
+	int64_t now, struct rr_result *out, struct diag *d)
+{
+	const struct ca_presigned_sig *g = ca_presigned_find(keys->presigned, set, now);
+
+	if (!g)
+		return diag_set(d, RC_UNAVAILABLE,
+			"rrset: type %u: the KSK is off-line and no pre-signed set of these %zu "
+			"records is good now: attestry zone offline-request",
+			set->type, set->rdata_count);
+	memcpy(out->sig, g->sig, sizeof(out->sig));
+	out->from = g->from;
+	out->to = g->to;
+	return RC_OK;
+}
+
 static enum rc sign_rrset(struct keys_job *job, const Keys__Rrset *r, struct ca_crypt *x,
-	uint8_t sig[64], struct diag *d)
+	struct rr_result *out, struct diag *d)
 {
 	struct ca_bytes rdata[CA_RR_COUNT_MAX];
 	struct ca_rrset set = {
@@ -207,11 +225,15 @@ static enum rc sign_rrset(struct keys_job *job, const Keys__Rrset *r, struct ca_
 		.ksk = r->ksk,
 	};
 
+	if (r->algorithm && !ca_alg_of_number(r->algorithm, &set.alg))
+		return diag_set(d, RC_UNSUPPORTED, "rrset: algorithm %u", r->algorithm);
 	if (r->type > UINT16_MAX || r->n_rdata > CA_RR_COUNT_MAX)
 		return diag_set(d, RC_RANGE, "rrset: type %u, %zu records", r->type, r->n_rdata);
 	for (size_t i = 0; i < r->n_rdata; i++)
 		rdata[i] = (struct ca_bytes){ r->rdata[i].data, r->rdata[i].len };
-	return ca_rrset_sign(x, &job->zone_keys->zone, &set, job->now, sig, d);
+	if (set.ksk && job->zone_keys->zone.sign[set.alg][true].where == CA_KEY_OFFLINE)
+		return take_presigned(job->zone_keys, &set, job->now, out, d);
+	return ca_rrset_sign(x, &job->zone_keys->zone, &set, job->now, out->sig, d);
 }
 
 static void run_sign_rrsets(struct keys_job *job, size_t item, struct ca_crypt *x)
@@ -221,7 +243,7 @@ static void run_sign_rrsets(struct keys_job *job, size_t item, struct ca_crypt *
 	struct diag d = { 0 };
 	char *none = NULL, *text;
 
-	r->rc = sign_rrset(job, job->request->sign_rrsets->rrsets[item], x, r->sig, &d);
+	r->rc = sign_rrset(job, job->request->sign_rrsets->rrsets[item], x, r, &d);
 	if (r->rc == RC_OK)
 		return;
 	text = strdup(d.text);
@@ -229,16 +251,30 @@ static void run_sign_rrsets(struct keys_job *job, size_t item, struct ca_crypt *
 		free(text);
 }
 
+/* The apex has three such sets; more than one apex is in no request. */
+#define PRESIGNED_MAX 16
 /* One that is refused refuses all: half a zone transaction is of no use. */
 static enum rc send_signed_rrsets(struct keys_job *job, Keys__Reply *reply, struct link *link)
 {
 	Keys__SignedRrsets out = KEYS__SIGNED_RRSETS__INIT;
 	struct rr_results *in = job->results;
 	ProtobufCBinaryData *list = calloc(job->count + 1, sizeof(*list));
+	Keys__Presigned spans[PRESIGNED_MAX];
+	Keys__Presigned *span_list[PRESIGNED_MAX];
+	const struct ca_zone *zone = &job->zone_keys->zone;
 	char *text = atomic_exchange(&in->why, NULL);
 	enum rc rc = list ? RC_OK : RC_NOMEM;
 
 	for (size_t i = 0; rc == RC_OK && i < job->count; i++) {
+		if (in->of[i].to && out.n_presigned < ARRAY_LEN(spans)) {
+			Keys__Presigned *s = &spans[out.n_presigned];
+
+			keys__presigned__init(s);
+			s->index = (uint32_t)i;
+			s->inception = in->of[i].from;
+			s->expiration = in->of[i].to;
+			span_list[out.n_presigned++] = s;
+		}
 		if (in->of[i].rc != RC_OK && out.rc == 0)
 			out.rc = (uint32_t)in->of[i].rc;
 		list[i] = bytes_of(in->of[i].sig, sizeof(in->of[i].sig));
@@ -249,8 +285,11 @@ static enum rc send_signed_rrsets(struct keys_job *job, Keys__Reply *reply, stru
 	} else if (text) {
 		out.why = text;
 	}
-	out.zsk_tag = job->zone_keys->zone.zsk_tag;
-	out.ksk_tag = job->zone_keys->zone.ksk_tag;
+	out.presigned = span_list;
+	out.zsk_tag = zone->tag[CA_P256][false];
+	out.ksk_tag = zone->tag[CA_P256][true];
+	out.zsk_tag_ed25519 = zone->tag[CA_ED25519][false];
+	out.ksk_tag_ed25519 = zone->tag[CA_ED25519][true];
 	reply->result_case = KEYS__REPLY__RESULT_SIGNED_RRSETS;
 	reply->signed_rrsets = &out;
 	if (rc == RC_OK)
@@ -337,7 +376,8 @@ static const struct keys_op ops[] = {
 const struct keys_op *keys_op_find(Keys__Request__OpCase which)
 {
 	static const struct keys_op *const elsewhere[] = { &keys_op_sign_payload,
-		&keys_op_get_public, &keys_op_move_zone_key };
+		&keys_op_get_public, &keys_op_move_zone_key, &keys_op_seal_zone_keys,
+		&keys_op_open_zone_keys, &keys_op_sign_head };
 
 	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++)
 		if (elsewhere[i]->which == which)

@@ -51,6 +51,7 @@ struct out {
 	struct out_parent *parent; /* on a primary */
 	struct out_follow *follow; /* on a secondary */
 	struct out_follow_opts follow_opts;
+	struct out_tlsa *tlsa;
 	struct zone_name zone;
 	struct tsig_keys *keys;
 	struct peers peers;
@@ -277,14 +278,27 @@ static void on_message(struct link *link, const uint8_t *bytes, size_t len, void
 	struct out *out = user;
 	Out__ToOut *m = out__to_out__unpack(NULL, len, bytes);
 
-	if (!m || m->op_case != OUT__TO_OUT__OP_SERIAL) {
+	if (m && m->op_case == OUT__TO_OUT__OP_SERIAL) {
+		new_serial(out, m->serial->serial);
+	} else if (m && m->op_case == OUT__TO_OUT__OP_ASK_TLSA) {
+		out_tlsa_ask(out->tlsa, m->ask_tlsa);
+	} else {
 		log_write(out->role->log, LOG_WARNING, "unexpected message peer=core len=%zu", len);
 		on_closed(link, RC_MALFORMED, out);
-	} else {
-		new_serial(out, m->serial->serial);
 	}
 	if (m)
 		out__to_out__free_unpacked(m, NULL);
+}
+
+static void on_tlsa(void *user, const Out__FoundTlsa *found)
+{
+	struct out *out = user;
+	Out__FromOut m = OUT__FROM_OUT__INIT;
+
+	m.op_case = OUT__FROM_OUT__OP_FOUND_TLSA;
+	m.found_tlsa = (Out__FoundTlsa *)(uintptr_t)found;
+	if (out->core && link_send(out->core, &m.base) != RC_OK)
+		log_write(out->role->log, LOG_WARNING, "core is not reading");
 }
 
 static void on_core(struct role *role, const char *peer, int take_fd, void *user)
@@ -372,7 +386,11 @@ static enum rc open_all(struct out *o, struct diag *d)
 	if (rc == RC_OK)
 		rc = config_is_secondary(c) ? open_follow(o, d) : open_primary(o, d);
 	if (rc == RC_OK)
+		rc = out_tlsa_new(o->role, on_tlsa, o, &o->tlsa, d);
+	if (rc == RC_OK)
 		rc = role_confine(o->role, d);
+	if (rc == RC_OK)
+		rc = out_tlsa_start(o->tlsa);
 	for (unsigned i = 0; rc == RC_OK && i < o->peers.count; i++)
 		rc = watch(o, i);
 	return rc;
@@ -393,6 +411,7 @@ static void close_all(struct out *o)
 	}
 	out_parent_free(o->parent);
 	out_follow_free(o->follow);
+	out_tlsa_free(o->tlsa);
 	tsig_keys_free(o->keys);
 	free(o);
 }

@@ -6,6 +6,8 @@
 #include "role/role.h"
 #include "zone/tsig.h"
 
+#include "out.pb-c.h"
+
 /* Asks the parent's servers of the settings for our DS whenever zone wants to know. Takes zone's
  * link. */
 struct out_parent;
@@ -22,3 +24,13 @@ struct out_follow_opts {
 enum rc out_follow_new(struct role *role, const struct out_follow_opts *opts /* borrowed */,
 	struct out_follow **out, struct diag *d) ATT_MUST_CHECK;
 void out_follow_free(struct out_follow *f);
+
+/* Looks TLSA records of services up in their own zones, as core asks. `done` is called from the
+ * event loop. Does nothing without [tlsa] anchor_file. */
+struct out_tlsa;
+typedef void out_tlsa_fn(void *user, const Out__FoundTlsa *found);
+enum rc out_tlsa_new(struct role *role, out_tlsa_fn *done, void *user, struct out_tlsa **out,
+	struct diag *d) ATT_MUST_CHECK;
+enum rc out_tlsa_start(struct out_tlsa *o) ATT_MUST_CHECK; /* its thread: after confinement */
+void out_tlsa_ask(struct out_tlsa *o, const Out__AskTlsa *ask);
+void out_tlsa_free(struct out_tlsa *o);

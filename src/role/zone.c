@@ -159,6 +159,7 @@ static enum rc open_all(struct zone_role *z, struct diag *d)
 		z->content = zone__state(z).have;
 	if (rc != RC_OK)
 		return rc;
+	zone__orders_load(z);
 	z->tick = event_new(role->base, -1, EV_PERSIST, on_tick, z);
 	z->soon = event_new(role->base, -1, 0, on_soon, z);
 	if (!z->tick || !z->soon || event_add(z->tick, &second) != 0)
@@ -206,6 +207,11 @@ static void on_metrics(struct role_metrics *m, void *user)
 	role_metric(m, "waits_for_signatures", z->asked);
 	role_metric(m, "zone_has_content", z->have);
 	role_metric(m, "zone_signs", zone__may_sign(z));
+	role_metric(m, "signatures_late", (double)z->sweep.last.late);
+	role_metric(m, "presigned_seconds_left",
+		z->roll.presigned.offline ? (double)z->roll.presigned.end -
+						    (double)z->role->clock->unix_s(z->role->clock)
+					  : 0);
 }
 
 static void close_all(struct zone_role *z)

@@ -263,7 +263,7 @@ static void on_closed(struct link *link, enum rc why, void *user)
 	link_free(link);
 	/* What waited for its word, and the right to sign, go with it. */
 	if (z->node.on) {
-		z->node.signs = false;
+		z->node.signs = z->node.will_sign = false;
 		zone__drop_work(z);
 	}
 	/* What it had not finished sending, it sends again. */

@@ -28,12 +28,45 @@ struct zone_peer { /* a dns */
 struct zone_life {
 	bool ksk, hold;
 	uint16_t tag;
+	uint8_t alg; /* its number */
+	bool offline, token;
 	unsigned state; /* Keys__ZoneKeyState */
 	int64_t times[ZONE_KEY_TIMES];
 	uint8_t ds[DS_LEN];
 	uint64_t state_ms; /* since when this process has known it in this state */
 	uint64_t there_ms; /* since when all the parent's servers give its DS */
 	uint64_t gone_ms;  /* since when none does */
+};
+
+#define ZONE_ALG_PHASES 7u
+/* Phases of AlgorithmRoll: enum ca_alg_phase, whose room zone does not include. */
+enum zone_alg_phase {
+	KEYS_ALG_NONE,
+	KEYS_ALG_SIGNING,
+	KEYS_ALG_PUBLISHED,
+	KEYS_ALG_DS,
+	KEYS_ALG_WITHDRAWING,
+	KEYS_ALG_REMOVED,
+	KEYS_ALG_CLEANING,
+};
+
+/* One algorithm replaces another (zone_algroll.c). */
+struct zone_algroll {
+	unsigned want; /* ordered: its number; 0: none */
+	unsigned phase, from, to;
+	int64_t times[ZONE_ALG_PHASES];
+	char phase_text[16];
+	uint64_t clean_ms; /* since when every name has what it shall; 0: not seen yet */
+	const char *waits;
+};
+
+/* An off-line KSK's pre-signed sets. */
+struct zone_presigned {
+	bool offline;
+	uint32_t next, end;
+	uint64_t looked_ms;
+	uint64_t said_ms;
+	bool alarm;
 };
 
 /* Rollovers (zone_roll.c). Indexed by [ksk]. */
@@ -46,9 +79,17 @@ struct zone_roll {
 		bool fast;	/* all signatures anew at full speed */
 		bool confirmed; /* the parent was looked at by hand */
 	} want[2];
-	const char *waits[2]; /* for what; "" when nothing is under way */
-	bool served;	      /* the apex as the policy has it is served */
-	bool committing;      /* it is in the batch under way */
+	uint64_t order_id; /* of the last order that is durable */
+	struct zone_algroll alg;
+	struct zone_presigned presigned;
+	bool asked_ksk;	     /* the kind of key of the last step */
+	uint64_t refused_ms; /* keys refused a step: it is tried again later; 0: it did not */
+	struct diag refused;
+#define ZONE_NOTE_LEN 12
+	uint8_t noted[ZONE_NOTE_LEN]; /* orders as they are durable */
+	const char *waits[2];	      /* for what; "" when nothing is under way */
+	bool served;		      /* the apex as the policy has it is served */
+	bool committing;	      /* it is in the batch under way */
 	uint64_t moved_ms;
 	struct link *out;
 	uint64_t parent_asked_ms;
@@ -69,6 +110,7 @@ enum zone_doing { DOING_NOTHING, DOING_BATCH, DOING_REBUILD };
 /* Where several nodes share a database (zone_node.c). */
 struct zone_node {
 	bool on;
+	bool will_sign; /* once keys has said what it has now */
 	bool signs;	/* core says that we may */
 	uint32_t floor; /* no serial up to it may be used */
 	uint32_t waits; /* for core to keep this serial */
@@ -108,7 +150,7 @@ struct zone_role {
 	const struct work *work; /* of the batch or rebuild: what is to be signed */
 	uint8_t *sigs;		 /* work->count signatures */
 	size_t signed_count;
-	uint16_t zsk_tag, ksk_tag;
+	struct work_tags tags;
 	struct batch *batch;
 	uint64_t batch_seq; /* 0: our own: a sweep */
 	bool failed;	    /* core was told that keys does not sign */
@@ -158,17 +200,38 @@ void zone__ask_signatures(struct zone_role *z);
 /* Asks keys to make or move a key; the answer is a new policy. */
 void zone__ask_move(struct zone_role *z, const Keys__MoveZoneKey *move);
 /* zone_roll.c */
-void zone__roll_keys(struct zone_role *z, const Keys__Public *pub); /* a new policy is there */
+/* What keys says; `changed`: it makes another policy. */
+void zone__roll_keys(struct zone_role *z, const Keys__Public *pub, bool changed);
 void zone__roll_tick(struct zone_role *z);
 void zone__roll_order(struct zone_role *z, const Zone__KeyOrder *order);
 void zone__out_link(struct zone_role *z, int take_fd);
 bool zone__clock_is_certain(const struct zone_role *z);
 /* Seconds in which a pass over the zone shall end; 0: as fast as it can. */
 uint32_t zone__pass_time(const struct zone_role *z);
+int64_t zone__caches_s(const struct zone_role *z);
+/* Whether the parent gives this key's DS (or does not any more) since long enough; asks it. */
+bool zone__parent_is(struct zone_role *z, const struct zone_life *k, bool there);
+/* Whether the configuration says whom to ask. */
+bool zone__has_parent(const struct zone_role *z);
+/* True when that much time has passed since a time that keys wrote down. */
+bool zone__waited(const struct zone_role *z, int64_t since, uint64_t known_ms, int64_t need_s);
+/* zone_algroll.c */
+void zone__algroll_keys(struct zone_role *z, const Keys__Public *pub);
+bool zone__algroll_step(struct zone_role *z); /* true when a step was taken */
+/* zone_orders.c: orders survive this process. */
+void zone__orders_load(struct zone_role *z);
+void zone__orders_save(struct zone_role *z);		  /* when something changed */
+uint64_t zone__orders_durable(const struct zone_role *z); /* id of the last one that is */
+#define ZONE_ORDERS_MAX 8
+size_t zone__orders_text(const struct zone_role *z, char *out[ZONE_ORDERS_MAX]);
+/* zone_presigned.c */
+void zone__presigned_keys(struct zone_role *z, const Keys__Public *pub);
+void zone__presigned_tick(struct zone_role *z);
 /* zone_roll_say.c */
 void zone__say_keys(struct zone_role *z);
 /* zone_node.c */
 bool zone__may_sign(const struct zone_role *z);
+bool zone__node_policy(struct zone_role *z); /* keys has said what it has; true: now we sign */
 /* True: the batch, or the rebuild, waits until core has kept it; false: go on and write it. */
 bool zone__keep_batch(struct zone_role *z);
 bool zone__keep_rebuild(struct zone_role *z);

@@ -59,6 +59,7 @@ static void fill_rrset(Keys__Rrset *out, const struct sign_set *s, ProtobufCBina
 	out->inception = s->inception;
 	out->expiration = s->expiration;
 	out->ksk = s->ksk;
+	out->algorithm = rec_alg_number(s->alg);
 	for (unsigned i = 0; i < s->count; i++)
 		rdata[i] = bytes_of(s->rdata[i], s->rdata_len[i]);
 	out->n_rdata = s->count;
@@ -111,21 +112,36 @@ void zone__ask_signatures(struct zone_role *z)
 
 static void on_public(struct zone_role *z, const Keys__Public *pub)
 {
+	struct zone_policy policy;
 	struct diag d = { 0 };
-	enum rc rc = zone__policy_read(z->role->config, pub, &z->policy, &d);
+	bool same, begins;
+	enum rc rc;
 
+	memset(&policy, 0, sizeof(policy));
+	rc = zone__policy_read(z->role->config, pub, &policy, &d);
 	if (rc != RC_OK) {
 		log_write(z->role->log, LOG_ERROR, "policy why=%s", d.text);
 		zone__soon(z, 1000);
 		return;
 	}
+	/* Asked again to see whether pre-signed sets came: nothing did. */
+	same = z->have_policy && memcmp(&policy, &z->policy, sizeof(policy)) == 0;
+	if (!same)
+		z->policy = policy;
 	z->have_policy = true;
-	zone__roll_keys(z, pub);
-	zone__new_policy(z);
+	begins = zone__node_policy(z);
+	z->roll.refused_ms = 0;
+	zone__roll_keys(z, pub, !same);
+	if (same && !begins)
+		zone__go_on(z);
+	else
+		zone__new_policy(z);
 }
 
 static void on_signed(struct zone_role *z, const Keys__SignedRrsets *s)
 {
+	size_t first = z->signed_count;
+
 	if (z->doing == DOING_NOTHING)
 		return;
 	if (s->rc != RC_OK) {
@@ -143,8 +159,18 @@ static void on_signed(struct zone_role *z, const Keys__SignedRrsets *s)
 		}
 		memcpy(z->sigs + z->signed_count++ * RR_SIG_LEN, s->signatures[i].data, RR_SIG_LEN);
 	}
-	z->zsk_tag = (uint16_t)s->zsk_tag;
-	z->ksk_tag = (uint16_t)s->ksk_tag;
+	z->tags = (struct work_tags){
+		.zsk = { (uint16_t)s->zsk_tag, (uint16_t)s->zsk_tag_ed25519 },
+		.ksk = { (uint16_t)s->ksk_tag, (uint16_t)s->ksk_tag_ed25519 },
+	};
+	for (size_t i = 0; i < s->n_presigned; i++) {
+		size_t at = first + s->presigned[i]->index;
+
+		if (s->presigned[i]->index >= s->n_signatures)
+			continue;
+		z->work->sets[at].inception = s->presigned[i]->inception;
+		z->work->sets[at].expiration = s->presigned[i]->expiration;
+	}
 	if (z->signed_count < z->work->count)
 		zone__ask_signatures(z);
 	else

@@ -51,7 +51,7 @@ bool zone__keep_batch(struct zone_role *z)
 
 	if (!z->node.on || z->node.kept)
 		return false;
-	if (batch_delta(z->batch, z->sigs, z->zsk_tag, z->ksk_tag, &d, &z->node.body) != RC_OK) {
+	if (batch_delta(z->batch, z->sigs, &z->tags, &d, &z->node.body) != RC_OK) {
 		zone__say_failed(z, "a delta is too large");
 		zone__drop_work(z);
 		z->hello_due = true;
@@ -85,7 +85,7 @@ bool zone__keep_rebuild(struct zone_role *z)
 
 static void stop_signing(struct zone_role *z)
 {
-	z->node.signs = false;
+	z->node.signs = z->node.will_sign = false;
 	zone__drop_work(z);
 	z->hello_due = true;
 }
@@ -97,11 +97,20 @@ static void on_sign(struct zone_role *z, const Zone__Sign *s)
 		stop_signing(z);
 		return;
 	}
-	log_write(z->role->log, LOG_INFO, "signs floor=%u", s->floor);
+	/* Keys may have moved on while another node signed. */
+	z->node.will_sign = true;
+	zone__ask_public(z);
+}
+
+bool zone__node_policy(struct zone_role *z)
+{
+	if (!z->node.will_sign)
+		return false;
+	z->node.will_sign = false;
+	log_write(z->role->log, LOG_INFO, "signs floor=%u", z->node.floor);
 	z->node.signs = true;
 	z->hello_due = true;
-	/* Is what the others left what we would have made? */
-	zone__new_policy(z);
+	return true;
 }
 
 static void on_kept(struct zone_role *z, const Zone__Kept *k)
@@ -256,6 +265,7 @@ enum rc zone__node_message(struct zone_role *z, const Zone__ToZone *m, struct di
 	case ZONE__TO_ZONE__OP_FOLLOW: return on_follow(z, m->follow, d);
 	case ZONE__TO_ZONE__OP_IMAGE: return on_image(z, m->image, d);
 	case ZONE__TO_ZONE__OP_WANT_IMAGE: return on_want_image(z, m->want_image);
+	case ZONE__TO_ZONE__OP_KEYS_MOVED: zone__ask_public(z); return RC_OK;
 	case ZONE__TO_ZONE__OP_APPLY:
 	case ZONE__TO_ZONE__OP_SNAPSHOT:
 	case ZONE__TO_ZONE__OP_KEY_ORDER:

@@ -84,23 +84,39 @@ static enum rc read_rname(const char *text, const char *zone, struct zone_name *
 	return read_name("[zone] hostmaster", name, out, d);
 }
 
-/* What is published of each key. A KSK's DS is asked for until it retires. */
+static bool alg_of(unsigned number, unsigned *out)
+{
+	*out = number == RR_ALG_ED25519 ? REC_ED25519 : REC_P256;
+	return number == RR_ALG_ED25519 || number == RR_ALG_P256;
+}
+
+/* What is published of each key, and which of them sign. */
 static enum rc read_keys(struct zone_policy *p, const Keys__Public *pub, struct diag *d)
 {
+	p->form = pub->form & (REC_FORM_P256 | REC_FORM_ED);
+	/* 1: no set is good now, so none is due. */
+	if (pub->presigned)
+		p->presigned = pub->presigned->from ? pub->presigned->from : WORK_NOT_PRESIGNED;
 	if (pub->n_zone_keys > WORK_KEYS_MAX)
 		return diag_set(d, RC_TOO_LARGE, "keys: more than %u keys", WORK_KEYS_MAX);
 	for (size_t i = 0; i < pub->n_zone_keys; i++) {
 		const Keys__ZoneKey *k = pub->zone_keys[i];
 		struct work_key *out = &p->key[p->keys];
 
-		if (k->rdata.len != DNSKEY_LEN || k->n_times != ZONE_KEY_TIMES)
+		unsigned alg;
+
+		if (k->rdata.len > DNSKEY_LEN || k->rdata.len < 4 || k->n_times != ZONE_KEY_TIMES ||
+			!alg_of(k->algorithm, &alg))
 			return diag_set(d, RC_MALFORMED, "keys: key %u", k->tag);
-		memcpy(out->rdata, k->rdata.data, DNSKEY_LEN);
-		out->cds = k->ksk && k->state <= KEYS__ZONE_KEY_STATE__KEY_RETIRING;
+		if (k->state == KEYS__ZONE_KEY_STATE__KEY_ACTIVE)
+			(k->ksk ? p->tags.ksk : p->tags.zsk)[alg] = (uint16_t)k->tag;
+		if (!k->in_dnskey)
+			continue;
+		memcpy(out->rdata, k->rdata.data, k->rdata.len);
+		out->len = (uint16_t)k->rdata.len;
+		out->cds = k->in_cds;
 		p->keys++;
 	}
-	p->ksk_tag = sign_key_tag(p->ksk, DNSKEY_LEN);
-	p->zsk_tag = sign_key_tag(p->zsk, DNSKEY_LEN);
 	return RC_OK;
 }
 
@@ -113,8 +129,6 @@ enum rc zone__policy_read(const struct config *config, const Keys__Public *pub,
 
 	if (rc == RC_OK && !str_equal_nocase(zone, pub->zone))
 		rc = diag_set(d, RC_CONFLICT, "keys holds the keys of another zone: %s", pub->zone);
-	if (rc == RC_OK && (pub->ksk.len != DNSKEY_LEN || pub->zsk.len != DNSKEY_LEN))
-		rc = diag_set(d, RC_MALFORMED, "keys: not a P-256 DNSKEY (RFC 6605 section 4)");
 	if (rc == RC_OK)
 		rc = read_name_or("[dns] ns_name", config->dns.ns_name, "ns1", zone, &p.ns_name, d);
 	if (rc == RC_OK)
@@ -126,8 +140,6 @@ enum rc zone__policy_read(const struct config *config, const Keys__Public *pub,
 		return rc;
 	if (p.ns_addrs == 0)
 		listen_address(&p, &config->dns.listen);
-	memcpy(p.ksk, pub->ksk.data, DNSKEY_LEN);
-	memcpy(p.zsk, pub->zsk.data, DNSKEY_LEN);
 	rc = read_keys(&p, pub, d);
 	if (rc != RC_OK)
 		return rc;

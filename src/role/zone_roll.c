@@ -14,6 +14,8 @@
 /* Wall clock and monotonic clock may drift this far apart between two ticks. */
 #define JUMP_S	       30
 #define PARENT_WAIT_MS 30000u /* then it is asked again */
+/* A step that keys refused. */
+#define REFUSED_AGAIN_MS 10000u
 
 static uint64_t mono(const struct zone_role *z)
 {
@@ -36,7 +38,7 @@ static const struct zone_life *known_before(
 	return NULL;
 }
 
-void zone__roll_keys(struct zone_role *z, const Keys__Public *pub)
+void zone__roll_keys(struct zone_role *z, const Keys__Public *pub, bool changed)
 {
 	struct zone_roll *r = &z->roll;
 	struct zone_life old[WORK_KEYS_MAX];
@@ -59,11 +61,20 @@ void zone__roll_keys(struct zone_role *z, const Keys__Public *pub)
 		}
 		l->state = k->state;
 		l->hold = k->hold;
+		/* The order is done: a key stands by, or will. */
+		if (l->hold && k->state < STATE(ACTIVE))
+			r->want[k->ksk].standby = false;
+		l->alg = (uint8_t)k->algorithm;
+		l->offline = strcmp(k->where, "off-line") == 0;
+		l->token = strcmp(k->where, "token") == 0;
 		memcpy(l->times, k->times, sizeof(l->times));
 		if (sign_ds(&z->policy.origin, k->rdata.data, k->rdata.len, l->ds) != RC_OK)
 			memset(l->ds, 0, sizeof(l->ds));
 	}
-	r->served = false;
+	zone__algroll_keys(z, pub);
+	zone__presigned_keys(z, pub);
+	if (changed)
+		r->served = false;
 	if (zsk || ksk || n == 0)
 		sweep_restart(&z->sweep);
 	zone__say_keys(z);
@@ -83,16 +94,19 @@ static struct zone_life *key_in(struct zone_role *z, bool ksk, unsigned from, un
 
 /* A state that began in the future began before the clock was set back: then the time that this
  * process has seen counts. */
-static bool waited(const struct zone_role *z, const struct zone_life *k, int64_t need_s)
+bool zone__waited(const struct zone_role *z, int64_t since, uint64_t known_ms, int64_t need_s)
 {
-	int64_t since = k->times[k->state];
-
 	if (since <= wall(z))
 		return wall(z) - since >= need_s;
-	return mono(z) - k->state_ms >= (uint64_t)need_s * 1000;
+	return mono(z) - known_ms >= (uint64_t)need_s * 1000;
 }
 
-static int64_t caches_s(const struct zone_role *z)
+static bool waited(const struct zone_role *z, const struct zone_life *k, int64_t need_s)
+{
+	return zone__waited(z, k->times[k->state], k->state_ms, need_s);
+}
+
+int64_t zone__caches_s(const struct zone_role *z)
 {
 	return (int64_t)z->policy.ttl + z->role->config->zone.propagation_s;
 }
@@ -115,7 +129,7 @@ static void watch_clock(struct zone_role *z)
 	int64_t now = wall(z);
 	uint64_t ms = mono(z);
 	int64_t by = now - r->wall_s - (int64_t)((ms - r->wall_ms) / 1000);
-	int64_t hold = caches_s(z) + r->parent_ttl;
+	int64_t hold = zone__caches_s(z) + r->parent_ttl;
 
 	if (r->wall_ms && (by > JUMP_S || by < -JUMP_S)) {
 		r->hold_ms = ms + (uint64_t)hold * 1000;
@@ -133,6 +147,8 @@ uint32_t zone__pass_time(const struct zone_role *z)
 	int64_t roll = z->role->config->zone.roll_time_s;
 	uint32_t usual = z->policy.signature_s / WORK_PASSES_OF_LIFE;
 
+	if (r->alg.phase == KEYS_ALG_SIGNING || r->alg.phase == KEYS_ALG_CLEANING)
+		return z->sweep.passes > 0 ? 0 : roll < usual ? (uint32_t)roll : usual;
 	for (unsigned i = 0; i < r->keys; i++) {
 		if (r->key[i].ksk || r->key[i].state != STATE(RETIRING))
 			continue;
@@ -219,7 +235,7 @@ void zone__out_link(struct zone_role *z, int take_fd)
 		log_write(z->role->log, LOG_ERROR, "link peer=out");
 }
 
-static bool has_parent(const struct zone_role *z)
+bool zone__has_parent(const struct zone_role *z)
 {
 	const struct conf_list *l = &z->role->config->parent.server;
 
@@ -234,7 +250,7 @@ static void ask_parent(struct zone_role *z)
 	uint64_t every = (uint64_t)z->role->config->parent.check_s * 1000;
 	uint64_t since = mono(z) - r->parent_asked_ms;
 
-	if (!r->out || !has_parent(z) || since < (r->parent_asked ? PARENT_WAIT_MS : every))
+	if (!r->out || !zone__has_parent(z) || since < (r->parent_asked ? PARENT_WAIT_MS : every))
 		return;
 	m.op_case = ZONE__TO_OUT__OP_ASK_PARENT;
 	m.ask_parent = &ask;
@@ -251,6 +267,7 @@ static void move(struct zone_role *z, const struct zone_life *k, Keys__ZoneKeySt
 	m.ksk = k->ksk;
 	m.tag = k->tag;
 	m.to = to;
+	z->roll.asked_ksk = k->ksk;
 	zone__ask_move(z, &m);
 }
 
@@ -261,12 +278,12 @@ static void make(struct zone_role *z, bool ksk)
 	m.make = true;
 	m.ksk = ksk;
 	m.hold = z->roll.want[ksk].standby;
-	z->roll.want[ksk].standby = false;
+	z->roll.asked_ksk = ksk;
 	zone__ask_move(z, &m);
 }
 
 /* True when the parent gives this key's DS (or no longer does) since long enough. */
-static bool parent_is(struct zone_role *z, const struct zone_life *k, bool there)
+bool zone__parent_is(struct zone_role *z, const struct zone_life *k, bool there)
 {
 	if (z->roll.want[1].confirmed)
 		return true;
@@ -286,11 +303,11 @@ static bool step_next(struct zone_role *z, struct zone_life *k)
 	}
 	if (k->state == STATE(PUBLISHED)) {
 		*waits = "caches to know the next DNSKEY";
-		if (!waited(z, k, caches_s(z)))
+		if (!waited(z, k, zone__caches_s(z)))
 			return false;
-		*waits = has_parent(z) ? "the parent, and caches, to have the next DS"
-				       : "confirmation that the parent has the next DS";
-		if (k->ksk && !parent_is(z, k, true))
+		*waits = zone__has_parent(z) ? "the parent, and caches, to have the next DS"
+					     : "confirmation that the parent has the next DS";
+		if (k->ksk && !zone__parent_is(z, k, true))
 			return false;
 		z->roll.want[k->ksk].confirmed = false;
 		move(z, k, STATE(READY));
@@ -315,15 +332,15 @@ static bool step_old(struct zone_role *z, struct zone_life *k)
 	if (k->state == STATE(RETIRING)) {
 		*waits = k->ksk ? "caches to know the new key's DNSKEY RRset"
 				: "the old key's signatures to be replaced";
-		if (k->ksk ? !waited(z, k, caches_s(z)) : !clean)
+		if (k->ksk ? !waited(z, k, zone__caches_s(z)) : !clean)
 			return false;
 		move(z, k, STATE(RETIRED));
 		return true;
 	}
-	*waits = !k->ksk	 ? "caches to forget the old key's signatures"
-		 : has_parent(z) ? "the parent, and caches, to have dropped the old DS"
-				 : "confirmation that the parent has dropped the old DS";
-	if (k->ksk ? !parent_is(z, k, false) : !waited(z, k, caches_s(z)))
+	*waits = !k->ksk	       ? "caches to forget the old key's signatures"
+		 : zone__has_parent(z) ? "the parent, and caches, to have dropped the old DS"
+				       : "confirmation that the parent has dropped the old DS";
+	if (k->ksk ? !zone__parent_is(z, k, false) : !waited(z, k, zone__caches_s(z)))
 		return false;
 	z->roll.want[k->ksk].confirmed = false;
 	z->roll.want[k->ksk].fast = false;
@@ -372,6 +389,7 @@ void zone__roll_tick(struct zone_role *z)
 {
 	struct zone_roll *r = &z->roll;
 	const char *was[2] = { r->waits[0], r->waits[1] };
+	const char *was_alg = r->alg.waits;
 
 	if (!z->have_policy)
 		return;
@@ -384,12 +402,16 @@ void zone__roll_tick(struct zone_role *z)
 		zone__infra(z);
 		return;
 	}
-	if (mono(z) - r->moved_ms >= MOVE_EVERY_MS && zone__clock_is_certain(z)) {
+	if (mono(z) - r->moved_ms >= MOVE_EVERY_MS && zone__clock_is_certain(z) &&
+		(!r->refused_ms || mono(z) - r->refused_ms >= REFUSED_AGAIN_MS)) {
 		r->moved_ms = mono(z);
-		if (!step(z, false))
+		if (!zone__algroll_step(z) && !r->alg.phase && !step(z, false))
 			(void)step(z, true);
 	}
-	if (was[0] != r->waits[0] || was[1] != r->waits[1] || z->sweep.passes != r->said_passes)
+	zone__presigned_tick(z);
+	zone__orders_save(z);
+	if (was_alg != r->alg.waits || was[0] != r->waits[0] || was[1] != r->waits[1] ||
+		z->sweep.passes != r->said_passes)
 		zone__say_keys(z);
 }
 
@@ -397,6 +419,11 @@ void zone__roll_order(struct zone_role *z, const Zone__KeyOrder *order)
 {
 	bool ksk = order->ksk;
 
+	/* Sent again because core did not hear that it had come. */
+	if (order->id && order->id == z->roll.order_id)
+		return;
+	z->roll.order_id = order->id;
+	z->roll.refused_ms = 0;
 	log_write(z->role->log, LOG_INFO, "key_order kind=%s action=%d", ksk ? "ksk" : "zsk",
 		(int)order->action);
 	switch (order->action) {
@@ -404,9 +431,11 @@ void zone__roll_order(struct zone_role *z, const Zone__KeyOrder *order)
 	case ZONE__KEY_ORDER__ACTION__ROLL: z->roll.want[ksk].go = true; break;
 	case ZONE__KEY_ORDER__ACTION__STANDBY: z->roll.want[ksk].standby = true; break;
 	case ZONE__KEY_ORDER__ACTION__CONFIRM: z->roll.want[ksk].confirmed = true; break;
+	case ZONE__KEY_ORDER__ACTION__ALGORITHM: z->roll.alg.want = order->algorithm; break;
 	case ZONE__KEY_ORDER__ACTION__NONE:
 	case _ZONE__KEY_ORDER__ACTION_IS_INT_SIZE:
 	default: break;
 	}
+	zone__orders_save(z);
 	zone__say_keys(z);
 }

@@ -19,6 +19,8 @@ static void fill(Zone__KeyInfo *out, struct zone_life *k, char text[DS_TEXT])
 	out->hold = k->hold;
 	out->n_times = ZONE_KEY_TIMES;
 	out->times = k->times;
+	out->algorithm = k->alg;
+	out->where = k->offline ? "off-line" : k->token ? "token" : "file";
 	if (!k->ksk)
 		return;
 	hex_write(k->ds + 4, DS_LEN - 4, hex);
@@ -33,6 +35,7 @@ void zone__say_keys(struct zone_role *z)
 	Zone__FromZone m = ZONE__FROM_ZONE__INIT;
 	Zone__KeyInfo keys[WORK_KEYS_MAX], *list[WORK_KEYS_MAX];
 	char text[WORK_KEYS_MAX][DS_TEXT];
+	char *orders[ZONE_ORDERS_MAX];
 
 	r->said_passes = z->sweep.passes;
 	if (!z->core || r->keys == 0)
@@ -49,6 +52,21 @@ void zone__say_keys(struct zone_role *z)
 	s.late = z->sweep.last.late;
 	s.foreign = z->sweep.last.foreign;
 	s.clock_jumped = !zone__clock_is_certain(z);
+	s.algorithm_phase = r->alg.phase_text;
+	s.algorithm_waits = (char *)(uintptr_t)(r->alg.waits ? r->alg.waits : "");
+	s.algorithm_to = r->alg.to;
+	s.presigned_end = r->presigned.end;
+	s.presigned_alarm = r->presigned.alarm;
+	s.n_orders = zone__orders_text(z, orders);
+	s.orders = orders;
+	s.order_id = zone__orders_durable(z);
+	/* What keys refused is what is waited for. */
+	if (r->refused_ms && r->alg.phase)
+		s.algorithm_waits = r->refused.text;
+	else if (r->refused_ms && r->asked_ksk)
+		s.ksk_waits = r->refused.text;
+	else if (r->refused_ms)
+		s.zsk_waits = r->refused.text;
 	m.op_case = ZONE__FROM_ZONE__OP_KEYS;
 	m.keys = &s;
 	zone__send_core(z, &m);

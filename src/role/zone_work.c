@@ -99,6 +99,13 @@ static void give_up(struct zone_role *z, const struct diag *d)
 void zone__refused(struct zone_role *z, const char *why)
 {
 	log_write(z->role->log, LOG_WARNING, "keys_refused why=%s", why ? why : "");
+	/* It was a key's step: nothing is held up by it, and it is tried again later. */
+	if (z->doing == DOING_NOTHING && z->have_policy) {
+		z->roll.refused_ms = z->role->clock->monotonic_ms(z->role->clock);
+		(void)diag_set(&z->roll.refused, RC_STATE, "%s", why ? why : "keys refused");
+		zone__say_keys(z);
+		return;
+	}
 	if (!z->failed && z->doing != DOING_NOTHING)
 		zone__say_failed(z, why ? why : "keys refused");
 	z->failed = true;
@@ -213,7 +220,7 @@ static void commit_batch(struct zone_role *z)
 	if (zone__keep_batch(z))
 		return;
 	kill_point("zone-before-commit");
-	rc = batch_commit(z->batch, z->sigs, z->zsk_tag, z->ksk_tag, seq, &z->serial, &d);
+	rc = batch_commit(z->batch, z->sigs, &z->tags, seq, &z->serial, &d);
 	if (rc == RC_OK) {
 		kill_point("zone-after-commit");
 		rc = snap_writer_publish(z->snaps);
@@ -235,7 +242,7 @@ static void commit_group(struct zone_role *z)
 {
 	struct diag d = { 0 };
 
-	if (rebuild_place(z->rebuild, z->sigs, z->zsk_tag, z->ksk_tag, &d) != RC_OK ||
+	if (rebuild_place(z->rebuild, z->sigs, &z->tags, &d) != RC_OK ||
 		snap_writer_publish(z->snaps) != RC_OK)
 		give_up(z, &d);
 	else {
@@ -406,7 +413,7 @@ void zone__tick(struct zone_role *z)
 
 void zone__again(struct zone_role *z)
 {
-	if (!z->have_policy)
+	if (!z->have_policy || z->node.will_sign)
 		zone__ask_public(z);
 	zone__roll_tick(z);
 	sweep(z);

@@ -61,6 +61,7 @@ static enum rc take_head(struct st__q *q, bool beat, struct store_head *out)
 			out->known = st__col_int(q, 9) != 0;
 			out->abreast = (uint32_t)st__col_int(q, 10);
 			out->wanting = (uint32_t)st__col_int(q, 11);
+			out->keyless = (uint32_t)st__col_int(q, 12);
 		}
 		found = true;
 	}
@@ -411,6 +412,42 @@ enum rc store_node_keys_get(struct store *s, const char *node, struct arena *a, 
 	while (st__row(&q)) {
 		*version = (uint64_t)st__col_int(&q, 0);
 		*out = st__col_blob(&q, 1, a);
+		found = true;
+	}
+	rc = st__end(&q);
+	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+}
+
+enum rc store_node_audit(
+	struct store *s, const char *name, uint64_t *seq, uint8_t hash[STORE_SHA256])
+{
+	struct st__q q;
+	bool found = false;
+	enum rc rc = start(s, ST__AUDIT_LAST, &q);
+
+	if (rc != RC_OK)
+		return rc;
+	st__text(&q, name);
+	while (st__row(&q)) {
+		*seq = (uint64_t)st__col_int(&q, 0);
+		st__col_fixed(&q, 1, hash, STORE_SHA256);
+		found = true;
+	}
+	rc = st__end(&q);
+	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+}
+
+enum rc store_node_said(struct store *s, const char *name, struct arena *a, const char **detail)
+{
+	struct st__q q;
+	bool found = false;
+	enum rc rc = start(s, ST__AUDIT_SAID, &q);
+
+	if (rc != RC_OK)
+		return rc;
+	st__text(&q, name);
+	while (st__row(&q)) {
+		*detail = st__col_dup(&q, 0, a);
 		found = true;
 	}
 	rc = st__end(&q);

@@ -35,6 +35,7 @@ struct store_head {
 	bool known;	  /* there is such a node */
 	uint32_t abreast; /* other nodes that live and have the newest serial */
 	uint32_t wanting; /* other nodes that live and want an image */
+	uint32_t keyless; /* nodes without the newest keys of the zone */
 };
 
 /* What a node says of itself. */
@@ -127,6 +128,13 @@ enum rc store_node_keys_done(
 	struct store *s, const char *name, uint64_t token, uint64_t version) ATT_MUST_CHECK;
 enum rc store_node_keys_get(struct store *s, const char *node, struct arena *a, uint64_t *version,
 	struct store_blob *out) ATT_MUST_CHECK;
+
+/* The end of a node's audit chain, and what it last signed of it (the row's detail). RC_NOT_FOUND.
+ */
+enum rc store_node_audit(struct store *s, const char *name, uint64_t *seq,
+	uint8_t hash[STORE_SHA256]) ATT_MUST_CHECK;
+enum rc store_node_said(
+	struct store *s, const char *name, struct arena *a, const char **detail) ATT_MUST_CHECK;
 
 /* ---- hearing of others' commits ---------------------------------------------------------- */
 

@@ -276,6 +276,29 @@
 	X(FEED_PRUNE, "DELETE FROM feed WHERE (party, position) IN (SELECT f.party, f.position " \
 		"FROM feed f WHERE f.date < $1 AND EXISTS (SELECT 1 FROM feed g " \
 		"WHERE g.party = f.party AND g.position > f.position) ORDER BY f.date LIMIT $2)") \
+	X(TD_GET, "SELECT doc FROM service_td WHERE service = $1") \
+	X(TD_SET, "INSERT INTO service_td (service, doc) VALUES ($1, $2) " \
+		"ON CONFLICT (service) DO UPDATE SET doc = excluded.doc") \
+	X(TD_DROP, "DELETE FROM service_td WHERE service = $1") \
+	X(TLSA_GET, "SELECT state, checked, why FROM service_tlsa WHERE service = $1") \
+	X(TLSA_SET, "INSERT INTO service_tlsa (service, state, checked, why) VALUES ($1, $2, $3, $4) " \
+		"ON CONFLICT (service) DO UPDATE SET state = excluded.state, " \
+		"checked = excluded.checked, why = excluded.why") \
+	X(TLSA_DUE, "SELECT s.handle FROM service s LEFT JOIN service_tlsa t ON t.service = s.handle " \
+		"WHERE s.publish_tlsa = 0 AND s.deleted = 0 AND coalesce(t.checked, 0) < $1 " \
+		"ORDER BY coalesce(t.checked, 0), s.handle LIMIT $2") \
+	X(TLSA_COUNT, "SELECT t.state, count(*) FROM service_tlsa t JOIN service s " \
+		"ON s.handle = t.service WHERE s.publish_tlsa = 0 AND s.deleted = 0 GROUP BY t.state") \
+	X(MAKER_GET, "SELECT id, maker, model, confirmed FROM maker_device WHERE id = $1") \
+	X(MAKER_SET, "INSERT INTO maker_device (id, maker, model, confirmed, signature) " \
+		"VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET model = excluded.model, " \
+		"confirmed = excluded.confirmed, signature = excluded.signature") \
+	X(COUNT_PROFILES, "SELECT p.sponsor, p.service, p.state, count(*) FROM profile p " \
+		"GROUP BY p.sponsor, p.service, p.state ORDER BY p.sponsor, p.service, p.state") \
+	X(COUNT_DEVICES, "SELECT d.mno, d.owner, count(*) FROM device d " \
+		"GROUP BY d.mno, d.owner ORDER BY d.mno, d.owner") \
+	X(COUNT_AUDIT, "SELECT party, operation, count(*) FROM audit WHERE time >= $1 AND time < $2 " \
+		"AND operation <> 'epp.frame' GROUP BY party, operation ORDER BY party, operation") \
 	X(FEED_POLL_GET, "SELECT party FROM feed_poll WHERE party = $1") \
 	X(FEED_POLL_ADD, "INSERT INTO feed_poll (party) VALUES ($1) ON CONFLICT (party) DO NOTHING") \
 	X(FEED_POLL_DROP, "DELETE FROM feed_poll WHERE party = $1") \

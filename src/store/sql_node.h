@@ -16,7 +16,12 @@
 		", (SELECT count(*) FROM b), (SELECT count(*) FROM node WHERE name <> $1 AND " \
 		"seen > " ST__NOW_MS " - $8 AND node.serial = h.serial), (SELECT count(*) FROM node " \
 		"WHERE name <> $1 AND seen > " ST__NOW_MS " - $8 AND wants_image = 1) " \
-		"FROM zone_head h") \
+		", (SELECT count(*) FROM node WHERE NOT EXISTS (SELECT 1 FROM node_keys k WHERE " \
+		"k.node = node.name AND k.version = h.keys_version)) FROM zone_head h") \
+	X(AUDIT_LAST, "SELECT seq, hash FROM audit WHERE node = $1 AND node <> '' " \
+		"ORDER BY seq DESC LIMIT 1") \
+	X(AUDIT_SAID, "SELECT detail FROM audit WHERE node = $1 AND node <> '' AND " \
+		"operation = 'audit.head' ORDER BY seq DESC LIMIT 1") \
 	X(LEASE_TAKE, "UPDATE zone_head SET holder = $1, token = CASE WHEN holder = $1 AND " \
 		"token = $2 THEN token ELSE token + 1 END, until_ms = " ST__NOW_MS " + $3 " \
 		"WHERE name = 'zone' AND (holder = $1 OR until_ms < " ST__NOW_MS ") " \

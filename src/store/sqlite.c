@@ -7,10 +7,17 @@
 #include <string.h>
 
 #define PARAMS_MAX 24
+#define ID_HEAD	   "INSERT INTO "
+#define ID_TAIL	   " RETURNING id"
 #define BUSY_MS	   5000 /* only another process's administration command can make us wait */
+
+/* An INSERT that tells the row's id. SQLite's own RETURNING gathers rows in a table of its own: a
+ * third of the statement's cost, for what the connection knows anyhow. */
+enum id_row { ID_NONE, ID_DUE, ID_TOLD };
 
 struct statement {
 	sqlite3_stmt *stmt;
+	enum id_row id_row;
 	int8_t index[PARAMS_MAX + 1]; /* of $n; 0 = not in the text */
 };
 
@@ -87,16 +94,26 @@ static enum rc sq_step(struct store *base)
 {
 	struct sqlite_store *s = of(base);
 
+	if (s->current->id_row == ID_TOLD)
+		return RC_NOT_FOUND;
 	switch (sqlite3_step(s->current->stmt)) {
 	case SQLITE_ROW: return RC_OK;
-	case SQLITE_DONE: return RC_NOT_FOUND;
+	case SQLITE_DONE: break;
 	default: return failed(s);
 	}
+	if (s->current->id_row == ID_NONE)
+		return RC_NOT_FOUND;
+	s->current->id_row = ID_TOLD;
+	return RC_OK;
 }
 
 static int64_t sq_col_int(struct store *base, int col)
 {
-	return sqlite3_column_int64(of(base)->current->stmt, col);
+	struct sqlite_store *s = of(base);
+
+	if (s->current->id_row == ID_TOLD)
+		return sqlite3_last_insert_rowid(s->db);
+	return sqlite3_column_int64(s->current->stmt, col);
 }
 
 static const void *sq_col_bytes(struct store *base, int col, size_t *len)
@@ -117,6 +134,8 @@ static void sq_end(struct store *base)
 
 	sqlite3_reset(s->current->stmt);
 	sqlite3_clear_bindings(s->current->stmt);
+	if (s->current->id_row == ID_TOLD)
+		s->current->id_row = ID_DUE;
 }
 
 static enum rc sq_command(struct store *base, enum st__command c)
@@ -245,7 +264,24 @@ static enum rc prepare_statement(
 	struct sqlite_store *s, enum st__sql id, const char *sql, struct diag *d)
 {
 	struct statement *st = &s->statements[id];
-	enum rc rc = prepare_one(s, sql, &st->stmt, d);
+	size_t len = strlen(sql);
+	size_t tail = strlen(ID_TAIL);
+	char *plain = NULL;
+	enum rc rc;
+
+	/* One row for certain, whose id is its rowid: no SELECT, no conflict that is passed over.
+	 */
+	st->id_row = ID_NONE;
+	if (strncmp(sql, ID_HEAD, strlen(ID_HEAD)) == 0 && len > tail &&
+		strcmp(sql + len - tail, ID_TAIL) == 0 && !strstr(sql, "SELECT") &&
+		!strstr(sql, "CONFLICT")) {
+		plain = strndup(sql, len - tail);
+		if (!plain)
+			return RC_NOMEM;
+		st->id_row = ID_DUE;
+	}
+	rc = prepare_one(s, plain ? plain : sql, &st->stmt, d);
+	free(plain);
 
 	for (int n = 1; n <= PARAMS_MAX && rc == RC_OK; n++) {
 		char name[8];

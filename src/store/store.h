@@ -639,6 +639,62 @@ enum rc store_feed_prune(struct store *s, int64_t date, size_t limit) ATT_MUST_C
 enum rc store_feed_poll_get(struct store *s, const char *party) ATT_MUST_CHECK;
 enum rc store_feed_poll_set(struct store *s, const char *party, bool on) ATT_MUST_CHECK;
 
+/* ---- providers' services, makers, counts (provider.c) ------------------------------------- */
+
+/* RC_NOT_FOUND: it has none. */
+enum rc store_td_get(struct store *s, const char *service, struct arena *a,
+	struct store_blob *out) ATT_MUST_CHECK;
+/* Empty takes it away. */
+enum rc store_td_set(struct store *s, const char *service, struct store_blob doc) ATT_MUST_CHECK;
+
+enum store_tlsa {
+	STORE_TLSA_UNCHECKED,
+	STORE_TLSA_OK,		/* its zone names a pin of the service */
+	STORE_TLSA_MISSING,	/* its zone proves that there is none */
+	STORE_TLSA_MISMATCH,	/* there are some, none of them a pin of the service */
+	STORE_TLSA_INSECURE,	/* its zone is not signed */
+	STORE_TLSA_BOGUS,	/* signatures are wrong */
+	STORE_TLSA_UNREACHABLE, /* the resolver did not answer */
+	STORE_TLSA_STATES
+};
+struct store_tlsa_found {
+	enum store_tlsa state;
+	int64_t checked;
+	char why[129];
+};
+/* RC_NOT_FOUND: never looked at. */
+enum rc store_tlsa_get(
+	struct store *s, const char *service, struct store_tlsa_found *out) ATT_MUST_CHECK;
+enum rc store_tlsa_set(
+	struct store *s, const char *service, const struct store_tlsa_found *found) ATT_MUST_CHECK;
+/* Handles of services outside our zone that were looked at before `before`, oldest first. */
+enum rc store_tlsa_due(struct store *s, int64_t before, size_t limit, struct arena *a, char ***out,
+	size_t *n) ATT_MUST_CHECK;
+/* How many services are in each state. */
+enum rc store_tlsa_count(struct store *s, uint64_t out[STORE_TLSA_STATES]) ATT_MUST_CHECK;
+
+struct store_maker {
+	char id[48]; /* "eid:", "imei:" or "iccid:" before the number */
+	char maker[STORE_ID_MAX];
+	char model[65];
+	int64_t confirmed;
+};
+enum rc store_maker_get(struct store *s, const char *id, struct store_maker *out) ATT_MUST_CHECK;
+enum rc store_maker_set(
+	struct store *s, const struct store_maker *m, struct store_blob signature) ATT_MUST_CHECK;
+
+/* One number of a chargeback: who, for what, how many. */
+struct store_count {
+	const char *party;
+	const char *what; /* a service, an owner, an operation */
+	int state;	  /* of profiles */
+	uint64_t n;
+};
+enum store_counted { STORE_COUNT_PROFILES, STORE_COUNT_DEVICES, STORE_COUNT_OPERATIONS };
+/* `from` and `to` (not included) bound the operations; the others are as they stand. */
+enum rc store_count(struct store *s, enum store_counted of, int64_t from, int64_t to,
+	struct arena *a, struct store_count **out, size_t *n) ATT_MUST_CHECK;
+
 /* Appends to the chain; fills in seq and hash. */
 enum rc store_audit_add(struct store *s, struct store_audit *row) ATT_MUST_CHECK;
 enum rc store_audit_list(struct store *s, uint64_t after, size_t limit, struct arena *a,

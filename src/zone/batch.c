@@ -203,7 +203,7 @@ static enum rc write_entries(struct batch *b, MDB_txn *txn, struct journal *j,
 	return RC_OK;
 }
 
-enum rc batch_commit(struct batch *b, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag,
+enum rc batch_commit(struct batch *b, const uint8_t *sigs, const struct work_tags *tags,
 	uint64_t applied_seq, uint32_t *serial, struct diag *d)
 {
 	struct zone_state next = b->state;
@@ -212,7 +212,7 @@ enum rc batch_commit(struct batch *b, const uint8_t *sigs, uint16_t zsk_tag, uin
 	enum rc rc;
 	int r;
 
-	work_place(&b->work, sigs, zsk_tag, ksk_tag);
+	work_place(&b->work, sigs, tags);
 	next.serial = b->serial;
 	if (applied_seq)
 		next.applied_seq = applied_seq;

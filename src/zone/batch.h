@@ -35,5 +35,5 @@ enum rc batch_prepare(struct batch *b, const struct work **w, struct diag *d) AT
 
 /* Writes all. `sigs`: RR_SIG_LEN octets per set, in order. applied_seq 0 keeps the old one. The
  * new serial goes to *serial. */
-enum rc batch_commit(struct batch *b, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag,
+enum rc batch_commit(struct batch *b, const uint8_t *sigs, const struct work_tags *tags,
 	uint64_t applied_seq, uint32_t *serial, struct diag *d) ATT_MUST_CHECK;

@@ -68,7 +68,10 @@ static enum rc add_neighbour(struct batch *b, const struct place *p)
 	e->value = zone__arena_dup(a, p->value, p->value_len);
 	e->value_len = p->value_len;
 	e->nsec = true;
-	return e->key && e->old && e->value ? RC_OK : RC_NOMEM;
+	if (!e->key || !e->old || !e->value)
+		return RC_NOMEM;
+	e->reformed = rec_form(e->value) != work_form(b->work.policy);
+	return work_reform(&b->work, &e->value, &e->value_len);
 }
 
 /* Marks the predecessors of names that came or went. Going upwards, `before` is the predecessor
@@ -161,7 +164,7 @@ static enum rc sign_entry(struct batch *b, struct entry *e)
 
 	if (!e->value)
 		return RC_OK;
-	if (e->what != ENTRY_NEIGHBOUR) {
+	if (e->what != ENTRY_NEIGHBOUR || e->reformed) {
 		enum work_which which = e->sign_all ? WORK_ALL : WORK_DUE;
 
 		rc = e->value[REC_KIND] == REC_DEVICE

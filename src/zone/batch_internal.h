@@ -28,6 +28,7 @@ struct entry {
 	size_t value_len;
 	bool sign_all; /* content is new */
 	bool nsec;     /* the NSEC must be made anew */
+	bool reformed; /* a neighbour that other algorithms sign now */
 };
 
 struct entries {

@@ -93,22 +93,33 @@ static enum rc load_old(struct batch *b, struct entry *e)
 
 static enum rc keep_old(struct batch *b, struct entry *e)
 {
+	enum rc rc = RC_OK;
+
 	e->value = e->old ? zone__arena_dup(&b->work.arena, e->old, e->old_len) : NULL;
 	e->value_len = e->old_len;
-	e->nsec = e->value && work_nsec_is_due(&b->work, e->value);
-	return e->old && !e->value ? RC_NOMEM : RC_OK;
+	if (e->old && !e->value)
+		return RC_NOMEM;
+	if (e->value)
+		rc = work_reform(&b->work, &e->value, &e->value_len);
+	e->nsec = rc == RC_OK && e->value && work_nsec_is_due(&b->work, e->value);
+	return rc;
 }
 
 static enum rc resolve_device(struct batch *b, struct entry *e)
 {
+	enum rc rc;
+
 	e->value = zone__arena_dup(&b->work.arena, e->device, REC_DEVICE_LEN);
 	if (!e->value)
 		return RC_NOMEM;
 	e->value_len = REC_DEVICE_LEN;
+	rc = work_reform(&b->work, &e->value, &e->value_len);
+	if (rc != RC_OK)
+		return rc;
 	e->sign_all = true;
 	/* The NSEC of a name that stays with the same types stays too. */
 	if (e->old && e->old[REC_KIND] == REC_DEVICE) {
-		memcpy(e->value + REC_NSEC_SPAN, e->old + REC_NSEC_SPAN, RR_SPAN_LEN + RR_SIG_LEN);
+		rec_copy_nsec(e->value, e->old);
 		e->nsec = work_nsec_is_due(&b->work, e->value);
 	} else {
 		e->nsec = true;
@@ -138,7 +149,7 @@ static enum rc fold_node(struct batch *b, struct entry *e, struct rec_node *node
 	was_len = rec_bitmap(e->old, e->old_len, was);
 	is_len = rec_bitmap(e->value, e->value_len, is);
 	if (was_len == is_len && memcmp(was, is, is_len) == 0) {
-		memcpy(e->value + REC_NSEC_SPAN, e->old + REC_NSEC_SPAN, RR_SPAN_LEN + RR_SIG_LEN);
+		rec_copy_nsec(e->value, e->old);
 		e->nsec = work_nsec_is_due(&b->work, e->value);
 	}
 	return RC_OK;

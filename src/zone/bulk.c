@@ -98,6 +98,7 @@ enum rc bulk_sign(const struct bulk *b, const struct work *w, uint8_t *sigs)
 enum rc bulk_finish(const struct bulk *b, struct rebuild *r, uint64_t seq, struct diag *d)
 {
 	const struct work *w;
+	const struct work_tags tags = { { bulk_tag(b, false) }, { bulk_tag(b, true) } };
 	uint8_t *sigs = NULL;
 	uint32_t serial;
 	enum rc rc = rebuild_flush(r, d);
@@ -112,7 +113,7 @@ enum rc bulk_finish(const struct bulk *b, struct rebuild *r, uint64_t seq, struc
 		sigs = room;
 		rc = bulk_sign(b, w, sigs);
 		if (rc == RC_OK)
-			rc = rebuild_place(r, sigs, bulk_tag(b, false), bulk_tag(b, true), d);
+			rc = rebuild_place(r, sigs, &tags, d);
 	}
 	free(sigs);
 	return rc == RC_OK ? rebuild_finish(r, seq, &serial, d) : rc;

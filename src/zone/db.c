@@ -153,3 +153,39 @@ enum rc zone_db_state_put(struct zone_db *db, MDB_txn *txn, const struct zone_st
 	v = (MDB_val){ p.len, buf };
 	return mdb_put(txn, db->meta, &k, &v, 0) ? RC_IO : RC_OK;
 }
+
+enum rc zone_db_note_get(struct zone_db *db, const char *name, void *out, size_t *len)
+{
+	MDB_val k = { strlen(name), (void *)(uintptr_t)name };
+	MDB_txn *txn = NULL;
+	MDB_val v;
+	int r = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+
+	if (r == 0)
+		r = mdb_get(txn, db->meta, &k, &v);
+	if (r == 0 && v.mv_size > *len)
+		r = MDB_CORRUPTED;
+	if (r == 0) {
+		memcpy(out, v.mv_data, v.mv_size);
+		*len = v.mv_size;
+	}
+	if (txn)
+		mdb_txn_abort(txn);
+	return r == 0 ? RC_OK : r == MDB_NOTFOUND ? RC_NOT_FOUND : RC_IO;
+}
+
+enum rc zone_db_note_put(struct zone_db *db, const char *name, const void *bytes, size_t len)
+{
+	MDB_val k = { strlen(name), (void *)(uintptr_t)name };
+	MDB_val v = { len, (void *)(uintptr_t)bytes };
+	MDB_txn *txn = NULL;
+	int r = mdb_txn_begin(db->env, NULL, 0, &txn);
+
+	if (r == 0)
+		r = mdb_put(txn, db->meta, &k, &v, 0);
+	if (r == 0)
+		r = mdb_txn_commit(txn);
+	else if (txn)
+		mdb_txn_abort(txn);
+	return r == 0 ? RC_OK : RC_IO;
+}

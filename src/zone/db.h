@@ -51,6 +51,12 @@ void zone_db_close(struct zone_db *db);
 
 /* RC_NOT_FOUND: no state was ever written. */
 enum rc zone_db_state_get(struct zone_db *db, MDB_txn *txn, struct zone_state *out) ATT_MUST_CHECK;
+/* A small note of the writer's own, in a transaction of its own. *len is the room, then the length;
+ * RC_NOT_FOUND. */
+enum rc zone_db_note_get(
+	struct zone_db *db, const char *name, void *out, size_t *len) ATT_MUST_CHECK;
+enum rc zone_db_note_put(
+	struct zone_db *db, const char *name, const void *bytes, size_t len) ATT_MUST_CHECK;
 enum rc zone_db_state_put(
 	struct zone_db *db, MDB_txn *txn, const struct zone_state *s) ATT_MUST_CHECK;
 

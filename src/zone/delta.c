@@ -65,7 +65,7 @@ static uint8_t *put_entries(uint8_t *p, const struct entries *list)
 	return p;
 }
 
-enum rc batch_delta(struct batch *b, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag,
+enum rc batch_delta(struct batch *b, const uint8_t *sigs, const struct work_tags *tags,
 	struct delta *out, uint8_t **body)
 {
 	size_t len = size_of(&b->change) + size_of(&b->neighbour);
@@ -76,7 +76,7 @@ enum rc batch_delta(struct batch *b, const uint8_t *sigs, uint16_t zsk_tag, uint
 	p = malloc(len ? len : 1);
 	if (!p)
 		return RC_NOMEM;
-	work_place(&b->work, sigs, zsk_tag, ksk_tag);
+	work_place(&b->work, sigs, tags);
 	put_entries(put_entries(p, &b->change), &b->neighbour);
 	*out = (struct delta){
 		.prev = b->state.serial, .serial = b->serial, .body = p, .len = len

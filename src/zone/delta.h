@@ -27,7 +27,7 @@ typedef enum rc delta_fn(const struct delta_item *item, void *user);
 enum rc delta_each(const uint8_t *body, size_t len, delta_fn *fn, void *user) ATT_MUST_CHECK;
 
 /* A prepared batch with its signatures, before it is committed. *body: malloc. RC_TOO_LARGE. */
-enum rc batch_delta(struct batch *b, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag,
+enum rc batch_delta(struct batch *b, const uint8_t *sigs, const struct work_tags *tags,
 	struct delta *out, uint8_t **body) ATT_MUST_CHECK;
 /* Before batch_prepare: the new serial is above `floor` too. */
 void batch_serial_above(struct batch *b, uint32_t floor);

@@ -146,18 +146,29 @@ static void put_time(struct text *t, uint32_t when)
 	fprintf(t->to, " %s", buf);
 }
 
-static void put_rrsig(
-	struct text *t, unsigned covered, uint32_t ttl, const uint8_t *span, const uint8_t *sig)
+static void put_rrsig(struct text *t, unsigned covered, uint32_t ttl, unsigned alg,
+	const uint8_t *span, const uint8_t *sig)
 {
 	char room[16];
 
 	head(t, ttl, RR_RRSIG);
-	fprintf(t->to, " %s %u %u %u", type_name(covered, room), RR_ALG_P256, t->labels, ttl);
+	fprintf(t->to, " %s %u %u %u", type_name(covered, room), rec_alg_number(alg), t->labels,
+		ttl);
 	put_time(t, rec_get32(span));
 	put_time(t, rec_get32(span + 4));
 	fprintf(t->to, " %u %s ", rec_get16(span + 8), t->origin);
 	put_base64(t, sig, RR_SIG_LEN);
 	fputc('\n', t->to);
+}
+
+static void put_device_rrsigs(struct text *t, const uint8_t *v, uint16_t type)
+{
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		struct rec_at at = rec_data_at(v, a, type);
+
+		if (rec_form_has(rec_form(v), a))
+			put_rrsig(t, type, t->state->ttl, a, v + at.span, v + at.sig);
+	}
 }
 
 static void put_device(struct text *t, const uint8_t *v)
@@ -171,13 +182,13 @@ static void put_device(struct text *t, const uint8_t *v)
 	head(t, ttl, RR_CERT);
 	(void)put_rdata(t, RR_CERT, cert, sizeof(cert));
 	fputc('\n', t->to);
-	put_rrsig(t, RR_CERT, ttl, v + REC_DATA_SPAN, v + REC_CERT_SIG);
+	put_device_rrsigs(t, v, RR_CERT);
 	for (unsigned i = 0; i < 2; i++) {
 		head(t, ttl, RR_TLSA);
 		(void)put_rdata(t, RR_TLSA, tlsa[i], RR_TLSA_LEN);
 		fputc('\n', t->to);
 	}
-	put_rrsig(t, RR_TLSA, ttl, v + REC_DATA_SPAN, v + REC_TLSA_SIG);
+	put_device_rrsigs(t, v, RR_TLSA);
 }
 
 static bool put_general(struct text *t, const uint8_t *v, size_t len)
@@ -194,7 +205,10 @@ static bool put_general(struct text *t, const uint8_t *v, size_t len)
 				return false;
 			fputc('\n', t->to);
 		}
-		put_rrsig(t, view.type, view.ttl, view.sig, view.sig + RR_SPAN_LEN);
+		for (unsigned a = 0; a < REC_ALGS; a++)
+			if (rec_form_has(view.form, a))
+				put_rrsig(t, view.type, view.ttl, a, rec_view_sig(&view, a),
+					rec_view_sig(&view, a) + RR_SPAN_LEN);
 	}
 	return true;
 }
@@ -213,7 +227,10 @@ static void put_nsec(struct text *t, const uint8_t *v, size_t len, const struct 
 		if (bitmap[2 + type / 8] & (0x80 >> type % 8))
 			fprintf(t->to, " %s", type_name(type, room));
 	fputc('\n', t->to);
-	put_rrsig(t, RR_NSEC, t->state->minimum, v + REC_NSEC_SPAN, v + REC_NSEC_SIG);
+	for (unsigned a = 0; a < REC_ALGS; a++)
+		if (rec_form_has(rec_form(v), a))
+			put_rrsig(t, RR_NSEC, t->state->minimum, a, v + rec_nsec_at(v, a).span,
+				v + rec_nsec_at(v, a).sig);
 }
 
 static enum rc put_all(struct text *t, MDB_cursor *c)

@@ -42,23 +42,23 @@ static struct follow_set *need(struct follow_node *n, uint16_t type, uint32_t tt
 	s->type = type;
 	s->count = 0;
 	s->ttl = ttl;
-	s->have_sig = false;
+	s->have = 0;
 	return s;
 }
 
 /* ---- from the store */
 
-static void put_stored(
-	struct follow_node *n, uint16_t type, uint32_t ttl, const uint8_t *span, const uint8_t *sig)
+static void put_stored(struct follow_node *n, uint16_t type, uint32_t ttl, unsigned alg,
+	const uint8_t *span, const uint8_t *sig)
 {
 	struct follow_set *s = need(n, type, ttl);
 
 	if (!s)
 		return;
-	s->have_sig = true;
+	s->have |= 1u << alg;
 	s->sig_ttl = ttl;
-	memcpy(s->sig, span, RR_SPAN_LEN);
-	memcpy(s->sig + RR_SPAN_LEN, sig, RR_SIG_LEN);
+	memcpy(s->sig[alg], span, RR_SPAN_LEN);
+	memcpy(s->sig[alg] + RR_SPAN_LEN, sig, RR_SIG_LEN);
 }
 
 static void add_rdata(struct follow_set *s, const uint8_t *rdata, size_t len)
@@ -73,8 +73,15 @@ static void read_device(struct follow_node *n, const uint8_t *value, uint32_t tt
 
 	rec_device_cert(value, n->device);
 	rec_device_tlsa(value, (uint8_t(*)[RR_TLSA_LEN])tlsa);
-	put_stored(n, RR_CERT, ttl, value + REC_DATA_SPAN, value + REC_CERT_SIG);
-	put_stored(n, RR_TLSA, ttl, value + REC_DATA_SPAN, value + REC_TLSA_SIG);
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		struct rec_at at_cert = rec_data_at(value, a, RR_CERT);
+		struct rec_at at_tlsa = rec_data_at(value, a, RR_TLSA);
+
+		if (!rec_form_has(rec_form(value), a))
+			continue;
+		put_stored(n, RR_CERT, ttl, a, value + at_cert.span, value + at_cert.sig);
+		put_stored(n, RR_TLSA, ttl, a, value + at_tlsa.span, value + at_tlsa.sig);
+	}
 	add_rdata(find(n, RR_CERT), n->device, RR_CERT_LEN);
 	add_rdata(find(n, RR_TLSA), tlsa, RR_TLSA_LEN);
 	add_rdata(find(n, RR_TLSA), tlsa + RR_TLSA_LEN, RR_TLSA_LEN);
@@ -90,7 +97,10 @@ static enum rc read_general(struct follow_node *n, const uint8_t *value, size_t 
 
 		if (v.count > REC_RDATA_MAX || n->count == REC_SETS_MAX)
 			return RC_MALFORMED;
-		put_stored(n, v.type, v.ttl, v.sig, v.sig + RR_SPAN_LEN);
+		for (unsigned a = 0; a < REC_ALGS; a++)
+			if (rec_form_has(v.form, a))
+				put_stored(n, v.type, v.ttl, a, rec_view_sig(&v, a),
+					rec_view_sig(&v, a) + RR_SPAN_LEN);
 		for (unsigned i = 0; i < v.count; i++, p += 2 + rec_get16(p))
 			add_rdata(find(n, v.type), p + 2, rec_get16(p));
 	}
@@ -120,7 +130,10 @@ enum rc follow_node_read(struct follow_node *n, const struct zone_name *origin, 
 		read_device(n, value, ttl);
 	else if (read_general(n, value, len) != RC_OK)
 		return diag_set(d, RC_IO, "zone store: a record");
-	put_stored(n, RR_NSEC, minimum, value + REC_NSEC_SPAN, value + REC_NSEC_SIG);
+	for (unsigned a = 0; a < REC_ALGS; a++)
+		if (rec_form_has(rec_form(value), a))
+			put_stored(n, RR_NSEC, minimum, a, value + rec_nsec_at(value, a).span,
+				value + rec_nsec_at(value, a).sig);
 	n->nsec_stored = true;
 	return RC_OK;
 }
@@ -194,25 +207,28 @@ static enum rc edit_signature(
 	struct follow_set *s;
 	struct zone_name signer = { 0 };
 	uint8_t sig[RR_SPAN_LEN + RR_SIG_LEN];
+	unsigned alg;
 
 	if (r->len != fixed + RR_SIG_LEN)
 		return diag_set(d, RC_MALFORMED, "a signature of another form than this zone's");
 	signer.len = n->origin->len;
 	memcpy(signer.wire, p + RR_RRSIG_FIXED, signer.len);
 	zone_name_lower(&signer);
-	if (p[2] != RR_ALG_P256 || p[3] != n->labels || rec_get32(p + 4) != r->ttl ||
+	alg = p[2] == RR_ALG_ED25519 ? REC_ED25519 : REC_P256;
+	if (p[2] != rec_alg_number(alg) || p[3] != n->labels || rec_get32(p + 4) != r->ttl ||
 		memcmp(signer.wire, n->origin->wire, signer.len) != 0)
 		return diag_set(d, RC_MALFORMED, "a signature of another form than this zone's");
 	memcpy(sig, p + 8, RR_SPAN_LEN);
 	memcpy(sig + RR_SPAN_LEN, p + fixed, RR_SIG_LEN);
 	s = r->gone ? find(n, rec_get16(p)) : need(n, rec_get16(p), r->ttl);
-	if (r->gone && (!s || !s->have_sig || memcmp(s->sig, sig, sizeof(sig)) != 0))
+	if (r->gone &&
+		(!s || !rec_form_has(s->have, alg) || memcmp(s->sig[alg], sig, sizeof(sig)) != 0))
 		return diag_set(d, RC_STATE, "a signature goes that is not here");
-	if (!s || (!r->gone && s->have_sig))
-		return diag_set(d, RC_MALFORMED, "two signatures over one set");
-	s->have_sig = !r->gone;
+	if (!s || (!r->gone && rec_form_has(s->have, alg)))
+		return diag_set(d, RC_MALFORMED, "two signatures of one algorithm over one set");
+	s->have ^= 1u << alg;
 	s->sig_ttl = r->ttl;
-	memcpy(s->sig, sig, sizeof(sig));
+	memcpy(s->sig[alg], sig, sizeof(sig));
 	return RC_OK;
 }
 
@@ -224,6 +240,14 @@ enum rc follow_node_edit(struct follow_node *n, const struct incoming_record *r,
 }
 
 /* ---- to the store */
+
+static bool same_spans(const struct follow_set *a, const struct follow_set *b)
+{
+	for (unsigned i = 0; i < REC_ALGS; i++)
+		if (rec_form_has(a->have, i) && memcmp(a->sig[i], b->sig[i], RR_SPAN_LEN) != 0)
+			return false;
+	return true;
+}
 
 /* Whether a device record says all of it (rec.h). */
 static bool is_device(const struct follow_node *n, uint32_t ttl)
@@ -240,7 +264,7 @@ static bool is_device(const struct follow_node *n, uint32_t ttl)
 	       memcmp(tlsa->rdata[0], tlsa_head[0], 3) == 0 &&
 	       memcmp(tlsa->rdata[1], tlsa_head[1], 3) == 0 &&
 	       memcmp(cert->rdata[0] + 5, tlsa->rdata[0] + 3, RR_HASH_LEN) == 0 &&
-	       memcmp(cert->sig, tlsa->sig, RR_SPAN_LEN) == 0;
+	       same_spans(cert, tlsa);
 }
 
 static size_t write_device(const struct follow_node *n, uint8_t *out)
@@ -248,22 +272,31 @@ static size_t write_device(const struct follow_node *n, uint8_t *out)
 	const struct follow_set *cert = follow_node_find(n, RR_CERT);
 	const struct follow_set *tlsa = follow_node_find(n, RR_TLSA);
 
-	memset(out, 0, REC_DEVICE_LEN);
+	memset(out, 0, REC_DEVICE_TWO_LEN);
 	out[REC_KIND] = REC_DEVICE;
-	memcpy(out + REC_DATA_SPAN, cert->sig, RR_SPAN_LEN);
+	out[REC_FLAGS] = rec_form_flags(cert->have);
 	/* Only the primary knows when the certificate ends, and takes it out then. */
 	rec_put64(out + REC_NOT_AFTER, INT64_MAX);
 	memcpy(out + REC_CERT, tlsa->rdata[0] + 3, RR_HASH_LEN);
 	memcpy(out + REC_SPKI, tlsa->rdata[1] + 3, RR_HASH_LEN);
-	memcpy(out + REC_CERT_SIG, cert->sig + RR_SPAN_LEN, RR_SIG_LEN);
-	memcpy(out + REC_TLSA_SIG, tlsa->sig + RR_SPAN_LEN, RR_SIG_LEN);
-	return REC_DEVICE_LEN;
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		struct rec_at at_cert = rec_data_at(out, a, RR_CERT);
+		struct rec_at at_tlsa = rec_data_at(out, a, RR_TLSA);
+
+		if (!rec_form_has(cert->have, a))
+			continue;
+		memcpy(out + at_cert.span, cert->sig[a], RR_SPAN_LEN);
+		memcpy(out + at_cert.sig, cert->sig[a] + RR_SPAN_LEN, RR_SIG_LEN);
+		memcpy(out + at_tlsa.sig, tlsa->sig[a] + RR_SPAN_LEN, RR_SIG_LEN);
+	}
+	return rec_device_len(cert->have);
 }
 
-static enum rc write_general(
-	const struct follow_node *n, struct rec_node *room, uint8_t *out, size_t *len)
+static enum rc write_general(const struct follow_node *n, unsigned form, struct rec_node *room,
+	uint8_t *out, size_t *len)
 {
 	room->count = 0;
+	room->form = form;
 	for (unsigned i = 0; i < n->count; i++) {
 		const struct follow_set *s = &n->set[i];
 		struct rec_set *to;
@@ -278,7 +311,9 @@ static enum rc write_general(
 		to->ttl = s->ttl;
 		memcpy(to->rdata, s->rdata, s->count * sizeof(s->rdata[0]));
 		memcpy(to->rdata_len, s->len, s->count * sizeof(s->len[0]));
-		to->sig = (uint8_t *)(uintptr_t)s->sig;
+		for (unsigned a = 0; a < REC_ALGS; a++)
+			to->sig[a] =
+				rec_form_has(s->have, a) ? (uint8_t *)(uintptr_t)s->sig[a] : NULL;
 	}
 	return rec_node_write(room, out, len);
 }
@@ -296,14 +331,15 @@ enum rc follow_node_write(const struct follow_node *n, uint32_t ttl, uint32_t mi
 		const struct follow_set *s = &n->set[i];
 		bool there = s->count > 0 || (s == nsec && n->nsec_stored);
 
-		if (there != s->have_sig || (there && s->sig_ttl != s->ttl))
+		if (there != (s->have != 0) ||
+			(there && (s->sig_ttl != s->ttl || !nsec || s->have != nsec->have)))
 			return diag_set(d, RC_MALFORMED,
 				"a set of type %u and its signature do not go together", s->type);
 		filled += there;
 	}
 	if (filled == 0)
 		return RC_OK;
-	if (!nsec || !nsec->have_sig || nsec->count + n->nsec_stored != 1 || nsec->ttl != minimum)
+	if (!nsec || !nsec->have || nsec->count + n->nsec_stored != 1 || nsec->ttl != minimum)
 		return diag_set(d, RC_MALFORMED, "a name without its NSEC (RFC 4035 section 2.3)");
 	if (filled == 1)
 		return diag_set(d, RC_MALFORMED, "a name with nothing but its NSEC");
@@ -314,14 +350,16 @@ enum rc follow_node_write(const struct follow_node *n, uint32_t ttl, uint32_t mi
 
 		whole.count = 0;
 		for (unsigned i = 0; i < n->count; i++)
-			if (n->set[i].have_sig)
+			if (n->set[i].have)
 				whole.set[whole.count++] = n->set[i];
-		rc = write_general(&whole, &room, out, len);
+		rc = write_general(&whole, nsec->have, &room, out, len);
 	}
 	if (rc != RC_OK)
 		return diag_set(d, rc, "too much at one name");
-	memcpy(out + REC_NSEC_SPAN, nsec->sig, RR_SPAN_LEN);
-	memcpy(out + REC_NSEC_SIG, nsec->sig + RR_SPAN_LEN, RR_SIG_LEN);
+	for (unsigned a = 0; a < REC_ALGS; a++)
+		if (rec_form_has(nsec->have, a))
+			memcpy(out + rec_nsec_at(out, a).span, nsec->sig[a],
+				RR_SPAN_LEN + RR_SIG_LEN);
 	return RC_OK;
 }
 

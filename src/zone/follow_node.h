@@ -15,9 +15,9 @@ struct follow_set {
 	uint32_t ttl;
 	const uint8_t *rdata[REC_RDATA_MAX]; /* sorted; borrowed */
 	uint16_t len[REC_RDATA_MAX];
-	bool have_sig;
+	unsigned have; /* whose signatures: a form of rec.h */
 	uint32_t sig_ttl;
-	uint8_t sig[RR_SPAN_LEN + RR_SIG_LEN];
+	uint8_t sig[REC_ALGS][RR_SPAN_LEN + RR_SIG_LEN];
 };
 
 struct follow_node {

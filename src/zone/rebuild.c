@@ -297,11 +297,13 @@ static enum rc take_items(struct rebuild *r, MDB_txn *txn, unsigned max)
 
 static enum rc sign_item(struct rebuild *r, struct item *it, const struct item *next)
 {
-	enum rc rc = it->value[REC_KIND] == REC_DEVICE
+	enum rc rc = work_reform(&r->work, &it->value, &it->value_len);
+
+	if (rc == RC_OK)
+		rc = it->value[REC_KIND] == REC_DEVICE
 			     ? work_sign_device(&r->work, it->key, it->key_len, it->value, WORK_ALL)
 			     : work_sign_general(&r->work, it->key, it->key_len, it->value,
 				       it->value_len, WORK_ALL);
-
 	return rc == RC_OK
 		       ? work_sign_nsec(&r->work, it->key, it->key_len, it->value, it->value_len,
 				 next ? next->key : NULL, next ? next->key_len : 0)
@@ -336,11 +338,11 @@ enum rc rebuild_step(struct rebuild *r, unsigned max, const struct work **w, str
 }
 
 enum rc rebuild_place(
-	struct rebuild *r, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag, struct diag *d)
+	struct rebuild *r, const uint8_t *sigs, const struct work_tags *tags, struct diag *d)
 {
 	enum rc rc = txn_need(r, d);
 
-	work_place(&r->work, sigs, zsk_tag, ksk_tag);
+	work_place(&r->work, sigs, tags);
 	for (size_t i = 0; rc == RC_OK && i < r->count; i++) {
 		struct item *it = &r->items[i];
 

@@ -35,7 +35,7 @@ enum rc rebuild_flush(struct rebuild *r, struct diag *d) ATT_MUST_CHECK;
 enum rc rebuild_step(
 	struct rebuild *r, unsigned max, const struct work **w, struct diag *d) ATT_MUST_CHECK;
 /* Writes the signatures of the last step. */
-enum rc rebuild_place(struct rebuild *r, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag,
+enum rc rebuild_place(struct rebuild *r, const uint8_t *sigs, const struct work_tags *tags,
 	struct diag *d) ATT_MUST_CHECK;
 
 /* How many names are signed, and of how many (0 before the first step). */

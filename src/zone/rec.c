@@ -13,16 +13,20 @@ struct rec_iter rec_iter_init(const uint8_t *value, size_t len)
 {
 	struct rec_iter it = { 0 };
 
-	if (len >= REC_GENERAL_SETS && value[REC_KIND] == REC_GENERAL)
-		it = (struct rec_iter){
-			.at = value + REC_GENERAL_SETS, .end = value + len, .left = value[REC_FLAGS]
-		};
+	unsigned form = len > REC_FLAGS ? rec_form(value) : 0;
+
+	if (len >= rec_sets_at(form) && value[REC_KIND] == REC_GENERAL)
+		it = (struct rec_iter){ .at = value + rec_sets_at(form),
+			.end = value + len,
+			.left = value[REC_FLAGS] & REC_COUNT,
+			.form = form };
 	return it;
 }
 
 bool rec_iter_next(struct rec_iter *it, struct rec_view *out)
 {
 	const uint8_t *p = it->at;
+	size_t room = rec_form_is_two(it->form) ? 2 * SIG_ROOM : SIG_ROOM;
 
 	if (it->left == 0 || it->end - p < SET_HEAD)
 		return false;
@@ -36,10 +40,11 @@ bool rec_iter_next(struct rec_iter *it, struct rec_view *out)
 			return false;
 		p += 2 + rec_get16(p);
 	}
-	if (it->end - p < SIG_ROOM)
+	if ((size_t)(it->end - p) < room)
 		return false;
 	out->sig = p;
-	it->at = p + SIG_ROOM;
+	out->form = it->form;
+	it->at = p + room;
 	it->left--;
 	return true;
 }
@@ -49,11 +54,11 @@ bool rec_is_sane(const uint8_t *value, size_t len)
 	struct rec_iter it;
 	struct rec_view v;
 
-	if (len < 1)
+	if (len < 2 || rec_form(value) == 0)
 		return false;
 	if (value[REC_KIND] == REC_DEVICE)
-		return len == REC_DEVICE_LEN;
-	if (value[REC_KIND] != REC_GENERAL || len < REC_GENERAL_SETS)
+		return len == rec_device_len(rec_form(value)) && !(value[REC_FLAGS] & REC_COUNT);
+	if (value[REC_KIND] != REC_GENERAL || len < rec_sets_at(rec_form(value)))
 		return false;
 	it = rec_iter_init(value, len);
 	while (rec_iter_next(&it, &v))
@@ -83,23 +88,48 @@ enum rc rec_node_parse(uint8_t *value, size_t len, struct rec_node *out)
 			s->rdata[i] = p + 2;
 			p += 2 + s->rdata_len[i];
 		}
-		s->sig = value + (v.sig - value);
+		for (unsigned a = 0; a < REC_ALGS; a++)
+			s->sig[a] = rec_form_has(v.form, a) ? value + (rec_view_sig(&v, a) - value)
+							    : NULL;
 	}
 	out->count = n;
+	out->form = rec_form(value);
 	return RC_OK;
+}
+
+static bool put_sigs(struct put *p, struct rec_set *s, unsigned form)
+{
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		uint8_t *sig = rec_form_has(form, a) ? put_reserve(p, SIG_ROOM) : NULL;
+
+		if (sig && s->sig[a])
+			memcpy(sig, s->sig[a], SIG_ROOM);
+		else if (sig)
+			memset(sig, 0, SIG_ROOM);
+		s->sig[a] = sig;
+	}
+	return put_ok(p);
+}
+
+void rec_copy_nsec(uint8_t *to, const uint8_t *from)
+{
+	for (unsigned a = 0; a < REC_ALGS; a++)
+		if (rec_form_has(rec_form(to), a) && rec_form_has(rec_form(from), a))
+			memcpy(to + rec_nsec_at(to, a).span, from + rec_nsec_at(from, a).span,
+				SIG_ROOM);
 }
 
 enum rc rec_node_write(struct rec_node *node, uint8_t *out, size_t *len)
 {
 	struct put p = put_init(out, REC_VALUE_MAX);
+	unsigned form = node->form ? node->form : REC_FORM_P256;
 
 	put_u8(&p, REC_GENERAL);
-	put_u8(&p, (uint8_t)node->count);
-	if (put_reserve(&p, REC_GENERAL_SETS - 2))
-		memset(out + 2, 0, REC_GENERAL_SETS - 2);
+	put_u8(&p, (uint8_t)(node->count | rec_form_flags(form)));
+	if (put_reserve(&p, rec_sets_at(form) - 2))
+		memset(out + 2, 0, rec_sets_at(form) - 2);
 	for (unsigned i = 0; i < node->count; i++) {
 		struct rec_set *s = &node->set[i];
-		uint8_t *sig;
 
 		put_u16(&p, s->type);
 		put_u16(&p, s->count);
@@ -108,14 +138,8 @@ enum rc rec_node_write(struct rec_node *node, uint8_t *out, size_t *len)
 			put_u16(&p, s->rdata_len[k]);
 			put_bytes(&p, s->rdata[k], s->rdata_len[k]);
 		}
-		sig = put_reserve(&p, SIG_ROOM);
-		if (!sig)
+		if (!put_sigs(&p, s, form))
 			return RC_TOO_LARGE;
-		if (s->sig)
-			memcpy(sig, s->sig, SIG_ROOM);
-		else
-			memset(sig, 0, SIG_ROOM);
-		s->sig = sig;
 	}
 	*len = p.len;
 	return put_ok(&p) ? RC_OK : RC_TOO_LARGE;

@@ -19,7 +19,8 @@ enum rec_kind { REC_DEVICE = 1, REC_GENERAL = 2 };
  * as they stand in an RRSIG (RFC 4034 section 3.1), ready to be copied. */
 enum rec_device_at {
 	REC_KIND = 0,
-	REC_FLAGS = 1, /* zero */
+	REC_FLAGS =
+		1, /* REC_HAS_ED, REC_NO_P256; of a general record also the number of its sets */
 	REC_DATA_SPAN = 2,
 	REC_NSEC_SPAN = 12, /* at the same place in both kinds */
 	REC_NSEC_SIG = 22,
@@ -30,7 +31,79 @@ enum rec_device_at {
 	REC_TLSA_SIG = 222,
 	REC_DEVICE_LEN = 286,
 	REC_GENERAL_SETS = 86, /* where the sets of a general record begin */
+	/* While one algorithm replaces another each RRset has two signatures: the second ones. */
+	REC_DATA_SPAN2 = 286,
+	REC_CERT_SIG2 = 296,
+	REC_TLSA_SIG2 = 360,
+	REC_DEVICE_NSEC2 = 424, /* span and signature */
+	REC_DEVICE_TWO_LEN = 498,
+	REC_GENERAL_NSEC2 = 86,
+	REC_GENERAL_SETS_TWO = 160,
 };
+
+#define REC_HAS_ED  0x40u
+#define REC_NO_P256 0x80u
+#define REC_COUNT   0x1fu
+
+/* Algorithms by which a record may be signed, in the order of their signatures in it. A form is
+ * the set of those that it has: bit 0 P-256, bit 1 Ed25519. */
+enum rec_alg { REC_P256, REC_ED25519, REC_ALGS };
+#define REC_FORM_P256 1u
+#define REC_FORM_ED   2u
+static inline unsigned rec_form(const uint8_t *value)
+{
+	return (value[REC_FLAGS] & REC_NO_P256 ? 0 : REC_FORM_P256) |
+	       (value[REC_FLAGS] & REC_HAS_ED ? REC_FORM_ED : 0);
+}
+static inline bool rec_form_has(unsigned form, unsigned alg)
+{
+	return form >> alg & 1;
+}
+static inline uint8_t rec_form_flags(unsigned form)
+{
+	return (uint8_t)((form & REC_FORM_P256 ? 0 : REC_NO_P256) |
+			 (form & REC_FORM_ED ? REC_HAS_ED : 0));
+}
+static inline bool rec_form_is_two(unsigned form)
+{
+	return form == (REC_FORM_P256 | REC_FORM_ED);
+}
+static inline uint8_t rec_alg_number(unsigned alg)
+{
+	return alg == REC_ED25519 ? RR_ALG_ED25519 : RR_ALG_P256;
+}
+/* Where a device record, or the NSEC of any, has the signature of an algorithm of its form. */
+struct rec_at {
+	size_t span, sig;
+};
+static inline bool rec_is_second(unsigned form, unsigned alg)
+{
+	return alg == REC_ED25519 && rec_form_is_two(form);
+}
+static inline struct rec_at rec_nsec_at(const uint8_t *value, unsigned alg)
+{
+	size_t second = value[REC_KIND] == REC_DEVICE ? REC_DEVICE_NSEC2 : REC_GENERAL_NSEC2;
+
+	return rec_is_second(rec_form(value), alg) ? (struct rec_at){ second, second + RR_SPAN_LEN }
+						   : (struct rec_at){ REC_NSEC_SPAN, REC_NSEC_SIG };
+}
+static inline struct rec_at rec_data_at(const uint8_t *value, unsigned alg, uint16_t type)
+{
+	if (rec_is_second(rec_form(value), alg))
+		return (struct rec_at){ REC_DATA_SPAN2,
+			type == RR_CERT ? REC_CERT_SIG2 : REC_TLSA_SIG2 };
+	return (struct rec_at){ REC_DATA_SPAN, type == RR_CERT ? REC_CERT_SIG : REC_TLSA_SIG };
+}
+static inline size_t rec_device_len(unsigned form)
+{
+	return rec_form_is_two(form) ? REC_DEVICE_TWO_LEN : REC_DEVICE_LEN;
+}
+static inline size_t rec_sets_at(unsigned form)
+{
+	return rec_form_is_two(form) ? REC_GENERAL_SETS_TWO : REC_GENERAL_SETS;
+}
+/* Copies the signatures of an NSEC that both have, by algorithm. */
+void rec_copy_nsec(uint8_t *to, const uint8_t *from);
 
 #define REC_SETS_MAX  16u
 #define REC_RDATA_MAX 64u    /* records in one RRset */
@@ -43,11 +116,14 @@ struct rec_set {
 	uint32_t ttl;
 	const uint8_t *rdata[REC_RDATA_MAX]; /* borrowed */
 	uint16_t rdata_len[REC_RDATA_MAX];
-	uint8_t *sig; /* RR_SPAN_LEN + RR_SIG_LEN octets; borrowed, written by the signer */
+	/* By algorithm, NULL: none; RR_SPAN_LEN + RR_SIG_LEN octets; borrowed, written by the
+	 * signer */
+	uint8_t *sig[REC_ALGS];
 };
 
 /* A general record unfolded: sets in ascending type. */
 struct rec_node {
+	unsigned form; /* 0: P-256 alone */
 	unsigned count;
 	struct rec_set set[REC_SETS_MAX];
 };
@@ -55,8 +131,8 @@ struct rec_node {
 /* Unfolds a general record; the sets borrow from `value`. RC_MALFORMED. */
 enum rc rec_node_parse(uint8_t *value, size_t len, struct rec_node *out) ATT_MUST_CHECK;
 
-/* Folds into `out` (REC_VALUE_MAX); a set without signature gets room with zeros. Then `node`
- * borrows from `out` for its signatures. */
+/* Folds into `out` (REC_VALUE_MAX) in the node's form; a set without signature gets room with
+ * zeros. Then `node` borrows from `out` for its signatures. */
 enum rc rec_node_write(struct rec_node *node, uint8_t *out, size_t *len) ATT_MUST_CHECK;
 
 /* The set of a type or NULL. */
@@ -74,14 +150,21 @@ struct rec_iter {
 	const uint8_t *at;
 	const uint8_t *end;
 	unsigned left;
+	unsigned form;
 };
 struct rec_view {
 	uint16_t type;
 	uint16_t count;
 	uint32_t ttl;
 	const uint8_t *rdata; /* count times: length (2), octets */
-	const uint8_t *sig;   /* span and signature */
+	const uint8_t *sig;   /* span and signature; of the second algorithm behind it */
+	unsigned form;
 };
+/* Span and signature of an algorithm of its form. */
+static inline const uint8_t *rec_view_sig(const struct rec_view *v, unsigned alg)
+{
+	return v->sig + (rec_is_second(v->form, alg) ? RR_SPAN_LEN + RR_SIG_LEN : 0);
+}
 struct rec_iter rec_iter_init(const uint8_t *value, size_t len);
 bool rec_iter_next(struct rec_iter *it, struct rec_view *out);
 

@@ -45,7 +45,8 @@ enum dns_rcode {
 enum dns_opcode { DNS_QUERY = 0, DNS_NOTIFY = 4, DNS_UPDATE = 5 };
 
 #define RR_ALG_P256    13 /* ECDSAP256SHA256, RFC 6605 */
-#define RR_SIG_LEN     64 /* r | s of algorithm 13 */
+#define RR_ALG_ED25519 15 /* ED25519, RFC 8080 */
+#define RR_SIG_LEN     64 /* r | s of algorithm 13; R | S of algorithm 15 */
 #define RR_SPAN_LEN    10 /* expiration, inception, key tag: as they stand in an RRSIG */
 #define RR_RRSIG_FIXED 18 /* RRSIG RDATA before the signer's name, RFC 4034 section 3.1 */
 #define RR_HASH_LEN    32 /* SHA-256 */

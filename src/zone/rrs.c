@@ -22,7 +22,7 @@ static bool add(struct rrs *out, uint16_t type, uint32_t ttl, const uint8_t *rda
 }
 
 static bool add_rrsig(const struct rrs_zone *z, struct rrs *out, uint16_t covered, uint32_t ttl,
-	unsigned labels, const uint8_t *span, const uint8_t *sig)
+	unsigned labels, unsigned alg, const uint8_t *span, const uint8_t *sig)
 {
 	size_t len = RR_RRSIG_FIXED + z->origin->len + (size_t)RR_SIG_LEN;
 	uint8_t *p = room_of(out, len);
@@ -30,13 +30,40 @@ static bool add_rrsig(const struct rrs_zone *z, struct rrs *out, uint16_t covere
 	if (!p)
 		return false;
 	rec_put16(p, covered);
-	p[2] = RR_ALG_P256;
+	p[2] = rec_alg_number(alg);
 	p[3] = (uint8_t)labels;
 	rec_put32(p + 4, ttl);
 	memcpy(p + 8, span, RR_SPAN_LEN);
 	memcpy(p + RR_RRSIG_FIXED, z->origin->wire, z->origin->len);
 	memcpy(p + RR_RRSIG_FIXED + z->origin->len, sig, RR_SIG_LEN);
 	return add(out, RR_RRSIG, ttl, p, len);
+}
+
+static bool add_device_sigs(const struct rrs_zone *z, struct rrs *out, const uint8_t *value,
+	uint16_t type, unsigned labels)
+{
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		struct rec_at at = rec_data_at(value, a, type);
+
+		if (rec_form_has(rec_form(value), a) && !add_rrsig(z, out, type, z->ttl, labels, a,
+								value + at.span, value + at.sig))
+			return false;
+	}
+	return true;
+}
+
+static bool add_nsec_sigs(
+	const struct rrs_zone *z, struct rrs *out, const uint8_t *value, unsigned labels)
+{
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		struct rec_at at = rec_nsec_at(value, a);
+
+		if (rec_form_has(rec_form(value), a) &&
+			!add_rrsig(z, out, RR_NSEC, z->minimum, labels, a, value + at.span,
+				value + at.sig))
+			return false;
+	}
+	return true;
 }
 
 static bool add_device(
@@ -52,10 +79,8 @@ static bool add_device(
 	return add(out, RR_CERT, z->ttl, cert, RR_CERT_LEN) &&
 	       add(out, RR_TLSA, z->ttl, tlsa, RR_TLSA_LEN) &&
 	       add(out, RR_TLSA, z->ttl, tlsa + RR_TLSA_LEN, RR_TLSA_LEN) &&
-	       add_rrsig(z, out, RR_CERT, z->ttl, labels, value + REC_DATA_SPAN,
-		       value + REC_CERT_SIG) &&
-	       add_rrsig(z, out, RR_TLSA, z->ttl, labels, value + REC_DATA_SPAN,
-		       value + REC_TLSA_SIG);
+	       add_device_sigs(z, out, value, RR_CERT, labels) &&
+	       add_device_sigs(z, out, value, RR_TLSA, labels);
 }
 
 static bool add_general(const struct rrs_zone *z, struct rrs *out, const uint8_t *value, size_t len,
@@ -70,8 +95,11 @@ static bool add_general(const struct rrs_zone *z, struct rrs *out, const uint8_t
 		for (unsigned i = 0; i < v.count; i++, p += 2 + rec_get16(p))
 			if (v.type != RR_SOA && !add(out, v.type, v.ttl, p + 2, rec_get16(p)))
 				return false;
-		if (!add_rrsig(z, out, v.type, v.ttl, labels, v.sig, v.sig + RR_SPAN_LEN))
-			return false;
+		for (unsigned a = 0; a < REC_ALGS; a++)
+			if (rec_form_has(v.form, a) &&
+				!add_rrsig(z, out, v.type, v.ttl, labels, a, rec_view_sig(&v, a),
+					rec_view_sig(&v, a) + RR_SPAN_LEN))
+				return false;
 	}
 	return true;
 }
@@ -101,8 +129,7 @@ enum rc rrs_of(const struct rrs_zone *z, const uint8_t *key, size_t key_len, con
 	memcpy(nsec, next_name.wire, next_name.len);
 	memcpy(nsec + next_name.len, bitmap, bits);
 	if (!add(out, RR_NSEC, z->minimum, nsec, next_name.len + bits) ||
-		!add_rrsig(z, out, RR_NSEC, z->minimum, labels, value + REC_NSEC_SPAN,
-			value + REC_NSEC_SIG))
+		!add_nsec_sigs(z, out, value, labels))
 		return RC_MALFORMED;
 	return RC_OK;
 }

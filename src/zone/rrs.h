@@ -6,8 +6,9 @@
 
 #include "zone/rec.h"
 
-#define RRS_MAX	 (REC_SETS_MAX * (REC_RDATA_MAX + 1u) + 2u)
-#define RRS_ROOM ((REC_SETS_MAX + 2u) * (RR_RRSIG_FIXED + ZONE_NAME_MAX + RR_SIG_LEN) + 1024u)
+#define RRS_MAX (REC_SETS_MAX * (REC_RDATA_MAX + 2u) + 3u)
+/* Two signatures each while one algorithm replaces another. */
+#define RRS_ROOM (2u * (REC_SETS_MAX + 2u) * (RR_RRSIG_FIXED + ZONE_NAME_MAX + RR_SIG_LEN) + 1024u)
 
 struct rrs_one {
 	uint16_t type;

@@ -55,13 +55,15 @@ static void add_addresses(struct serve *s, struct serve_msg *m, const struct rec
 static bool put_device(
 	struct serve *s, struct serve_msg *m, struct serve_owner *o, const struct serve_rec *rec)
 {
+	struct serve_sigs sigs;
+
 	switch (m->q->qtype) {
 	case RR_CERT:
 	case RR_ANY: serve__put_cert(s, m, o, rec->value, m->dnssec); return true;
 	case RR_TLSA: serve__put_tlsa(s, m, o, rec->value, m->dnssec); return true;
 	case RR_RRSIG:
-		serve__put_rrsig(s, m, SECTION_ANSWER, o, RR_CERT, s->ttl, s->ttl,
-			rec->value + REC_DATA_SPAN, rec->value + REC_CERT_SIG);
+		sigs = serve__device_sigs(s, rec->value, RR_CERT);
+		serve__put_rrsigs(s, m, SECTION_ANSWER, o, &sigs);
 		return true;
 	default: return false;
 	}
@@ -72,16 +74,17 @@ static bool put_general(struct serve *s, struct serve_msg *m, struct serve_owner
 {
 	uint16_t type = m->q->qtype;
 	struct rec_iter it = rec_iter_init(rec->value, rec->value_len);
+	struct serve_sigs sigs;
 
 	while (rec_iter_next(&it, v)) {
 		if (type == RR_RRSIG && v->type > RR_NSEC) {
-			serve__put_rrsig(s, m, SECTION_ANSWER, o, RR_NSEC, s->minimum, s->minimum,
-				rec->value + REC_NSEC_SPAN, rec->value + REC_NSEC_SIG);
+			sigs = serve__nsec_sigs(s, rec->value);
+			serve__put_rrsigs(s, m, SECTION_ANSWER, o, &sigs);
 			return true;
 		}
 		if (type == RR_RRSIG) {
-			serve__put_rrsig(s, m, SECTION_ANSWER, o, v->type, v->ttl, v->ttl, v->sig,
-				v->sig + RR_SPAN_LEN);
+			sigs = serve__view_sigs(v, v->ttl);
+			serve__put_rrsigs(s, m, SECTION_ANSWER, o, &sigs);
 			return true;
 		}
 		if (v->type == type || type == RR_ANY) {

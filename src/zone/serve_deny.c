@@ -9,9 +9,10 @@ static void put_soa(struct serve *s, struct serve_msg *m)
 	struct serve_owner o = { .pointer = m->zone_at, .count = s->apex_labels };
 	uint32_t ttl = s->soa.ttl < s->minimum ? s->soa.ttl : s->minimum;
 
+	struct serve_sigs sigs = serve__view_sigs(&s->soa, ttl);
+
 	if (serve__put_soa(s, m, ttl) && m->dnssec)
-		serve__put_rrsig(s, m, SECTION_AUTHORITY, &o, RR_SOA, ttl, s->soa.ttl, s->soa.sig,
-			s->soa.sig + RR_SPAN_LEN);
+		serve__put_rrsigs(s, m, SECTION_AUTHORITY, &o, &sigs);
 }
 
 static void put_nsec_of(struct serve *s, struct serve_msg *m, const struct serve_rec *rec,

@@ -100,9 +100,20 @@ bool serve__put_soa(struct serve *s, struct serve_msg *m, uint32_t ttl);
 bool serve__put_nsec(struct serve *s, struct serve_msg *m, enum serve_section section,
 	struct serve_owner *owner, const struct serve_rec *rec, const struct serve_rec *next,
 	bool sig);
-bool serve__put_rrsig(struct serve *s, struct serve_msg *m, enum serve_section section,
-	struct serve_owner *owner, uint16_t covered, uint32_t ttl, uint32_t orig_ttl,
-	const uint8_t *span, const uint8_t *sig);
+/* The signatures of an RRset, one per algorithm of `form`: `sig[a]` is RR_SIG_LEN octets. Whole or
+ * not at all. */
+struct serve_sigs {
+	unsigned form;
+	uint16_t covered;
+	uint32_t ttl, orig_ttl;
+	const uint8_t *span[REC_ALGS], *sig[REC_ALGS];
+};
+bool serve__put_rrsigs(struct serve *s, struct serve_msg *m, enum serve_section section,
+	struct serve_owner *owner, const struct serve_sigs *sigs);
+/* Those of a device's CERT or TLSA; of any record's NSEC; of a set. */
+struct serve_sigs serve__device_sigs(const struct serve *s, const uint8_t *value, uint16_t type);
+struct serve_sigs serve__nsec_sigs(const struct serve *s, const uint8_t *value);
+struct serve_sigs serve__view_sigs(const struct rec_view *v, uint32_t ttl);
 /* The owner form of a stored key; `room` (ZONE_NAME_MAX) holds its labels. */
 bool serve__owner(const struct serve *s, const struct serve_msg *m, const uint8_t *key,
 	size_t key_len, uint8_t *room, struct serve_owner *out);

@@ -51,25 +51,77 @@ static inline void put_head(
 	m->at += 10;
 }
 
-bool serve__put_rrsig(struct serve *s, struct serve_msg *m, enum serve_section section,
-	struct serve_owner *owner, uint16_t covered, uint32_t ttl, uint32_t orig_ttl,
-	const uint8_t *span, const uint8_t *sig)
+static void put_rrsig(struct serve *s, struct serve_msg *m, struct serve_owner *owner,
+	const struct serve_sigs *sigs, unsigned alg, size_t rdlen)
 {
-	size_t rdlen = RR_RRSIG_FIXED + s->origin.len + (size_t)RR_SIG_LEN;
-
-	if (!room_for(m, owner_room(owner) + 10 + rdlen))
-		return false;
-	put_head(m, owner, RR_RRSIG, ttl, rdlen);
-	rec_put16(m->at, covered);
-	m->at[2] = RR_ALG_P256;
+	put_head(m, owner, RR_RRSIG, sigs->ttl, rdlen);
+	rec_put16(m->at, sigs->covered);
+	m->at[2] = rec_alg_number(alg);
 	m->at[3] = (uint8_t)owner->count;
-	rec_put32(m->at + 4, orig_ttl);
-	memcpy(m->at + 8, span, RR_SPAN_LEN);
+	rec_put32(m->at + 4, sigs->orig_ttl);
+	memcpy(m->at + 8, sigs->span[alg], RR_SPAN_LEN);
 	m->at += RR_RRSIG_FIXED;
 	put_bytes_raw(m, s->origin.wire, s->origin.len);
-	put_bytes_raw(m, sig, RR_SIG_LEN);
-	m->count[section]++;
+	put_bytes_raw(m, sigs->sig[alg], RR_SIG_LEN);
+}
+
+bool serve__put_rrsigs(struct serve *s, struct serve_msg *m, enum serve_section section,
+	struct serve_owner *owner, const struct serve_sigs *sigs)
+{
+	size_t rdlen = RR_RRSIG_FIXED + s->origin.len + (size_t)RR_SIG_LEN;
+	size_t n = rec_form_is_two(sigs->form) ? 2 : 1;
+
+	if (!room_for(m, n * (owner_room(owner) + 10 + rdlen)))
+		return false;
+	for (unsigned a = 0; a < REC_ALGS; a++)
+		if (rec_form_has(sigs->form, a))
+			put_rrsig(s, m, owner, sigs, a, rdlen);
+	m->count[section] = (uint16_t)(m->count[section] + n);
 	return true;
+}
+
+struct serve_sigs serve__device_sigs(const struct serve *s, const uint8_t *value, uint16_t type)
+{
+	struct serve_sigs out = {
+		.form = rec_form(value), .covered = type, .ttl = s->ttl, .orig_ttl = s->ttl
+	};
+
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		struct rec_at at = rec_data_at(value, a, type);
+
+		out.span[a] = value + at.span;
+		out.sig[a] = value + at.sig;
+	}
+	return out;
+}
+
+struct serve_sigs serve__nsec_sigs(const struct serve *s, const uint8_t *value)
+{
+	struct serve_sigs out = { .form = rec_form(value),
+		.covered = RR_NSEC,
+		.ttl = s->minimum,
+		.orig_ttl = s->minimum };
+
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		struct rec_at at = rec_nsec_at(value, a);
+
+		out.span[a] = value + at.span;
+		out.sig[a] = value + at.sig;
+	}
+	return out;
+}
+
+struct serve_sigs serve__view_sigs(const struct rec_view *v, uint32_t ttl)
+{
+	struct serve_sigs out = {
+		.form = v->form, .covered = v->type, .ttl = ttl, .orig_ttl = v->ttl
+	};
+
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		out.span[a] = rec_view_sig(v, a);
+		out.sig[a] = out.span[a] + RR_SPAN_LEN;
+	}
+	return out;
 }
 
 bool serve__put_soa(struct serve *s, struct serve_msg *m, uint32_t ttl)
@@ -103,6 +155,7 @@ bool serve__put_view(struct serve *s, struct serve_msg *m, enum serve_section se
 	unsigned pointer = owner->pointer;
 	uint16_t before = m->count[section];
 	const uint8_t *p = v->rdata;
+	struct serve_sigs sigs;
 
 	for (unsigned i = 0; i < v->count; i++) {
 		size_t len = rec_get16(p);
@@ -114,8 +167,8 @@ bool serve__put_view(struct serve *s, struct serve_msg *m, enum serve_section se
 		m->count[section]++;
 		p += 2 + len;
 	}
-	if (!sig || serve__put_rrsig(s, m, section, owner, v->type, ttl, v->ttl, v->sig,
-			    v->sig + RR_SPAN_LEN))
+	sigs = serve__view_sigs(v, ttl);
+	if (!sig || serve__put_rrsigs(s, m, section, owner, &sigs))
 		return true;
 undo:
 	m->at = start;
@@ -128,6 +181,7 @@ bool serve__put_cert(struct serve *s, struct serve_msg *m, struct serve_owner *o
 	const uint8_t *value, bool sig)
 {
 	uint8_t *start = m->at;
+	struct serve_sigs sigs;
 
 	if (!room_for(m, owner_room(owner) + 10 + RR_CERT_LEN))
 		return false;
@@ -135,8 +189,8 @@ bool serve__put_cert(struct serve *s, struct serve_msg *m, struct serve_owner *o
 	rec_device_cert(value, m->at);
 	m->at += RR_CERT_LEN;
 	m->count[SECTION_ANSWER]++;
-	if (!sig || serve__put_rrsig(s, m, SECTION_ANSWER, owner, RR_CERT, s->ttl, s->ttl,
-			    value + REC_DATA_SPAN, value + REC_CERT_SIG))
+	sigs = serve__device_sigs(s, value, RR_CERT);
+	if (!sig || serve__put_rrsigs(s, m, SECTION_ANSWER, owner, &sigs))
 		return true;
 	m->at = start;
 	m->count[SECTION_ANSWER]--;
@@ -148,6 +202,7 @@ bool serve__put_tlsa(struct serve *s, struct serve_msg *m, struct serve_owner *o
 {
 	uint8_t *start = m->at;
 	uint8_t tlsa[2][RR_TLSA_LEN];
+	struct serve_sigs sigs;
 
 	if (!room_for(m, 2 * (owner_room(owner) + 10 + RR_TLSA_LEN)))
 		return false;
@@ -157,8 +212,8 @@ bool serve__put_tlsa(struct serve *s, struct serve_msg *m, struct serve_owner *o
 		put_bytes_raw(m, tlsa[i], RR_TLSA_LEN);
 	}
 	m->count[SECTION_ANSWER] = (uint16_t)(m->count[SECTION_ANSWER] + 2);
-	if (!sig || serve__put_rrsig(s, m, SECTION_ANSWER, owner, RR_TLSA, s->ttl, s->ttl,
-			    value + REC_DATA_SPAN, value + REC_TLSA_SIG))
+	sigs = serve__device_sigs(s, value, RR_TLSA);
+	if (!sig || serve__put_rrsigs(s, m, SECTION_ANSWER, owner, &sigs))
 		return true;
 	m->at = start;
 	m->count[SECTION_ANSWER] = (uint16_t)(m->count[SECTION_ANSWER] - 2);
@@ -175,6 +230,7 @@ bool serve__put_nsec(struct serve *s, struct serve_msg *m, enum serve_section se
 	unsigned pointer = owner->pointer;
 	size_t labels_len = 0;
 	size_t bitmap_len = rec_bitmap(rec->value, rec->value_len, bitmap);
+	struct serve_sigs sigs;
 	size_t rdlen;
 
 	if (next->key && zone_key_labels(next->key, next->key_len, labels, &labels_len) != RC_OK)
@@ -187,8 +243,8 @@ bool serve__put_nsec(struct serve *s, struct serve_msg *m, enum serve_section se
 	put_bytes_raw(m, s->origin.wire, s->origin.len);
 	put_bytes_raw(m, bitmap, bitmap_len);
 	m->count[section]++;
-	if (!sig || serve__put_rrsig(s, m, section, owner, RR_NSEC, s->minimum, s->minimum,
-			    rec->value + REC_NSEC_SPAN, rec->value + REC_NSEC_SIG))
+	sigs = serve__nsec_sigs(s, rec->value);
+	if (!sig || serve__put_rrsigs(s, m, section, owner, &sigs))
 		return true;
 	m->at = start;
 	owner->pointer = pointer;

@@ -17,7 +17,8 @@
 struct sign_set {
 	const uint8_t *owner;
 	uint8_t owner_len;
-	bool ksk; /* DNSKEY, CDS, CDNSKEY */
+	bool ksk;    /* DNSKEY, CDS, CDNSKEY */
+	uint8_t alg; /* enum rec_alg; here only P-256 is signed */
 	uint16_t type;
 	uint16_t count;
 	uint32_t ttl;

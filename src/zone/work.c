@@ -66,7 +66,8 @@ enum rc work_apex_infra(struct work *w, struct rec_node *node)
 	const uint8_t *keys[WORK_KEYS_MAX] = { p->ksk, p->zsk };
 	const uint8_t *cdnskeys[WORK_KEYS_MAX] = { p->ksk };
 	const uint8_t *cds[WORK_KEYS_MAX];
-	uint16_t key_len[WORK_KEYS_MAX], cds_len[WORK_KEYS_MAX];
+	uint16_t key_len[WORK_KEYS_MAX] = { DNSKEY_LEN, DNSKEY_LEN };
+	uint16_t cdnskey_len[WORK_KEYS_MAX] = { DNSKEY_LEN }, cds_len[WORK_KEYS_MAX];
 	uint8_t ds[WORK_KEYS_MAX][DS_LEN];
 	unsigned n = 2, to_parent = 1;
 	const uint8_t *ns[1] = { p->ns_name.wire };
@@ -76,17 +77,19 @@ enum rc work_apex_infra(struct work *w, struct rec_node *node)
 	if (p->keys > 0)
 		n = to_parent = 0;
 	for (unsigned i = 0; i < p->keys; i++) {
-		keys[n++] = p->key[i].rdata;
-		if (p->key[i].cds)
-			cdnskeys[to_parent++] = p->key[i].rdata;
+		keys[n] = p->key[i].rdata;
+		key_len[n++] = p->key[i].len;
+		if (!p->key[i].cds)
+			continue;
+		cdnskeys[to_parent] = p->key[i].rdata;
+		cdnskey_len[to_parent++] = p->key[i].len;
 	}
 	for (unsigned i = 0; i < WORK_KEYS_MAX; i++) {
-		key_len[i] = DNSKEY_LEN;
 		cds_len[i] = DS_LEN;
 		cds[i] = ds[i];
 	}
 	for (unsigned i = 0; rc == RC_OK && i < to_parent; i++)
-		rc = sign_ds(&p->origin, cdnskeys[i], DNSKEY_LEN, ds[i]);
+		rc = sign_ds(&p->origin, cdnskeys[i], cdnskey_len[i], ds[i]);
 	if (rc == RC_OK)
 		rc = one_set(w, node, RR_NS, 1, ns, ns_len);
 	if (rc == RC_OK)
@@ -94,7 +97,7 @@ enum rc work_apex_infra(struct work *w, struct rec_node *node)
 	if (rc == RC_OK)
 		rc = one_set(w, node, RR_CDS, to_parent, cds, cds_len);
 	if (rc == RC_OK)
-		rc = one_set(w, node, RR_CDNSKEY, to_parent, cdnskeys, key_len);
+		rc = one_set(w, node, RR_CDNSKEY, to_parent, cdnskeys, cdnskey_len);
 	return rc;
 }
 
@@ -145,7 +148,10 @@ enum rc work_node_value(struct work *w, struct rec_node *node, uint8_t **value, 
 {
 	uint8_t buf[REC_VALUE_MAX];
 	struct rec_node scratch = *node;
-	enum rc rc = rec_node_write(&scratch, buf, len);
+	enum rc rc;
+
+	scratch.form = work_form(w->policy);
+	rc = rec_node_write(&scratch, buf, len);
 
 	if (rc != RC_OK)
 		return rc;
@@ -173,13 +179,15 @@ static int64_t left_of(const struct work *w, const uint8_t *span)
 	return (int64_t)(int32_t)(rec_get32(span) - (uint32_t)w->now);
 }
 
-static bool is_foreign(const struct work *w, const uint8_t *span, uint16_t type)
+static bool is_foreign(const struct work *w, const uint8_t *span, uint16_t type, unsigned alg)
 {
-	const struct zone_policy *p = w->policy;
+	const struct work_tags *t = &w->policy->tags;
 
-	if (p->zsk_tag == 0 && p->ksk_tag == 0)
+	if (!rec_form_has(work_form(w->policy), alg))
+		return true;
+	if (t->zsk[alg] == 0 && t->ksk[alg] == 0)
 		return false;
-	return rec_get16(span + 8) != (by_ksk(type) ? p->ksk_tag : p->zsk_tag);
+	return rec_get16(span + 8) != (by_ksk(type) ? t->ksk[alg] : t->zsk[alg]);
 }
 
 /* Made while the clock ran ahead: validators of today refuse it. */
@@ -188,26 +196,34 @@ static bool is_of_the_future(const struct work *w, const uint8_t *span)
 	return (int32_t)(rec_get32(span + 4) - (uint32_t)w->now) > 0;
 }
 
-bool work_span_is_due(const struct work *w, const uint8_t *span, uint16_t type)
+bool work_span_is_due(const struct work *w, const uint8_t *span, uint16_t type, unsigned alg)
 {
-	return left_of(w, span) < (int64_t)(life_of(w, type) / 2) || is_foreign(w, span, type) ||
-	       is_of_the_future(w, span);
+	/* What was signed elsewhere lives as long as it was given: another is due when one is. */
+	if (w->policy->presigned && by_ksk(type))
+		return is_foreign(w, span, type, alg) ||
+		       (w->policy->presigned != WORK_NOT_PRESIGNED &&
+			       rec_get32(span + 4) != w->policy->presigned);
+	return left_of(w, span) < (int64_t)(life_of(w, type) / 2) ||
+	       is_foreign(w, span, type, alg) || is_of_the_future(w, span);
 }
 
 bool work_nsec_is_due(const struct work *w, const uint8_t *value)
 {
-	return work_span_is_due(w, value + REC_NSEC_SPAN, RR_NSEC);
+	for (unsigned a = 0; a < REC_ALGS; a++)
+		if (rec_form_has(rec_form(value), a) &&
+			work_span_is_due(w, value + rec_nsec_at(value, a).span, RR_NSEC, a))
+			return true;
+	return false;
 }
 
 /* A signature that ends with its certificate is not made again. */
-static bool device_data_is_due(const struct work *w, const uint8_t *value)
+static bool device_data_is_due(const struct work *w, const uint8_t *value, unsigned alg)
 {
-	uint64_t not_after = rec_get64(value + REC_NOT_AFTER);
+	const uint8_t *span = value + rec_data_at(value, alg, RR_CERT).span;
 
-	if (rec_get32(value + REC_DATA_SPAN) == (uint32_t)not_after)
-		return is_foreign(w, value + REC_DATA_SPAN, RR_CERT) ||
-		       is_of_the_future(w, value + REC_DATA_SPAN);
-	return work_span_is_due(w, value + REC_DATA_SPAN, RR_CERT);
+	if (rec_get32(span) == (uint32_t)rec_get64(value + REC_NOT_AFTER))
+		return is_foreign(w, span, RR_CERT, alg) || is_of_the_future(w, span);
+	return work_span_is_due(w, span, RR_CERT, alg);
 }
 
 bool work_record_is_due(const struct work *w, const uint8_t *value, size_t len)
@@ -215,20 +231,26 @@ bool work_record_is_due(const struct work *w, const uint8_t *value, size_t len)
 	struct rec_iter it = rec_iter_init(value, len);
 	struct rec_view v;
 
-	if (work_nsec_is_due(w, value))
+	if (rec_form(value) != work_form(w->policy) || work_nsec_is_due(w, value))
 		return true;
-	if (value[REC_KIND] == REC_DEVICE)
-		return device_data_is_due(w, value);
-	while (rec_iter_next(&it, &v))
-		if (work_span_is_due(w, v.sig, v.type))
+	for (unsigned a = 0; a < REC_ALGS && value[REC_KIND] == REC_DEVICE; a++)
+		if (rec_form_has(rec_form(value), a) && device_data_is_due(w, value, a))
 			return true;
+	while (rec_iter_next(&it, &v))
+		for (unsigned a = 0; a < REC_ALGS; a++)
+			if (rec_form_has(v.form, a) &&
+				work_span_is_due(w, rec_view_sig(&v, a), v.type, a))
+				return true;
 	return false;
 }
 
-static void count_span(
-	const struct work *w, const uint8_t *span, uint16_t type, struct work_count *count)
+static void count_span(const struct work *w, const uint8_t *span, uint16_t type, unsigned alg,
+	struct work_count *count)
 {
-	count->foreign += is_foreign(w, span, type);
+	count->foreign += is_foreign(w, span, type, alg);
+	/* The end of what was signed elsewhere is watched as a whole. */
+	if (w->policy->presigned && by_ksk(type))
+		return;
 	count->late += left_of(w, span) < (int64_t)(life_of(w, type) / 3);
 }
 
@@ -238,17 +260,76 @@ void work_record_count(
 	struct rec_iter it = rec_iter_init(value, len);
 	struct rec_view v;
 
-	count_span(w, value + REC_NSEC_SPAN, RR_NSEC, count);
-	if (value[REC_KIND] == REC_DEVICE) {
+	/* An algorithm that is still missing counts as well. */
+	count->foreign += rec_form(value) != work_form(w->policy);
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		if (!rec_form_has(rec_form(value), a))
+			continue;
+		count_span(w, value + rec_nsec_at(value, a).span, RR_NSEC, a, count);
+		if (value[REC_KIND] != REC_DEVICE)
+			continue;
+		const uint8_t *span = value + rec_data_at(value, a, RR_CERT).span;
 		/* What ends with its certificate is not late. */
-		if (rec_get32(value + REC_DATA_SPAN) != (uint32_t)rec_get64(value + REC_NOT_AFTER))
-			count_span(w, value + REC_DATA_SPAN, RR_CERT, count);
+		if (rec_get32(span) != (uint32_t)rec_get64(value + REC_NOT_AFTER))
+			count_span(w, span, RR_CERT, a, count);
 		else
-			count->foreign += is_foreign(w, value + REC_DATA_SPAN, RR_CERT);
-		return;
+			count->foreign += is_foreign(w, span, RR_CERT, a);
 	}
 	while (rec_iter_next(&it, &v))
-		count_span(w, v.sig, v.type, count);
+		for (unsigned a = 0; a < REC_ALGS; a++)
+			if (rec_form_has(v.form, a))
+				count_span(w, rec_view_sig(&v, a), v.type, a, count);
+}
+
+/* ---- another form */
+
+static enum rc reform_device(struct work *w, uint8_t **value, size_t *len, unsigned form)
+{
+	const uint8_t *old = *value;
+	uint8_t *v = zone__arena_alloc(&w->arena, rec_device_len(form));
+
+	if (!v)
+		return RC_NOMEM;
+	memset(v, 0, rec_device_len(form));
+	memcpy(v, old, REC_DATA_SPAN);
+	memcpy(v + REC_NOT_AFTER, old + REC_NOT_AFTER, REC_CERT_SIG - REC_NOT_AFTER);
+	v[REC_FLAGS] = rec_form_flags(form);
+	rec_copy_nsec(v, old);
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		static const uint16_t types[] = { RR_CERT, RR_TLSA };
+
+		for (unsigned t = 0; t < 2; t++) {
+			struct rec_at to = rec_data_at(v, a, types[t]);
+			struct rec_at from = rec_data_at(old, a, types[t]);
+
+			if (!rec_form_has(form, a) || !rec_form_has(rec_form(old), a))
+				continue;
+			memcpy(v + to.span, old + from.span, RR_SPAN_LEN);
+			memcpy(v + to.sig, old + from.sig, RR_SIG_LEN);
+		}
+	}
+	*value = v;
+	*len = rec_device_len(form);
+	return RC_OK;
+}
+
+enum rc work_reform(struct work *w, uint8_t **value, size_t *len)
+{
+	unsigned form = work_form(w->policy);
+	const uint8_t *old = *value;
+	struct rec_node node = { 0 };
+	enum rc rc;
+
+	if (rec_form(old) == form)
+		return RC_OK;
+	if (old[REC_KIND] == REC_DEVICE)
+		return reform_device(w, value, len, form);
+	rc = rec_node_parse(*value, *len, &node);
+	if (rc == RC_OK)
+		rc = work_node_value(w, &node, value, len);
+	if (rc == RC_OK)
+		rec_copy_nsec(*value, old);
+	return rc;
 }
 
 /* ---- what is to be signed */
@@ -265,7 +346,8 @@ static uint32_t jitter(const uint8_t *key, size_t len, int64_t now, uint32_t bel
 	return below ? h % below : 0;
 }
 
-static enum rc work_add(struct work *w, const struct sign_set *set, uint8_t *span, uint8_t *sig)
+static enum rc work_add(
+	struct work *w, const struct sign_set *set, uint8_t *value, struct rec_at at, unsigned alg)
 {
 	if (w->count == w->cap) {
 		size_t cap = w->cap ? 2 * w->cap : 64;
@@ -282,8 +364,9 @@ static enum rc work_add(struct work *w, const struct sign_set *set, uint8_t *spa
 		w->cap = cap;
 	}
 	w->sets[w->count] = *set;
-	w->place[w->count].span = span;
-	w->place[w->count].sig = sig;
+	w->sets[w->count].alg = (uint8_t)alg;
+	w->place[w->count].span = value + at.span;
+	w->place[w->count].sig = value + at.sig;
 	w->count++;
 	return RC_OK;
 }
@@ -320,6 +403,14 @@ static enum rc set_rdata(struct work *w, struct sign_set *s, unsigned count,
 	return s->rdata && s->rdata_len ? RC_OK : RC_NOMEM;
 }
 
+static bool device_is_due(const struct work *w, const uint8_t *value)
+{
+	for (unsigned a = 0; a < REC_ALGS; a++)
+		if (rec_form_has(rec_form(value), a) && device_data_is_due(w, value, a))
+			return true;
+	return false;
+}
+
 enum rc work_sign_device(
 	struct work *w, const uint8_t *key, size_t key_len, uint8_t *value, enum work_which which)
 {
@@ -332,7 +423,7 @@ enum rc work_sign_device(
 	const uint8_t *rdata[2];
 	enum rc rc;
 
-	if (which == WORK_DUE && !device_data_is_due(w, value))
+	if (which == WORK_DUE && !device_is_due(w, value))
 		return RC_OK;
 	if (!cert || !tlsa)
 		return RC_NOMEM;
@@ -344,18 +435,49 @@ enum rc work_sign_device(
 	/* No replay of the records after the certificate's end. */
 	if ((int64_t)not_after < w->now + (int64_t)(s.expiration - (uint32_t)w->now))
 		s.expiration = (uint32_t)not_after;
-	rdata[0] = cert;
-	rc = set_rdata(w, &s, 1, rdata, cert_len);
-	if (rc == RC_OK)
-		rc = work_add(w, &s, value + REC_DATA_SPAN, value + REC_CERT_SIG);
-	s.type = RR_TLSA;
-	rdata[0] = tlsa;
-	rdata[1] = tlsa + RR_TLSA_LEN;
-	if (rc == RC_OK)
-		rc = set_rdata(w, &s, 2, rdata, tlsa_len);
-	if (rc == RC_OK)
-		rc = work_add(w, &s, value + REC_DATA_SPAN, value + REC_TLSA_SIG);
+	for (unsigned a = 0; rc == RC_OK && a < REC_ALGS; a++) {
+		if (!rec_form_has(rec_form(value), a) ||
+			(which == WORK_DUE && !device_data_is_due(w, value, a)))
+			continue;
+		s.type = RR_CERT;
+		rdata[0] = cert;
+		rc = set_rdata(w, &s, 1, rdata, cert_len);
+		if (rc == RC_OK)
+			rc = work_add(w, &s, value, rec_data_at(value, a, RR_CERT), a);
+		s.type = RR_TLSA;
+		rdata[0] = tlsa;
+		rdata[1] = tlsa + RR_TLSA_LEN;
+		if (rc == RC_OK)
+			rc = set_rdata(w, &s, 2, rdata, tlsa_len);
+		if (rc == RC_OK)
+			rc = work_add(w, &s, value, rec_data_at(value, a, RR_TLSA), a);
+	}
 	return rc;
+}
+
+static enum rc sign_one_set(struct work *w, const uint8_t *key, size_t key_len,
+	const struct rec_set *set, enum work_which which)
+{
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		struct rec_at at = { 0, RR_SPAN_LEN };
+		struct sign_set s;
+		enum rc rc;
+
+		if (!set->sig[a] ||
+			(which == WORK_DUE && !work_span_is_due(w, set->sig[a], set->type, a)))
+			continue;
+		rc = set_start(w, key, key_len, set->type, &s);
+		if (rc != RC_OK)
+			return rc;
+		s.ttl = set->ttl;
+		s.ksk = by_ksk(set->type);
+		rc = set_rdata(w, &s, set->count, set->rdata, set->rdata_len);
+		if (rc == RC_OK)
+			rc = work_add(w, &s, set->sig[a], at, a);
+		if (rc != RC_OK)
+			return rc;
+	}
+	return RC_OK;
 }
 
 enum rc work_sign_general(struct work *w, const uint8_t *key, size_t key_len, uint8_t *value,
@@ -364,21 +486,8 @@ enum rc work_sign_general(struct work *w, const uint8_t *key, size_t key_len, ui
 	struct rec_node node;
 	enum rc rc = rec_node_parse(value, len, &node);
 
-	for (unsigned i = 0; rc == RC_OK && i < node.count; i++) {
-		struct rec_set *set = &node.set[i];
-		struct sign_set s;
-
-		if (which == WORK_DUE && !work_span_is_due(w, set->sig, set->type))
-			continue;
-		rc = set_start(w, key, key_len, set->type, &s);
-		if (rc != RC_OK)
-			break;
-		s.ttl = set->ttl;
-		s.ksk = by_ksk(set->type);
-		rc = set_rdata(w, &s, set->count, set->rdata, set->rdata_len);
-		if (rc == RC_OK)
-			rc = work_add(w, &s, set->sig, set->sig + RR_SPAN_LEN);
-	}
+	for (unsigned i = 0; rc == RC_OK && i < node.count; i++)
+		rc = sign_one_set(w, key, key_len, &node.set[i], which);
 	return rc;
 }
 
@@ -405,12 +514,13 @@ enum rc work_sign_nsec(struct work *w, const uint8_t *key, size_t key_len, uint8
 		return RC_NOMEM;
 	s.ttl = w->policy->minimum;
 	rc = set_rdata(w, &s, 1, rdata, rdata_len);
-	if (rc == RC_OK)
-		rc = work_add(w, &s, value + REC_NSEC_SPAN, value + REC_NSEC_SIG);
+	for (unsigned a = 0; rc == RC_OK && a < REC_ALGS; a++)
+		if (rec_form_has(rec_form(value), a))
+			rc = work_add(w, &s, value, rec_nsec_at(value, a), a);
 	return rc;
 }
 
-void work_place(struct work *w, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag)
+void work_place(struct work *w, const uint8_t *sigs, const struct work_tags *tags)
 {
 	for (size_t i = 0; i < w->count; i++) {
 		const struct sign_set *s = &w->sets[i];
@@ -418,7 +528,7 @@ void work_place(struct work *w, const uint8_t *sigs, uint16_t zsk_tag, uint16_t 
 
 		rec_put32(span, s->expiration);
 		rec_put32(span + 4, s->inception);
-		rec_put16(span + 8, s->ksk ? ksk_tag : zsk_tag);
+		rec_put16(span + 8, s->ksk ? tags->ksk[s->alg] : tags->zsk[s->alg]);
 		memcpy(w->place[i].sig, sigs + i * RR_SIG_LEN, RR_SIG_LEN);
 	}
 }

@@ -14,8 +14,14 @@
 
 /* A key as it is published. */
 struct work_key {
-	uint8_t rdata[DNSKEY_LEN];
+	uint8_t rdata[DNSKEY_LEN]; /* the longest: P-256 */
+	uint16_t len;
 	bool cds; /* also in CDS and CDNSKEY: the parent shall have its DS */
+};
+
+/* Tags of the keys that sign, by algorithm (enum rec_alg). */
+struct work_tags {
+	uint16_t zsk[REC_ALGS], ksk[REC_ALGS];
 };
 
 /* What the zone is like; immutable while `zone` runs. */
@@ -32,7 +38,12 @@ struct zone_policy {
 	uint8_t ksk[DNSKEY_LEN], zsk[DNSKEY_LEN]; /* DNSKEY RDATA of those that sign */
 	struct work_key key[WORK_KEYS_MAX];	  /* all that are published */
 	unsigned keys;				  /* 0: ksk and zsk and no others */
-	uint16_t ksk_tag, zsk_tag;  /* a signature by another key is due; both 0: any will do */
+	unsigned form;				  /* algorithms that sign (rec.h); 0: P-256 alone */
+	/* A signature by another key is due; both of an algorithm 0: any will do. */
+	struct work_tags tags;
+	/* DNSKEY, CDS and CDNSKEY are signed elsewhere and these signatures begin then; 0: here. */
+	uint32_t presigned;
+#define WORK_NOT_PRESIGNED 1u	    /* elsewhere, but there is none that is good now: none is due */
 	uint32_t signature_s;	    /* life of RRSIGs of CERT and TLSA */
 	uint32_t infra_signature_s; /* of all others */
 };
@@ -66,7 +77,15 @@ struct work {
 void work_init(struct work *w, const struct zone_policy *policy, int64_t now);
 void work_fini(struct work *w);
 
-/* A device record without signatures. */
+static inline unsigned work_form(const struct zone_policy *p)
+{
+	return p->form ? p->form : REC_FORM_P256;
+}
+/* Puts a record into the policy's form; signatures of algorithms that stay are kept. The new value
+ * is in the arena. */
+enum rc work_reform(struct work *w, uint8_t **value, size_t *len) ATT_MUST_CHECK;
+
+/* A device record of P-256 without signatures. */
 void work_device(uint8_t value[REC_DEVICE_LEN], const uint8_t cert[RR_HASH_LEN],
 	const uint8_t spki[RR_HASH_LEN], int64_t not_after);
 
@@ -85,7 +104,7 @@ enum rc work_node_value(
 
 /* True when the span (RR_SPAN_LEN octets) of a signature over `type` has lived half its life, is
  * empty, lies in the future (the clock went back), or is another key's. */
-bool work_span_is_due(const struct work *w, const uint8_t *span, uint16_t type);
+bool work_span_is_due(const struct work *w, const uint8_t *span, uint16_t type, unsigned alg);
 
 /* What a pass over the zone counts. */
 struct work_count {
@@ -109,4 +128,4 @@ bool work_nsec_is_due(const struct work *w, const uint8_t *value);
 bool work_record_is_due(const struct work *w, const uint8_t *value, size_t len);
 
 /* Writes the signatures (RR_SIG_LEN each, in the order of w->sets) to their places. */
-void work_place(struct work *w, const uint8_t *sigs, uint16_t zsk_tag, uint16_t ksk_tag);
+void work_place(struct work *w, const uint8_t *sigs, const struct work_tags *tags);

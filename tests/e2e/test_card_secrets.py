@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private key never leaves the card: the scalar is looked for in the state file, in what a core dump would hold, and
-in everything that crossed the modem, the sockets and the short message link. And a power cut at any system call of a
+in everything that crossed the modem, the card's socket, the reader's (vpcd), the eUICC's and the short message link. And a power cut at any system call of a
 write leaves the state old or new."""
 import hashlib
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 import lab as lab_module
 import ota
+from test_euicc import ISDR, Orders
 from test_sim import ICCID, NAME, PATIENCE, Modem, Sim, Socket, check_raw, public_key, ready, status
 
 CONTAINERS = {"A0": "brainpool", "A1": "rsa", "A2": "secret", "A3": "p256"}
@@ -80,15 +82,91 @@ class Tap:
         return out
 
 
-def use_everything(sim, log):
+class TappedOperator(ota.Operator):
+    """Every short message of the link in both directions, as it crossed, and what the ciphered ones say."""
+    log = None
+
+    def send(self, ud):
+        self.log.append(ud)
+        super().send(ud)
+
+    def receive(self):
+        ud = super().receive()
+        self.log += [ud, ota.response(self.keys, ud)[3]]
+        return ud
+
+
+class Reader:
+    """What pcscd's virtual reader is to the simulator: it connects to us."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.name = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.s = None
+
+    def take(self):
+        self.listener.settimeout(PATIENCE)
+        self.s = self.listener.accept()[0]
+        self.s.settimeout(PATIENCE)
+        for control in (b"\0", b"\1", b"\2"):  # off, on, reset
+            self.s.sendall(b"\0\1" + control)
+        self.s.sendall(b"\0\1\4")
+        return self.receive()  # the ATR
+
+    def receive(self):
+        n, = struct.unpack(">H", self.s.recv(2, socket.MSG_WAITALL))
+        return self.s.recv(n, socket.MSG_WAITALL)
+
+    def apdu(self, text):
+        raw = bytes.fromhex(text)
+        self.s.sendall(struct.pack(">H", len(raw)) + raw)
+        return self.receive()
+
+    def close(self):
+        self.s.close()
+        self.listener.close()
+
+
+def use_orders(sim, log):
+    """Everything that can be said on the eUICC's socket, and on its ISD-R; raw bytes."""
+    orders, c = Orders(sim.dir / "orders"), Tap(Socket(sim.dir / "card.sock"), log)
+    inner = orders.s.recv
+
+    class Ear:
+        def __init__(self, s):
+            self.s = s
+
+        def recv(self, *args):
+            log.append(inner(*args))
+            return log[-1]
+
+        def __getattr__(self, name):
+            return getattr(self.s, name)
+
+    orders.s = Ear(orders.s)
+    assert orders.order("list")["result"] == "ok"
+    for what in ("disable", "enable"):
+        assert orders.order(what, iccid=ICCID)["result"] == "ok"
+    assert orders.order("events")["result"] == "ok" and orders.order("acknowledge", sequence=2)["result"] == "ok"
+    assert orders.order("sing")["result"] != "ok"
+    c.apdu(ISDR)
+    for command in ("80E2910006BF3E035C015A00", "80E2910003BF2D0000"):
+        assert c.apdu(command)[-2:] == b"\x90\x00"
+    c.inner.close()
+    orders.close()
+
+
+def use_everything(sim, log, reader):
     """Every command that touches a private key, on every way in."""
-    op = sim.operator()
+    op = TappedOperator(str(sim.dir / "sms.sock"), ICCID, sim.keys)
+    op.log = log
     op.ok(ota.generate(0x01) + ota.generate(0x0b))
     op.ok(ota.make_csr(1, NAME, bytes(16)))
     answer = op.ok(ota.make_csr(1, NAME, bytes(16)))[0]
     log.append(op.read(0, struct.unpack(">H", answer[:2])[0]))
     modem, sock = Modem(sim.dir / "modem"), Socket(sim.dir / "card.sock")
-    for front in (Tap(modem, log), Tap(sock, log)):
+    log.append(reader.take())
+    for front in (Tap(modem, log), Tap(sock, log), Tap(reader, log)):
         assert front.apdu("00A4040007A0000002480400") == b"\x90\x00"
         for key in ("A0", "A1", "A3", "04"):
             assert front.apdu(f"00B90000038401{key}00")[-2:] == b"\x90\x00"
@@ -111,21 +189,27 @@ def use_everything(sim, log):
             for ins in ("B00000", "CD0000", "CBC100", "CBC400"):
                 for tag in ("83", "84", "85", "86"):
                     front.apdu("00%s03%s01%02x00" % (ins, tag, number))
+    op.write(0x0d, os.urandom(500))
+    op.ok(ota.key_state(0x01, 0) + ota.key_state(0x01, 1))
+    assert status(op)[1] == 1
     modem.close()
     sock.close()
+    reader.close()
+    use_orders(sim, log)
     op.close()
-    return op
 
 
 @pytest.fixture(scope="module")
 def used():
-    sim = Sim(attested=True, containers=CONTAINERS)
+    reader = Reader()
+    sim = Sim(attested=True, containers=CONTAINERS, vpcd=reader.name)
     (sim.dir / "psk").write_bytes(PSK)
     text = sim.config.read_text().replace('"files": {', '"files": {"A2": "%s", ' % (sim.dir / "psk"))
+    text = text.replace('"sims":', '"euicc": "%s", "sims":' % (sim.dir / "orders"))
     sim.config.write_text(text)
     sim.start()
     log = []
-    use_everything(sim, log)
+    use_everything(sim, log, reader)
     yield sim, log, unseal(sim)
     if sim.p.poll() is None:
         sim.stop()
@@ -298,6 +382,47 @@ def test_power_cut_at_every_step_of_a_write():
                 assert payload == (hashlib.sha256(current).digest() if current else bytes(32))
         leftovers = [p.name for p in (sim.dir / "state").iterdir()]
         assert leftovers == [f"{ICCID}.card"], leftovers
+    finally:
+        sim.stop()
+
+
+def test_power_cut_between_the_packets_of_a_write():
+    """A file that comes in many packets, and the power cut after each of them: a reader sees the old file or the new one,
+    whole, and the gateway that begins again gets through."""
+    sim = Sim().start()
+    try:
+        op = ready(sim)
+        old = os.urandom(700)
+        op.write(0x0d, old)
+        new = os.urandom(900)
+
+        def on_card():
+            c = Socket(sim.dir / "card.sock")
+            c.apdu("00A4040007A0000002480400")
+            info, got = c.apdu("00CBC3000383010D00"), b""
+            size = int.from_bytes(info[info.index(b"\x20\x02") + 2:][:2], "big")
+            while len(got) < size:
+                got += c.apdu("00B0%04x0383010D00" % len(got))[:-2]
+            c.close()
+            return got
+
+        parts = [ota.tlv(0xd4, ota.tlv(0x83, b"\x0d") + ota.tlv(0x80, struct.pack(">H", len(new))) +
+                         ota.tlv(0x82, hashlib.sha256(new).digest()))]
+        parts += [ota.tlv(0xd5, ota.tlv(0x80, struct.pack(">H", at)) + ota.tlv(0x81, new[at:at + 200]))
+                  for at in range(0, len(new), 200)]
+        parts.append(ota.tlv(0xd6, ota.tlv(0x83, b"\x0d")))
+        for cut in range(len(parts)):
+            for part in parts[:cut + 1]:
+                assert on_card() == old
+                op.ok(part)
+            assert on_card() == (new if cut == len(parts) - 1 else old)
+            sim.kill()
+            op.close()
+            sim.start()
+            assert on_card() == (new if cut == len(parts) - 1 else old)
+        op.write(0x0d, old)
+        assert on_card() == old
+        op.close()
     finally:
         sim.stop()
 

@@ -124,7 +124,9 @@ def test_what_is_refused(empty_lab, place):
     smpp.chmod(0o644)
     assert "chmod 600" in set_up(lab, place / "none", "mno5", "--smpp", smpp, check=1).stderr
     smpp.chmod(0o600)
-    assert "smpp.host" in set_up(lab, place / "none", "mno5", "--smpp", smpp, check=1).stderr
+    assert "smpp: host" in set_up(lab, place / "none", "mno5", "--smpp", smpp, check=1).stderr
+    queue = private(place / "epp.json", {"host": "localhost", "id": "mno5", "password": "<"})
+    assert "epp: id and password" in set_up(lab, place / "none", "mno5", "--sms", "/x", "--epp", queue, check=1).stderr
     assert set_up(lab, place / "x", "mno6", "--operator-cert", "a", check=2)
     with pytest.raises(Refused):
         lab.cli("party", "show", "nobody", party="operator")

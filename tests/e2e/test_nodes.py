@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several nodes on one database: clients talk to any of them and log every answer, while the node that
 signs is killed, paused, cut off; then every answer is looked up in the database and on every node."""
+import hashlib
+import json
+import re
 import signal
-import statistics
+import struct
 import time
 
+import dns.dnssec
 import pytest
 
 import lab as lab_module
 import postgres
-from device import iccid
-from nodes import (GATE, abreast, check, nodes_of, signer, start_clients, status, until, wait_signer)
+from lab import Refused
+from nodes import abreast, check, nodes_of, psql, start_clients, status, until, wait_signer
 from test_promise import finish, wait_answers
 
 
@@ -18,16 +22,20 @@ from test_promise import finish, wait_answers
 def lab():
     if not postgres.programs():
         pytest.skip("no PostgreSQL server is installed")
-    one = lab_module.Lab()
+    one, made = lab_module.Lab(), []
+    one.made = made
     try:
         yield one.up("--empty", "--nodes", "3")
     finally:
+        for n in made:
+            n.end()
         one.down()
 
 
 @pytest.fixture(scope="module")
 def nodes(lab):
-    return nodes_of(lab)
+    lab.made += nodes_of(lab)
+    return lab.made
 
 
 def node(nodes, name):
@@ -85,3 +93,67 @@ def test_signer_paused_is_fenced(lab, nodes):
     _, after = status(lab)
     assert after["token"] > before["token"] and new != old.name
     check(lab, nodes, clients)
+
+
+def keys_of(node):
+    """The zone's keys that a node has, as files."""
+    return {p.name: p.read_bytes() for p in (node.folder / "keys").glob("[kz]sk*.key")}
+
+
+def test_zone_keys_follow_a_rollover(lab, nodes):
+    """The next ZSK is with every node before anything of it is published; whoever signs after the one that made it goes on
+    with it."""
+    old = node(nodes, wait_signer(lab))
+    before = keys_of(old)
+    old.cli("zone", "roll", "zsk")
+    made = until(lambda: keys_of(old).keys() - before.keys(), "a further key")
+    until(lambda: all(keys_of(n) == keys_of(old) for n in nodes), "the key on every node")
+    others = [n for n in nodes if n is not old]
+    until(lambda: all(len(n.cli("zone", "keys")["keys"]) == len(keys_of(old)) for n in others), "the others name it")
+    old.kill()
+    new = node(nodes, wait_signer(lab, but=old.name))
+    tag = int(re.search(r"zsk-(\d+)\.key", made.pop()).group(1))
+    until(lambda: {k["tag"]: k["published"] for k in new.cli("zone", "keys")["keys"]}[tag], "the rollover goes on")
+    assert tag in {dns.dnssec.key_id(k) for n in others for k in n.view.query(n.zone, "DNSKEY").answer[0]}
+    old.start()
+    until(old.up, "the killed node")
+    abreast(lab, nodes)
+
+
+def rewrite(lab, name, since):
+    """The chain of a node, with another past from a row on: each hash right, as one with the database could do it."""
+    rows = [json.loads(r) for r in psql(
+        lab, "SELECT json_build_array(seq, time, party, operation, object, detail, encode(hash, 'hex')) FROM audit "
+             f"WHERE node = '{name}' ORDER BY seq").splitlines()]
+    head, script = bytes(32), []
+    for seq, when, party, operation, object_, detail, kept in rows:
+        party = "nobody" if seq == since else party
+        canonical = struct.pack(">QQ", seq, when) + b"".join(
+            struct.pack(">I", len(t.encode())) + t.encode() for t in (party, operation, object_, detail))
+        head = hashlib.sha256(head + canonical).digest()
+        if seq < since:
+            assert head.hex() == kept, seq
+        script.append(f"UPDATE audit SET party = '{party}', hash = decode('{head.hex()}', 'hex') WHERE seq = {seq};")
+    return "".join(script)
+
+
+def test_audit_chains_hold_each_other(lab, nodes):
+    """Each node has a chain; their ends are signed and in the others' chains. A past that was rewritten with all its
+    hashes right is found by them."""
+    names = {n.name for n in nodes}
+    until(lambda: set(psql(lab, "SELECT DISTINCT object FROM audit WHERE operation = 'audit.anchor'").split()) == names,
+          "each node's chain in another's")
+    said = lab.cli("audit", "verify")
+    assert said["ok"] and {c["node"] for c in said["chains"]} >= names
+    assert said["heads"] >= len(nodes) and said["anchors"] >= len(nodes)
+    seq = int(psql(lab, "SELECT min(seq) FROM audit WHERE node = 'a'"))
+    script = rewrite(lab, "a", seq + 1)
+    psql(lab, "CREATE TABLE past AS SELECT * FROM audit WHERE node = 'a'")
+    try:
+        psql(lab, "BEGIN;" + script + "COMMIT")
+        with pytest.raises(Refused, match="chain of node a is not what it was"):
+            lab.cli("audit", "verify")
+    finally:
+        # The lab goes on with its own past.
+        psql(lab, "UPDATE audit SET party = past.party, hash = past.hash FROM past WHERE past.seq = audit.seq;"
+                  "DROP TABLE past")

@@ -229,6 +229,18 @@ def test_java(env, tmp_path):
     assert x509.load_pem_x509_csr(csr[csr.index(b"-----BEGIN"):]).is_signature_valid
 
 
+@pytest.mark.skipif(not shutil.which("javac"), reason="no JDK here")
+@pytest.mark.parametrize("protocol", ["TLSv1.2", "TLSv1.3"])
+def test_java_tls(env, files, tmp_path, protocol):
+    """JSSE with SunPKCS11: the handshake of a Java program, signed on the card."""
+    (tmp_path / "p11.cfg").write_text(f"name = iotsafe\nlibrary = {MODULE}\n")
+    plain = {k: v for k, v in env.items() if k not in ("OPENSSL_CONF", "JAVA_TOOL_OPTIONS")}
+    with server(files, "-www") as (port, _):
+        out = run("java", lab_module.ROOT / "tests/lib/JsseClient.java", tmp_path / "p11.cfg", port, files / "root.pem",
+                  protocol, env=plain).decode(errors="replace")
+    assert out.startswith(protocol) and NAME in out, out
+
+
 def test_a_forked_child_starts_anew(card):
     """The child must not speak on the parent's channel; both work on, at the same time."""
     code = """

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""attestry-sim from outside: the bytes that published IoT SAFE clients send, over the modem and the
-socket, and remote administration by a second implementation of SCP80."""
+"""attestry-sim from outside: its modem, its socket, and remote administration by a second implementation of SCP80. What
+clients in the field send: test_clients.py."""
 import hashlib
-import hmac
 import json
 import os
 import pathlib
@@ -251,38 +250,23 @@ def test_modem_sessions_by_cgla(sim):
     m.close()
 
 
-def test_thales_client(sim):
-    """Row T of the byte strings: opens a channel, 0X, session 0, never closes."""
-    ready(sim)
-    m = Modem(sim.dir / "modem")
-    assert m.apdu("0070000001") == bytes.fromhex("019000")
-    assert m.apdu("01A404000F A00000003053F12401770101495341") == b"\x90\x00"
-    assert len(m.apdu("0184000020")) == 34
-    key = public_key(m.apdu("01CD000003 850101 00")[:-2])
-    for n in range(3):  # re-opened without a close
-        digest = hashlib.sha256(b"%d" % n).digest()
-        assert m.apdu("012A00000D 840101 A10103 91020001 920104") == b"\x90\x00"
-        out = m.apdu("012B800022 9E20" + digest.hex() + "00")
-        assert out[:2] == b"\x33\x40" and out[-2:] == b"\x90\x00" and len(out) == 68
-        check_raw(key, out[2:66], digest)
-    out = m.apdu("01B9000003 840104 00")
-    assert out[:6] == bytes.fromhex("840104850104") and out[-2:] == b"\x90\x00"
-    pair = public_key(out[6:-2])
-    mine = ec.generate_private_key(ec.SECP256R1())
-    point = mine.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-    assert m.apdu("0124000003 850105 00") == b"\x90\x00"
-    assert m.apdu("01D8800047 344549438641" + point.hex() + "00") == b"\x90\x00"
-    assert m.apdu("0146000006 840104 850105 00") == mine.exchange(ec.ECDH(), pair) + b"\x90\x00"
-    info = m.apdu("01CBC30003 830102 00")
-    assert info[0] == 0xc3 and bytes.fromhex("20020231") in info
-    got, at = b"", 0
-    while at < 561:
-        out = m.apdu("01B0%04x03 830102 00" % at)
-        assert out[-2:] == b"\x90\x00" and 2 < len(out) <= 257
-        got, at = got + out[:-2], at + len(out) - 2
-    assert got == b"\x30\x82" + bytes(559)
-    assert m.apdu("0170800100") == b"\x90\x00"
-    m.close()
+def test_modem_sessions_beyond_the_third():
+    """A card with 19 channels: the modem names those from 4 on by the other class (TS 102 221 section 10.1.1)."""
+    sim = Sim(quirks={"channels": "19"}).start()
+    try:
+        m = Modem(sim.dir / "modem")
+        for n in range(1, 20):
+            assert m.command('AT+CCHO="A0000002480400"') == [f"+CCHO: {n}", "OK"]
+        assert m.command('AT+CCHO="A0000002480400"') == ["ERROR"]
+        for n in (1, 4, 19):
+            assert m.command(f'AT+CGLA={n},10,"0084000004"')[0].endswith('9000"')
+        assert m.command('AT+CGLA=20,10,"0084000004"') == ["ERROR"]
+        for n in range(1, 20):
+            assert m.command(f"AT+CCHC={n}") == ["OK"]
+        assert m.command('AT+CGLA=4,10,"0084000004"')[0] == '+CGLA: 4,"6881"'
+        m.close()
+    finally:
+        sim.stop()
 
 
 def test_devkit_client(sim):
@@ -305,63 +289,6 @@ def test_devkit_client(sim):
     assert m.apdu("012A00000D 840101 A10103 91020001 920104") == b"\x90\x00"
     assert m.apdu("012B900022 9E20" + "00" * 32 + "00")[:2] == b"\x33\x40"
     assert m.apdu("0170800100") == b"\x90\x00"
-    m.close()
-
-
-def test_wolfssl_client(sim):
-    """Row W: channel 1 never opened, class 81, no Le, sessions 1 and 2 closed."""
-    ready(sim)
-    m = Modem(sim.dir / "modem")
-    assert m.apdu("01A4040007A0000005590010") == b"\x90\x00"
-    assert m.apdu("81CBC30003 830102")[0] == 0xc3
-    assert len(m.apdu("81B0000003 830102")) == 257
-    key = public_key(m.apdu("81CD000003 850101")[:-2])
-    digest = hashlib.sha256(b"w").digest()
-    assert m.apdu("812A00010D 840101 A10103 91020001 920104") == b"\x90\x00"
-    out = m.apdu("812B800122 9E20" + digest.hex())
-    check_raw(key, out[2:66], digest)
-    assert m.apdu("812A010100") == b"\x90\x00"
-    theirs = ec.generate_private_key(ec.SECP256R1())
-    point = theirs.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-    assert m.apdu("81B9000003 840104")[-2:] == b"\x90\x00"
-    assert m.apdu("8124000203 850105") == b"\x90\x00"
-    assert m.apdu("81D8800247 344549438641" + point.hex()) == b"\x90\x00"
-    assert m.apdu("8124010200") == b"\x90\x00"
-    assert len(m.apdu("8146000006 840104 850105")) == 34
-    prk = hmac.new(b"\1" * 32, b"\2" * 32, hashlib.sha256).digest()
-    assert m.apdu("814A000048 D120" + "02" * 32 + "D520" + "01" * 32 + "91020001") == prk + b"\x90\x00"
-    r, s = utils.decode_dss_signature(theirs.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))))
-    raw = (r.to_bytes(32, "big") + s.to_bytes(32, "big")).hex()
-    for given, sw in ((digest, "9000"), (bytes(32), "6d01")):
-        assert m.apdu("812C00010D 850105 A10103 91020001 920104") == b"\x90\x00"
-        assert m.apdu("812D800165 9E20" + given.hex() + "330040" + raw) == bytes.fromhex(sw)
-        assert m.apdu("812C010100") == b"\x90\x00"
-    m.close()
-
-
-def test_orange_client(sim):
-    """Row O: closes first, explicit Le, full text hashed on the card."""
-    ready(sim)
-    m = Modem(sim.dir / "modem")
-    assert m.apdu("0070000001")[-2:] == b"\x90\x00"
-    assert m.apdu("01A4040007A0000005590010") == b"\x90\x00"
-    app = m.apdu("01CB000044")
-    assert len(app) == 0x44 + 2 and app[:2] == b"\x10\x01"
-    objects, out = b"", m.apdu("01CB010000")
-    while out[-2:] == b"\x63\x00":
-        objects, out = objects + out[:-2], m.apdu("01CB010100")
-    objects += out[:-2]
-    assert out[-2:] == b"\x90\x00"
-    kinds = [t for t, _ in ota.tlvs(objects)]
-    assert kinds == sorted(kinds) and set(kinds) == {0xc1, 0xc2, 0xc3}
-    assert b"client key 1" in objects and b"client public key 1" in objects and b"registry root 1" in objects
-    key = public_key(m.apdu("01CD000003 850101 47")[:-2])
-    m.apdu("012A0101")  # ignored
-    assert m.apdu("012A00010D 840101 A10101 91020001 920104") == b"\x90\x00"
-    out = m.apdu("012B80010A 9B08 6174746573747279 42")
-    check_raw(key, out[2:66], hashlib.sha256(b"attestry").digest())
-    assert m.apdu("012A010100") == b"\x90\x00"
-    assert len(m.apdu("01B0000003 830102 32")) == 52
     m.close()
 
 

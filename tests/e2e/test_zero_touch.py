@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nothing but the SIM's power and a request of the provider: whatever happens to a message between
-operator and SIM, whoever dies in between, the end is the same. The model is the undisturbed run:
-every message of it is dropped, repeated and held back past the next one, one at a time; then the
-SIM, the gateway and the air fail at every step; then much at once."""
+operator and SIM, whoever dies in between, the end is the same. The model is the undisturbed run of a
+profile's whole life: every message of it is dropped, repeated and held back past the next one, one at
+a time; then the SIM, the gateway, the air and the line to the registry fail at every step, and the
+SIM is off for a day at every step; then much at once. A day is about a second and a half here, a job's
+life of seven days is ten."""
 import base64
 import hashlib
 import json
@@ -16,6 +18,7 @@ import threading
 
 import pytest
 
+import epp
 from lab import PATIENCE, SANITIZED, Meter, Tail, environment, program, run
 
 DROP, REPEAT, HOLD = "drop", "repeat", "hold"
@@ -91,6 +94,53 @@ class Air(threading.Thread):
                 pass
 
 
+class Wire(threading.Thread):
+    """Between the operator and the registry: TCP that is cut once, when `cut_at` pieces have passed."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.to = port
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.lock = threading.Lock()
+        self.calm()
+        self.start()
+
+    def calm(self, cut_at=None):
+        with self.lock:
+            self.n, self.cut_at = 0, cut_at
+
+    def run(self):
+        while True:
+            near, _ = self.sock.accept()
+            try:
+                far = socket.create_connection(("127.0.0.1", self.to))
+            except OSError:
+                near.close()
+                continue
+            for s in (near, far):
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
+
+    def pump(self, a, b):
+        try:
+            while data := a.recv(65536):
+                with self.lock:
+                    n, self.n = self.n, self.n + 1
+                    cut = n == self.cut_at
+                if cut:
+                    break
+                b.sendall(data)
+        except OSError:
+            pass
+        for s in (a, b):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
 class Field:
     """A lab whose operator and SIMs speak through an Air; both can be killed and started again."""
 
@@ -101,16 +151,17 @@ class Field:
         for what in ("attestry-mno", "attestry-sim"):
             for pid in lab.pids(what):
                 os.kill(pid, signal.SIGKILL)
-        # A job handed to a gateway that has died meanwhile is handed out again after this.
+        # A job handed to a gateway that has died meanwhile is handed out again after a second; seven days are ten.
         conf = lab.dir / "registry" / "attestry.conf"
-        conf.write_text(conf.read_text().replace("[registry]\n", "[registry]\njob_retry = 1s\n", 1))
+        conf.write_text(conf.read_text().replace("[registry]\n", "[registry]\njob_retry = 1s\njob_ttl = 10s\n", 1))
         with lab.log("attestryd", from_start=False) as log:
             os.kill(int((lab.dir / "registry" / "run" / "core.pid").read_text()), signal.SIGKILL)
             log.wait(r"core: zone hello")
         config = lab.dir / "mno" / "mno.json"
         doc = json.loads(config.read_text())
         self.air = Air(lab.top / "air.sock", doc["sms"])
-        doc.update(sms=self.air.path, por_timeout_ms=60, por_timeout_max_ms=240)
+        self.wire = Wire(int(doc["url"].rsplit(":", 1)[1]))
+        doc.update(sms=self.air.path, por_timeout_ms=60, por_timeout_max_ms=240, url=f"https://localhost:{self.wire.port}")
         config.write_text(json.dumps(doc))
         self.configs = {"attestry-mno": config, "attestry-sim": lab.dir / "sims" / "sim.json"}
         self.card = {"IOTSAFE_CARD": "socket:" + self.sim["socket"]}
@@ -156,11 +207,7 @@ class Field:
 
     def until(self, test):
         """The gateway has spoken; its word reaches the registry a moment later."""
-        for _ in range(400):
-            p = self.call("GET", f"/v1/profiles/{self.name}")["profile"]
-            if test(p):
-                return p
-        raise AssertionError(p)
+        return epp.until(lambda: self.call("GET", f"/v1/profiles/{self.name}")["profile"], test)
 
     def objects(self):
         doc = json.loads(run(program("iotsafe"), "objects", "--json", env=self.card).stdout)
@@ -178,6 +225,16 @@ class Field:
         assert [r.split(" ", 3)[3].replace(" ", "") for r in self.lab.records(self.owner, "CERT")] == [digest]
         return p["state"], p["attested"], p["wipe_pending"], self.objects()
 
+    def rest(self):
+        """Blocked, brought back, deleted; what is left on the card then."""
+        self.call("POST", f"/v1/profiles/{self.name}/deactivate", {})
+        self.until(lambda p: not p["wipe_pending"])
+        assert dict((o[:2], o[2]) for o in self.objects())[("01", "private key")] is False
+        self.call("POST", f"/v1/profiles/{self.name}/activate", {})
+        again = self.end_state()
+        self.delete()
+        return again, self.objects()
+
     def delete(self):
         self.call("DELETE", f"/v1/profiles/{self.name}")
         self.wait("wipe")
@@ -193,18 +250,19 @@ def field(empty_lab):
 
 @pytest.fixture(scope="module")
 def model(field):
-    """The undisturbed run: the end state, and how many messages it takes."""
+    """The undisturbed life: its end states, and how many messages it takes to be attested and then to be gone."""
     field.air.calm()
-    with Meter(field.lab) as meter:
-        field.activate()
-        field.wait("install")
-        meter.wait(r'"step": ?"published"')
+    blank = field.objects()
+    field.activate()
+    field.wait("install")
     end = field.end_state()
     messages = field.air.n
-    field.delete()
+    field.air.calm()
+    again, left = field.rest()
+    assert again == end and left == blank
     assert len({o[:2] for o in end[3]}) == len(end[3]), "no object is there twice"
-    print("messages of one activation:", messages)
-    return end, messages
+    print("messages of one activation:", messages, "of what follows:", field.air.n)
+    return end, blank, messages, field.air.n
 
 
 def live(field):
@@ -215,19 +273,40 @@ def live(field):
     return end
 
 
+def test_power_and_nothing_else(field, model):
+    """What the provider asked for waits for a SIM that has never been on the network. Then it has power, and the meter that
+    it is in; nobody calls anything, and the meter ends up publishing."""
+    field.air.calm()
+    field.parts["attestry-sim"].kill()
+    field.parts["attestry-sim"].wait()
+    field.activate()
+    field.log.wait(r"job job=\d+ kind=keygen")
+    assert field.lab.records(field.owner, "CERT") == []
+    field.start("attestry-sim")
+    with Meter(field.lab) as meter:
+        meter.wait(r'"step": ?"published"')
+    assert field.end_state() == model[0]
+    field.delete()
+
+
 @pytest.mark.parametrize("what", (DROP, REPEAT, HOLD))
 def test_each_message_once(field, model, what):
-    end, messages = model
-    for at in range(0, messages, 4 if SANITIZED else 1):
+    """One fault on the way to the attested device, one on the way out of the registry."""
+    end, blank, messages, rest = model
+    for at in range(0, max(messages, rest), 4 if SANITIZED else 1):
         field.air.calm()
         field.air.fault = lambda n: what if n == at else None
         assert live(field) == end, f"{what} message {at}"
-        field.delete()
+        if at < rest:
+            field.air.fault = lambda n: what if n == at else None
+            assert field.rest() == (end, blank), f"{what} message {at} after the activation"
+        else:
+            field.delete()
 
 
 @pytest.mark.parametrize("what", ("attestry-sim", "attestry-mno"))
 def test_power_cut_at_each_step(field, model, what):
-    end, messages = model
+    end, _, messages, _ = model
     for at in range(0, messages, 3):
         field.air.calm()
         reached = threading.Event()
@@ -237,6 +316,36 @@ def test_power_cut_at_each_step(field, model, what):
         field.again(what)
         field.wait("install")
         assert field.end_state() == end, f"{what} killed after message {at}"
+        field.air.calm()
+        field.delete()
+
+
+def test_line_to_the_registry_cut_at_each_step(field, model):
+    """A job or the answer to a result may be lost on the way: it comes again, and is done once."""
+    field.wire.calm()
+    assert live(field) == model[0]
+    pieces = field.wire.n
+    field.delete()
+    for at in range(0, pieces, 2):
+        field.wire.calm(at)
+        assert live(field) == model[0], f"cut at piece {at} of {pieces}"
+        field.delete()
+    field.wire.calm()
+
+
+def test_off_for_a_day_at_each_step(field, model):
+    """The SIM hears nothing, or is not heard, from one message on; the gateway tries with growing pauses. A day later it goes
+    on where it was."""
+    end, _, messages, _ = model
+    for at in range(0, messages - 1, 5):
+        field.air.calm()
+        dawn = threading.Event()
+        field.air.fault = lambda n: DROP if n >= at and not dawn.is_set() else None
+        field.activate()
+        field.log.wait(r"sms-again .*try=8 ")
+        dawn.set()
+        field.wait("install")
+        assert field.end_state() == end, f"off from message {at} on"
         field.air.calm()
         field.delete()
 

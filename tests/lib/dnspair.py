@@ -19,6 +19,8 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from lab import free_port
+
 ZONE = "iotregistry.example"
 WINDOW = 128
 ANSWER_S = 3.0
@@ -43,17 +45,6 @@ class Ours:
         self.process.stdin.close()
         assert self.process.wait(30) == 0
 
-
-def free_port():
-    """One that is free for UDP and TCP now."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u, socket.socket() as t:
-            u.bind(("127.0.0.1", 0))
-            try:
-                t.bind(u.getsockname())
-            except OSError:
-                continue
-            return u.getsockname()[1]
 
 
 class Peer:

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import select
 import shutil
@@ -249,6 +250,14 @@ class Meter:
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One of 127.0.0.1 that is free for TCP and UDP now; below those that Linux gives of itself, so that nobody gets it by
+    connecting somewhere before its listener starts."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as t, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
+            try:
+                t.bind(("127.0.0.1", port))
+                u.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

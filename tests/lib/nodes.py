@@ -40,7 +40,9 @@ class Node:
         self.view.json = dict(lab.json, dns=dict(lab.json["dns"], **own["dns"]),
                               https=dict(lab.json["https"], url=own["https"]))
         self.zone = lab.zone
+        self.url = own["https"]
         self.again = None
+        self.process = None
 
     @property
     def log(self):
@@ -74,10 +76,20 @@ class Node:
     def start(self, build=None, **env):
         self.again = self.lab.dir / "log" / f"attestryd-{self.name}.again.log"
         with open(self.again, "ab") as log:
-            return subprocess.Popen([str(build / "attestryd") if build else program("attestryd"), "--config",
+            self.process = subprocess.Popen([str(build / "attestryd") if build else program("attestryd"), "--config",
                                      str(self.folder / "attestry.conf")], stdin=subprocess.DEVNULL, stdout=log,
                                     stderr=log, env=dict(os.environ, ATTESTRY_LAB_OWNER=str(self.lab.dir), **env),
                                     start_new_session=True)
+        return self.process
+
+    def end(self):
+        """What a test started: the lab does not know of it."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait(PATIENCE)
+
+    def cli(self, *args, **kw):
+        return self.lab.cli(*args, "--url", self.url, **kw)
 
     def up(self):
         try:

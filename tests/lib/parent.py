@@ -105,7 +105,7 @@ zone:
 class RootResolver:
     """Unbound that trusts the private root and nothing else."""
 
-    def __init__(self, top, parent, dns_port, name="root-resolver"):
+    def __init__(self, top, parent, dns_port, name="root-resolver", options=()):
         self.port = free_port()
         (top / f"{name}.ds").write_text(parent.anchor + "\n")
         conf = top / f"{name}.conf"
@@ -125,6 +125,7 @@ class RootResolver:
   root-key-sentinel: no
   val-log-level: 2
   qname-minimisation: no
+{chr(10).join("  " + o for o in options)}
 stub-zone:
   name: "."
   stub-addr: 127.0.0.1@{parent.port}

@@ -16,8 +16,7 @@ import dns.rdata
 import dns.rdatatype
 import dns.zone
 
-from dnspair import free_port
-from lab import program
+from lab import free_port, program
 
 WAIT_S = 20.0
 

@@ -121,6 +121,8 @@ static enum rc sign_batch(
 
 static enum rc apply(struct writer *w, struct batch *b, enum signing how, struct diag *d)
 {
+	const struct work_tags tags = { { bulk_tag(&w->t->bulk, false) },
+		{ bulk_tag(&w->t->bulk, true) } };
 	const struct work *work;
 	uint8_t *sigs = NULL;
 	uint32_t serial;
@@ -131,8 +133,7 @@ static enum rc apply(struct writer *w, struct batch *b, enum signing how, struct
 		rc = sigs ? sign_batch(w, work, sigs, how) : RC_NOMEM;
 	}
 	if (rc == RC_OK)
-		rc = batch_commit(b, sigs, bulk_tag(&w->t->bulk, false),
-			bulk_tag(&w->t->bulk, true), 1, &serial, d);
+		rc = batch_commit(b, sigs, &tags, 1, &serial, d);
 	if (rc == RC_OK && w->snaps)
 		rc = snap_writer_publish(w->snaps);
 	free(sigs);

@@ -25,22 +25,22 @@ static void signs_and_verifies(void **state)
 	assert_string_equal(
 		hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	for (int i = 0; i < 50; i++) {
-		assert_rc(RC_OK, ca_sign_der(f->x, &f->ring.zsk, digest, sig, &len));
-		assert_rc(RC_OK, ca_verify(f->x, f->ring.zsk.point, digest, sig, len));
-		assert_rc(RC_SIGNATURE, ca_verify(f->x, f->ring.ksk.point, digest, sig, len));
-		assert_rc(RC_OK, ca_sign_raw(f->x, &f->ring.ksk, digest, raw));
+		assert_rc(RC_OK, ca_sign_der(f->x, &f->ring.payload, digest, sig, &len));
+		assert_rc(RC_OK, ca_verify(f->x, f->ring.payload.point, digest, sig, len));
+		assert_rc(RC_SIGNATURE, ca_verify(f->x, f->ring.seal.point, digest, sig, len));
+		assert_rc(RC_OK, ca_sign_raw(f->x, &f->ring.seal, digest, raw));
 		len = der_ecdsa_write(raw, der);
-		assert_rc(RC_OK, ca_verify(f->x, f->ring.ksk.point, digest, der, len));
+		assert_rc(RC_OK, ca_verify(f->x, f->ring.seal.point, digest, der, len));
 		digest[0]++;
-		assert_rc(RC_SIGNATURE, ca_verify(f->x, f->ring.ksk.point, digest, der, len));
+		assert_rc(RC_SIGNATURE, ca_verify(f->x, f->ring.seal.point, digest, der, len));
 	}
-	memcpy(point, f->ring.ksk.point, sizeof(point));
+	memcpy(point, f->ring.seal.point, sizeof(point));
 	point[1] ^= 0x80;
 	assert_rc(RC_RANGE, ca_verify(f->x, point, digest, der, len));
 	assert_false(ca_point_ok(f->x, point));
-	assert_true(ca_point_ok(f->x, f->ring.ksk.point));
+	assert_true(ca_point_ok(f->x, f->ring.seal.point));
 	/* A failed import must not leave the key before it in place. */
-	assert_rc(RC_SIGNATURE, ca_verify(f->x, f->ring.zsk.point, digest, der, len));
+	assert_rc(RC_SIGNATURE, ca_verify(f->x, f->ring.payload.point, digest, der, len));
 }
 
 static void more_keys_than_contexts(void **state)
@@ -68,20 +68,20 @@ static void key_files(void **state)
 	char path[128], cmd[300];
 
 	snprintf(path, sizeof(path), "%s/one.key", f->folder);
-	assert_rc(RC_OK, ca_key_store(&f->ring.zsk, path, &d));
+	assert_rc(RC_OK, ca_key_store(&f->ring.payload, path, &d));
 	assert_int_equal(0, stat(path, &st));
 	assert_int_equal(st.st_mode & 07777, 0600);
-	assert_rc(RC_EXISTS, ca_key_store(&f->ring.zsk, path, &d));
+	assert_rc(RC_EXISTS, ca_key_store(&f->ring.payload, path, &d));
 	assert_rc(RC_OK, ca_key_load(&key, path, &d));
-	assert_memory_equal(key.spki_sha256, f->ring.zsk.spki_sha256, 32);
-	assert_int_equal(1, EVP_PKEY_eq(key.pkey, f->ring.zsk.pkey));
+	assert_memory_equal(key.spki_sha256, f->ring.payload.spki_sha256, 32);
+	assert_int_equal(1, EVP_PKEY_eq(key.pkey, f->ring.payload.pkey));
 	ca_key_free(&key);
 	/* OpenSSL reads it and writes the same. */
 	FILE *file = fopen(path, "r");
 	EVP_PKEY *pkey = PEM_read_PrivateKey(file, NULL, NULL, NULL);
 	fclose(file);
 	assert_non_null(pkey);
-	assert_int_equal(1, EVP_PKEY_eq(pkey, f->ring.zsk.pkey));
+	assert_int_equal(1, EVP_PKEY_eq(pkey, f->ring.payload.pkey));
 	assert_int_equal(0, unlink(path));
 	file = fopen(path, "w");
 	assert_int_equal(1, PEM_write_PrivateKey(file, pkey, NULL, NULL, 0, NULL, NULL));
@@ -185,7 +185,7 @@ static void seals_and_opens(void **state)
 		assert_rc(RC_OK, ca_open(&f->ring.seal, sealed, len, &out, &d));
 		assert_true(secret_equal(&out, plain, sizes[i]));
 		secret_free(&out);
-		assert_rc(RC_AUTH, ca_open(&f->ring.zsk, sealed, len, &out, &d));
+		assert_rc(RC_AUTH, ca_open(&f->ring.payload, sealed, len, &out, &d));
 		for (size_t at = 0; at < len; at += 7) {
 			sealed[at] ^= 1;
 			assert_int_not_equal(RC_OK, ca_open(&f->ring.seal, sealed, len, &out, &d));

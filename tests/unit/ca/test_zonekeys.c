@@ -90,7 +90,7 @@ static void what_may_be_signed(void **state)
 {
 	struct fixture *f = *state;
 	struct ca_zone_keys *s = NULL, *made = NULL;
-	struct ca_key foreign;
+	struct ca_dnskey foreign;
 	struct ca_zone_public other;
 	struct diag d = { 0 };
 	char folder[128];
@@ -115,7 +115,7 @@ static void what_may_be_signed(void **state)
 	assert_rc(RC_OK, ca_rrset_sign(f->x, &made->zone, &set, TEST_NOW, sig, &d));
 	/* The set before it knows nothing of it. */
 	assert_rc(RC_DENIED, ca_rrset_sign(f->x, &s->zone, &set, TEST_NOW, sig, &d));
-	assert_rc(RC_OK, ca_key_new(&foreign, NULL));
+	assert_rc(RC_OK, ca_dnskey_new(&foreign, CA_P256, NULL));
 	assert_rc(RC_OK, ca_zone_public_of(&other, made->zone.apex, made->zone.apex_len, &foreign,
 				 true, NULL));
 	key.at = other.rdata;
@@ -123,7 +123,7 @@ static void what_may_be_signed(void **state)
 	/* A ZSK is no key for the parent. */
 	key.at = made->zone.zsk_rdata;
 	assert_rc(RC_DENIED, ca_rrset_sign(f->x, &made->zone, &set, TEST_NOW, sig, &d));
-	ca_key_free(&foreign);
+	ca_dnskey_free(&foreign);
 	ca_zone_keys_unref(made);
 	ca_zone_keys_unref(s);
 }

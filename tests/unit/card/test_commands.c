@@ -299,6 +299,40 @@ static void signatures_are_checked(void **state)
 	fixture_close(&f);
 }
 
+/* Tag 4A of what GET DATA says about the container in `f->out`. */
+static unsigned activity(const struct fixture *f)
+{
+	for (size_t i = 0; i + 2 < f->len; i++)
+		if (f->out[i] == 0x4a && f->out[i + 1] == 0x01)
+			return f->out[i + 2];
+	return 0xff;
+}
+
+static void what_is_made_or_put_becomes_active(void **state)
+{
+	static const char *const looks[] = { "00CBC1000384010400", "00CBC2000385010400",
+		"00CBC2000385010500" };
+	char put[160], point[2 * CARD__POINT_LEN + 1];
+	struct fixture f;
+
+	(void)state;
+	open_card(&f);
+	for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+		assert_int_equal(apdu(&f, looks[i]), 0x9000);
+		assert_int_equal(activity(&f), 0);
+	}
+	assert_int_equal(apdu(&f, "00B900000384010400"), 0x9000);
+	hex_write(f.card->state.keys[0x0b]->point, CARD__POINT_LEN, point);
+	assert_rc(RC_OK, str_format(put, sizeof(put), "00D8800047344549438641%s", point));
+	assert_int_equal(apdu(&f, "0024000003850105"), 0x9000);
+	assert_int_equal(apdu(&f, put), 0x9000);
+	for (size_t i = 0; i < ARRAY_LEN(looks); i++) {
+		assert_int_equal(apdu(&f, looks[i]), 0x9000);
+		assert_int_equal(activity(&f), 1);
+	}
+	fixture_close(&f);
+}
+
 static void points_off_the_curve_are_refused(void **state)
 {
 	struct fixture f;
@@ -362,6 +396,7 @@ int main(void)
 		cmocka_unit_test(text_comes_in_both_ways),
 		cmocka_unit_test(keys_are_derived),
 		cmocka_unit_test(signatures_are_checked),
+		cmocka_unit_test(what_is_made_or_put_becomes_active),
 		cmocka_unit_test(points_off_the_curve_are_refused),
 		cmocka_unit_test(blocked_keys_do_nothing),
 		cmocka_unit_test(keys_may_go_at_any_time),

@@ -331,6 +331,38 @@ static void test_overlap_ends_by_time(void **state)
 	world_close(&w);
 }
 
+/* A SIM that is off for longer than a job lives: what it has missed is asked for again, however
+ * often, and a gateway that gives up when the time is over does not count as one that refuses. */
+static void test_a_sim_that_is_off(void **state)
+{
+	OPEN_WORLD(w);
+	live(&w);
+	w.now += 86400;
+	assert_int_equal(1000, renew(&w));
+	for (unsigned i = 0; i < 2 * REGISTRY_ATTEMPTS_MAX; i++) {
+		int64_t job;
+
+		world_install(&w);
+		job = world_job(&w, ICCID, 1);
+		assert_true(job != 0);
+		w.now += 3601;
+		if (i % 2)
+			world_sweep(&w);
+		else
+			assert_int_equal(1000, world_result(&w, "mno", job, "failed", ""));
+		assert_int_not_equal(0, world_view(&w, ICCID, 1).p.install_due);
+	}
+	world_install(&w);
+	assert_int_equal(1000, world_result(&w, "mno", world_job(&w, ICCID, 1), "ok", ""));
+	assert_int_equal(0, world_job(&w, ICCID, 1));
+	/* Before its time is over a refusal is one, and the sponsor decides. */
+	assert_int_equal(1000, renew(&w));
+	world_install(&w);
+	assert_int_equal(1000, world_result(&w, "mno", world_job(&w, ICCID, 1), "failed", ""));
+	assert_int_equal(0, world_view(&w, ICCID, 1).p.install_due);
+	world_close(&w);
+}
+
 /* Withdrawn is withdrawn, and another service never sees the old one. */
 static void test_overlap_ends_with_the_profile(void **state)
 {
@@ -512,6 +544,7 @@ static void test_refused_results_stay_in_the_audit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_sim_that_is_off),
 		cmocka_unit_test(test_a_device_is_given_up),
 		cmocka_unit_test(test_locked_and_stolen_are_not_given_up),
 		cmocka_unit_test(test_stolen_turns_off),

@@ -306,6 +306,33 @@ static void test_proof_is_asked_for(void **state)
 	world_close(&w);
 }
 
+/* Nobody brings what is in another operator's range. */
+static void test_ranges(void **state)
+{
+	static const char *const ranges[] = { "mno/8912230200031010", "mno2/8912230200031" };
+	char code[64] = "";
+
+	OPEN_WORLD(w);
+	w.reg.settings.ranges = ranges;
+	w.reg.settings.range_count = 1;
+	assert_int_equal(1000, world_load(&w, "mno", "8912230200031010016f", ""));
+	assert_int_equal(1, w.run.reply.inventory->loaded);
+	for (int i = 0; i < 2; i++) {
+		/* mno2 has none at first, then one beside. */
+		assert_int_equal(1000, world_load(&w, "mno2", "8912230200032010017f", ""));
+		assert_int_equal(0, w.run.reply.inventory->loaded);
+		assert_int_equal(2201, w.run.reply.inventory->refused[0]->code);
+		w.reg.settings.range_count = 2;
+	}
+	assert_int_equal(1000, device_auth(&w, "gatineau", code));
+	w.reg.settings.range_count = 1;
+	assert_int_equal(2201, move_to(&w, "mno2", ICCID, NEW, code));
+	assert_string_equal("new_iccid", w.run.reply.field);
+	w.reg.settings.range_count = 2;
+	assert_int_equal(1000, move_to(&w, "mno2", ICCID, NEW, code));
+	world_close(&w);
+}
+
 static bool trust_changed(struct world *w)
 {
 	registry_run_init(&w->run, &w->reg, &w->arena, REGISTRY_OUT, NULL, NULL);
@@ -354,6 +381,7 @@ int main(void)
 		cmocka_unit_test(test_esim_events),
 		cmocka_unit_test(test_receipts_are_shown),
 		cmocka_unit_test(test_proof_is_asked_for),
+		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_new_trust_for_all),
 	};
 

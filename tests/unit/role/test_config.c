@@ -61,6 +61,11 @@ static void test_what_does_not_fit_together_is_refused(void **state)
 		{ ZONE "[https]\nlisten =\n", "[https] listen: is empty" },
 		{ ZONE "[supervisor]\nheartbeat = 1s\nheartbeat_timeout = 1s\n", "twice" },
 		{ ZONE "[resolver]\nname = r.example\n", "needs addr and pin" },
+		{ ZONE "ranges = mno1\n", "\"mno1\" is not an operator's id" },
+		{ ZONE "ranges = mno1/89x\n", "\"mno1/89x\" is not" },
+		{ ZONE "ranges = m/89\n", "\"m/89\" is not" },
+		{ ZONE "ranges = mno1/8912, mno2/89122\n", "mno2/89122 overlaps mno1/8912" },
+		{ ZONE "ranges = mno1/89122, mno1/8912, mno2/8912\n", "mno2/8912 overlaps" },
 	};
 
 	(void)state;

@@ -21,7 +21,7 @@ static const struct {
 	{ "zone", "own-read own-write" },
 	{ "dns/1", "own-read accept" },
 	{ "front-api", "own-read accept" },
-	{ "out", "connect-tcp" },
+	{ "out", "connect-tcp thread" },
 };
 
 static const char *const attempts[] = { "open", "create", "own-read", "own-write", "connect-tcp",

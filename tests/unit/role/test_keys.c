@@ -5,6 +5,8 @@
 #include "base/ident.h"
 #include "base/str.h"
 #include "ca/csr.h"
+#include "ca/keyfile.h"
+#include "ca/node.h"
 #include "ca/seal.h"
 #include "keys.pb-c.h"
 #include "payload/payload.h"
@@ -121,10 +123,10 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void start(struct test_role *t, const struct fixture *f)
+static void start_node(struct test_role *t, const struct fixture *f, char *node)
 {
 	static const struct log quiet = { .fd = -1 };
-	static char zone[] = TEST_ZONE;
+	static char zone[] = TEST_ZONE, none[] = "";
 
 	*t = (struct test_role){ 0 };
 	assert_rc(RC_OK, str_format(t->keys, sizeof(t->keys), "%s/keys", f->dir));
@@ -133,6 +135,7 @@ static void start(struct test_role *t, const struct fixture *f)
 	t->config.keys.folder = t->keys;
 	t->config.keys.ca_folder = t->ca;
 	t->config.keys.threads = 2;
+	t->config.node.name = node ? node : none;
 	t->clock.unix_s = fixed_now;
 	t->role.base = event_base_new();
 	t->role.config = &t->config;
@@ -145,6 +148,11 @@ static void start(struct test_role *t, const struct fixture *f)
 	assert_int_equal(0, evutil_make_socket_nonblocking(t->zone[1]));
 	assert_int_equal(0, pipe(t->stop_pipe));
 	assert_int_equal(0, pthread_create(&t->thread, NULL, run, t));
+}
+
+static void start(struct test_role *t, const struct fixture *f)
+{
+	start_node(t, f, NULL);
 }
 
 static void wait_end(struct test_role *t, enum rc want)
@@ -669,6 +677,107 @@ static void garbage_ends_the_link(void **state)
 	stop(&t);
 }
 
+/* ---- several nodes ---- */
+
+static Keys__Reply *ask_seal(
+	struct test_role *t, Keys__NodeInfo **nodes, size_t count, uint64_t version)
+{
+	Keys__Request r = KEYS__REQUEST__INIT;
+	Keys__SealZoneKeys seal = KEYS__SEAL_ZONE_KEYS__INIT;
+
+	seal.version = version;
+	seal.n_nodes = count;
+	seal.nodes = nodes;
+	r.op_case = KEYS__REQUEST__OP_SEAL_ZONE_KEYS;
+	r.seal_zone_keys = &seal;
+	return ask(t->core[0], &r);
+}
+
+static Keys__Reply *ask_open(struct test_role *t, ProtobufCBinaryData body)
+{
+	Keys__Request r = KEYS__REQUEST__INIT;
+	Keys__OpenZoneKeys open = KEYS__OPEN_ZONE_KEYS__INIT;
+
+	open.body = body;
+	r.op_case = KEYS__REQUEST__OP_OPEN_ZONE_KEYS;
+	r.open_zone_keys = &open;
+	return ask(t->core[0], &r);
+}
+
+static void check_head(struct test_role *t, const struct ca_key *node)
+{
+	static uint8_t hash[CA_SHA256_LEN] = { 5 };
+	Keys__Request r = KEYS__REQUEST__INIT;
+	Keys__SignHead head = KEYS__SIGN_HEAD__INIT;
+	Keys__Reply *reply;
+
+	head.seq = 3;
+	head.hash = (ProtobufCBinaryData){ sizeof(hash), hash };
+	r.op_case = KEYS__REQUEST__OP_SIGN_HEAD;
+	r.sign_head = &head;
+	reply = ask(t->core[0], &r);
+	assert_rc(RC_OK,
+		ca_node_check_head(node->point, "a", 3, hash, reply->signed_head->signature.data,
+			reply->signed_head->signature.len));
+	keys__reply__free_unpacked(reply, NULL);
+	head.hash.len--;
+	reply = ask(t->core[0], &r);
+	assert_rc(RC_MALFORMED, reply->rc);
+	keys__reply__free_unpacked(reply, NULL);
+}
+
+/* Seals to itself and to a node that nobody vouches for; takes what it sealed, but nothing older.
+ */
+static void keys_go_to_nodes_that_are_vouched_for(void **state)
+{
+	const struct fixture *f = *state;
+	static char a[] = "a", b[] = "b";
+	Keys__NodeInfo info[2], *list[] = { &info[0], &info[1] };
+	uint8_t proof[CA_NODE_PROOF_LEN];
+	struct ca_key node;
+	struct test_role t;
+	char path[160];
+	struct diag d;
+
+	assert_rc(RC_OK, ca_key_new(&node, &d));
+	assert_rc(RC_OK, str_format(path, sizeof(path), "%s/keys/" CA_NODE_KEY_FILE, f->dir));
+	assert_rc(RC_OK, ca_key_store(&node, path, &d));
+	assert_rc(RC_OK, ca_node_prove(&f->ring.party, a, node.point, proof, &d));
+	for (int i = 0; i < 2; i++) {
+		keys__node_info__init(&info[i]);
+		info[i].name = i ? b : a;
+		info[i].point = (ProtobufCBinaryData){ CA_POINT_LEN, node.point };
+		info[i].proof = (ProtobufCBinaryData){ sizeof(proof), proof };
+	}
+	start_node(&t, f, a);
+	Keys__Reply *six = ask_seal(&t, list, 2, 6), *seven = ask_seal(&t, list, 2, 7);
+	assert_int_equal(six->sealed_zone_keys->n_bodies, 2);
+	assert_true(six->sealed_zone_keys->bodies[0].len > 500);
+	assert_int_equal(six->sealed_zone_keys->bodies[1].len, 0);
+	Keys__Reply *reply = ask_seal(&t, list, 2, 5); /* others have newer ones */
+	assert_rc(RC_RANGE, reply->rc);
+	keys__reply__free_unpacked(reply, NULL);
+	check_head(&t, &node);
+	stop(&t);
+	start_node(&t, f, a); /* the version is on disk */
+	reply = ask_open(&t, six->sealed_zone_keys->bodies[0]);
+	assert_rc(RC_STATE, reply->rc);
+	keys__reply__free_unpacked(reply, NULL);
+	reply = ask_open(&t, seven->sealed_zone_keys->bodies[0]);
+	assert_int_equal(reply->public_->keys_version, 7);
+	keys__reply__free_unpacked(reply, NULL);
+	stop(&t);
+	start(&t, f); /* this is no node */
+	reply = ask_open(&t, seven->sealed_zone_keys->bodies[0]);
+	assert_rc(RC_DENIED, reply->rc);
+	keys__reply__free_unpacked(reply, NULL);
+	stop(&t);
+	keys__reply__free_unpacked(six, NULL);
+	keys__reply__free_unpacked(seven, NULL);
+	assert_int_equal(0, unlink(path));
+	ca_key_free(&node);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -682,6 +791,7 @@ int main(void)
 		cmocka_unit_test(payloads_and_wifi_only_to_a_known_b_key),
 		cmocka_unit_test(a_full_disk_ends_the_role),
 		cmocka_unit_test(garbage_ends_the_link),
+		cmocka_unit_test(keys_go_to_nodes_that_are_vouched_for),
 	};
 	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -21,6 +21,11 @@
 #define ROUNDS	400u
 #define NOW	1795456836
 
+/* What every transaction signs: the SOA, by each algorithm. */
+#define SOA_SETS(form) ((form) == 3 ? 2u : 1u)
+
+static const struct work_tags some_tags = { { 1, 3 }, { 2, 4 } };
+
 struct model {
 	bool there[NAMES];
 	uint8_t content[NAMES];
@@ -69,7 +74,8 @@ static uint8_t *digests(const struct work *w)
 		n += s->owner_len;
 		rec_put16(buf + n, s->type);
 		rec_put32(buf + n + 2, s->ttl);
-		n += 6;
+		buf[n + 6] = s->alg;
+		n += 7;
 		for (unsigned k = 0; k < s->count; k++) {
 			memcpy(buf + n, s->rdata[k], s->rdata_len[k]);
 			n += s->rdata_len[k];
@@ -130,7 +136,7 @@ static void run_batch(struct world *w)
 		change(w, b, rnd(NAMES));
 	assert_rc(RC_OK, batch_prepare(b, &work, NULL));
 	sigs = digests(work);
-	assert_rc(RC_OK, batch_commit(b, sigs, 1, 2, 1, &serial, NULL));
+	assert_rc(RC_OK, batch_commit(b, sigs, &some_tags, 1, &serial, NULL));
 	free(sigs);
 	batch_free(b);
 }
@@ -151,7 +157,7 @@ static void sign_rebuild(struct rebuild *r)
 		if (work->count == 0)
 			break;
 		sigs = digests(work);
-		assert_rc(RC_OK, rebuild_place(r, sigs, 1, 2, NULL));
+		assert_rc(RC_OK, rebuild_place(r, sigs, &some_tags, NULL));
 		free(sigs);
 		rebuild_progress(r, &done, &names);
 		assert_true(done > before && done <= names);
@@ -191,16 +197,24 @@ static void rebuild_all(struct world *w, unsigned at)
 /* A value without what depends on when it was signed. */
 static void comparable(uint8_t *v, size_t len)
 {
-	memset(v + REC_NSEC_SPAN, 0, RR_SPAN_LEN);
-	if (v[REC_KIND] == REC_DEVICE) {
-		memset(v + REC_DATA_SPAN, 0, RR_SPAN_LEN);
-	} else {
+	for (unsigned a = 0; a < REC_ALGS; a++) {
+		if (!rec_form_has(rec_form(v), a))
+			continue;
+		memset(v + rec_nsec_at(v, a).span, 0, RR_SPAN_LEN);
+		if (v[REC_KIND] == REC_DEVICE)
+			memset(v + rec_data_at(v, a, RR_CERT).span, 0, RR_SPAN_LEN);
+	}
+	if (v[REC_KIND] == REC_GENERAL) {
 		struct rec_node node;
 
 		assert_rc(RC_OK, rec_node_parse(v, len, &node));
 		for (unsigned i = 0; i < node.count; i++)
-			memset(node.set[i].sig, 0,
-				RR_SPAN_LEN + (node.set[i].type == RR_SOA ? RR_SIG_LEN : 0));
+			for (unsigned a = 0; a < REC_ALGS; a++)
+				if (node.set[i].sig[a])
+					memset(node.set[i].sig[a], 0,
+						RR_SPAN_LEN + (node.set[i].type == RR_SOA
+									      ? RR_SIG_LEN
+									      : 0));
 		/* The serial is the first of the SOA's last five numbers. */
 		for (unsigned i = 0; i < node.count; i++)
 			if (node.set[i].type == RR_SOA)
@@ -261,6 +275,78 @@ static void test_batches_equal_rebuild(void **state)
 	}
 }
 
+static size_t sweep_at(struct world *w, int64_t now, unsigned *ended, unsigned *due)
+{
+	struct sweep_limits limits = { .look = 1000, .take = 1000 };
+	struct work_tags tags = some_tags;
+	struct sweep s = { 0 };
+	const struct work *work;
+	struct batch *b;
+	uint32_t serial;
+	uint8_t *sigs;
+	size_t n;
+
+	assert_rc(RC_OK, batch_new(w->db[0], &w->bulk.policy, now, &b));
+	assert_rc(RC_OK, sweep_ended(w->db[0], now, 1000, b, ended));
+	assert_rc(RC_OK, sweep_step(&s, w->db[0], &w->bulk.policy, now, &limits, b, due));
+	assert_rc(RC_OK, batch_prepare(b, &work, NULL));
+	n = work->count;
+	sigs = digests(work);
+	tags.zsk[0] = w->bulk.policy.tags.zsk[0] ? w->bulk.policy.tags.zsk[0] : 1;
+	assert_rc(RC_OK, batch_commit(b, sigs, &tags, 0, &serial, NULL));
+	free(sigs);
+	batch_free(b);
+	return n;
+}
+
+/* Every name is looked at, as a sweep does when another set of algorithms signs. */
+static void refresh_all(struct world *w)
+{
+	const struct work *work;
+	struct zone_key key;
+	struct batch *b;
+	uint32_t serial;
+	uint8_t *sigs;
+
+	assert_rc(RC_OK, batch_new(w->db[0], &w->bulk.policy, NOW, &b));
+	assert_rc(RC_OK, batch_infra(b));
+	for (unsigned i = 0; i < NAMES; i++) {
+		name_key(i, &key);
+		assert_rc(RC_OK, batch_refresh(b, &key));
+	}
+	assert_rc(RC_OK, batch_prepare(b, &work, NULL));
+	sigs = digests(work);
+	assert_rc(RC_OK, batch_commit(b, sigs, &some_tags, 1, &serial, NULL));
+	free(sigs);
+	batch_free(b);
+}
+
+/* One algorithm, both, the other, both, the one: changes on the way and a rebuild at each end come
+ * to the same, and what takes away signatures makes none. */
+static void test_algorithms(void **state)
+{
+	static const unsigned forms[] = { 1, 3, 2, 3, 1 };
+	struct world *w = *state;
+	unsigned due;
+	unsigned ended;
+
+	seed = 0x8624u;
+	w->bulk.policy.tags = some_tags;
+	for (unsigned i = 0; i < ARRAY_LEN(forms); i++) {
+		w->bulk.policy.form = forms[i];
+		for (unsigned k = 0; k < 10; k++)
+			run_batch(w);
+		refresh_all(w);
+		rebuild_all(w, 1);
+		assert_same(w);
+		/* Nothing is due any more. */
+		assert_int_equal(0, sweep_at(w, NOW, &ended, &due) - SOA_SETS(forms[i]));
+		assert_int_equal(0, due);
+	}
+	w->bulk.policy.tags = (struct work_tags){ { 0 }, { 0 } };
+	w->bulk.policy.form = 0;
+}
+
 static uint32_t serial_of(struct zone_db *db)
 {
 	struct zone_state s;
@@ -283,29 +369,6 @@ static void test_serial(void **state)
 		run_batch(w);
 		assert_int_equal(before + 1, serial_of(w->db[0]));
 	}
-}
-
-static size_t sweep_at(struct world *w, int64_t now, unsigned *ended, unsigned *due)
-{
-	struct sweep_limits limits = { .look = 1000, .take = 1000 };
-	struct sweep s = { 0 };
-	const struct work *work;
-	struct batch *b;
-	uint32_t serial;
-	uint8_t *sigs;
-	size_t n;
-
-	assert_rc(RC_OK, batch_new(w->db[0], &w->bulk.policy, now, &b));
-	assert_rc(RC_OK, sweep_ended(w->db[0], now, 1000, b, ended));
-	assert_rc(RC_OK, sweep_step(&s, w->db[0], &w->bulk.policy, now, &limits, b, due));
-	assert_rc(RC_OK, batch_prepare(b, &work, NULL));
-	n = work->count;
-	sigs = digests(work);
-	assert_rc(RC_OK, batch_commit(b, sigs, w->bulk.policy.zsk_tag ? w->bulk.policy.zsk_tag : 1,
-				 2, 0, &serial, NULL));
-	free(sigs);
-	batch_free(b);
-	return n;
 }
 
 /* Nothing is due at once; at half their life all signatures are; at notAfter devices go. */
@@ -345,8 +408,8 @@ static void test_other_key_and_clock(void **state)
 	for (unsigned i = 0; i < NAMES; i++)
 		w->model.there[i] = i % 2 == 0;
 	rebuild_all(w, 0);
-	w->bulk.policy.ksk_tag = 2;
-	w->bulk.policy.zsk_tag = 7;
+	w->bulk.policy.tags.ksk[0] = 2;
+	w->bulk.policy.tags.zsk[0] = 7;
 	sweep_at(w, NOW + 60, &ended, &due);
 	assert_int_equal(NAMES / 2 + 2, due);
 	sweep_at(w, NOW + 120, &ended, &due);
@@ -357,7 +420,7 @@ static void test_other_key_and_clock(void **state)
 	assert_int_equal(NAMES / 2 + 2, due);
 	sweep_at(w, NOW + 240, &ended, &due);
 	assert_int_equal(0, due);
-	w->bulk.policy.ksk_tag = w->bulk.policy.zsk_tag = 0;
+	w->bulk.policy.tags = (struct work_tags){ { 0 }, { 0 } };
 }
 
 static int setup(void **state)
@@ -401,6 +464,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_batches_equal_rebuild),
+		cmocka_unit_test(test_algorithms),
 		cmocka_unit_test(test_serial),
 		cmocka_unit_test(test_sweep),
 		cmocka_unit_test(test_other_key_and_clock),

@@ -152,6 +152,8 @@ static void fill(const struct world *w, struct zone_db *db)
 
 static void change(const struct world *w, struct zone_db *db, unsigned i)
 {
+	const struct work_tags tags = { { bulk_tag(&w->bulk, false) },
+		{ bulk_tag(&w->bulk, true) } };
 	const struct work *work;
 	struct zone_key key;
 	struct batch *b;
@@ -164,8 +166,7 @@ static void change(const struct world *w, struct zone_db *db, unsigned i)
 	assert_rc(RC_OK, batch_prepare(b, &work, NULL));
 	sigs = calloc(work->count, RR_SIG_LEN);
 	assert_rc(RC_OK, bulk_sign(&w->bulk, work, sigs));
-	assert_rc(RC_OK, batch_commit(b, sigs, bulk_tag(&w->bulk, false), bulk_tag(&w->bulk, true),
-				 2 + i, &serial, NULL));
+	assert_rc(RC_OK, batch_commit(b, sigs, &tags, 2 + i, &serial, NULL));
 	free(sigs);
 	batch_free(b);
 }

@@ -92,6 +92,8 @@ static void change(struct batch *b, unsigned i)
 
 static void run_batch(struct world *w, unsigned n)
 {
+	const struct work_tags tags = { { bulk_tag(&w->bulk, false) },
+		{ bulk_tag(&w->bulk, true) } };
 	const struct work *work;
 	struct batch *b;
 	uint32_t serial;
@@ -103,8 +105,7 @@ static void run_batch(struct world *w, unsigned n)
 	assert_rc(RC_OK, batch_prepare(b, &work, NULL));
 	sigs = calloc(work->count + 1, RR_SIG_LEN);
 	assert_rc(RC_OK, bulk_sign(&w->bulk, work, sigs));
-	assert_rc(RC_OK, batch_commit(b, sigs, bulk_tag(&w->bulk, false), bulk_tag(&w->bulk, true),
-				 1, &serial, NULL));
+	assert_rc(RC_OK, batch_commit(b, sigs, &tags, 1, &serial, NULL));
 	free(sigs);
 	batch_free(b);
 }
