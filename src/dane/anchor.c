@@ -128,6 +128,15 @@ enum rc dane_anchor_read(const char *line, struct dane_anchor *out, struct diag 
 	return rc;
 }
 
+enum rc dane_anchor_write(const struct dane_anchor *a, char *out, size_t cap)
+{
+	char hex[2 * sizeof(a->digest) + 1];
+
+	hex_write(a->digest, a->digest_len, hex);
+	return str_format(out, cap, "%s%s DS %u %u %u %s", a->name,
+		strcmp(a->name, ".") == 0 ? "" : ".", a->tag, a->algorithm, a->digest_type, hex);
+}
+
 enum rc dane_anchors_read_file(
 	const char *path, struct dane_anchor out[DANE_ANCHORS_MAX], size_t *n, struct diag *d)
 {

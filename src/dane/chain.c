@@ -24,7 +24,7 @@ struct job {
 static enum dane_status zone_keys(
 	struct job *job, const struct dane_name *zone, unsigned depth, struct dane_keys **out);
 
-static void collect(const struct dane_msg *msg, const struct dane_name *owner, uint16_t type,
+void dane__collect(const struct dane_msg *msg, const struct dane_name *owner, uint16_t type,
 	bool authority, struct dane_set *set)
 {
 	memset(set, 0, sizeof(*set));
@@ -92,7 +92,7 @@ static enum dane_status verify_set(struct job *job, const struct dane_msg *msg,
 	struct dane_set sigs;
 	unsigned tried = 0;
 
-	collect(msg, set->owner, DANE_TYPE_RRSIG, authority, &sigs);
+	dane__collect(msg, set->owner, DANE_TYPE_RRSIG, authority, &sigs);
 	diag_set(&job->why, RC_SIGNATURE, "answer: not signed");
 	for (size_t i = 0; i < sigs.n && tried < DANE_SIGS_MAX && st != DANE_SECURE; i++) {
 		struct dane_sig sig;
@@ -128,7 +128,7 @@ static enum dane_status verify_nsecs(struct job *job, const struct dane_msg *msg
 
 		if (!r->authority || r->type != DANE_TYPE_NSEC)
 			continue;
-		collect(msg, &r->owner, DANE_TYPE_NSEC, true, &set);
+		dane__collect(msg, &r->owner, DANE_TYPE_NSEC, true, &set);
 		if (set.n != 1)
 			continue;
 		st = verify_set(job, msg, &set, true, depth, &one);
@@ -209,7 +209,7 @@ static enum dane_status delegation(struct job *job, const struct dane_name *zone
 	}
 	if (dane__ask(job->dane, zone, DANE_TYPE_DS, job->deadline_ms, &msg, &job->why) != RC_OK)
 		return DANE_UNREACHABLE;
-	collect(msg, zone, DANE_TYPE_DS, false, &set);
+	dane__collect(msg, zone, DANE_TYPE_DS, false, &set);
 	if (set.n == 0) {
 		st = verify_denial(job, msg, zone, DANE_TYPE_DS, depth - 1, &proof);
 		if (st == DANE_NODATA || st == DANE_NXDOMAIN) {
@@ -238,8 +238,8 @@ static enum dane_status accept_keys(struct job *job, const struct dane_msg *msg,
 	enum dane_status st = DANE_BOGUS;
 	struct dane_set set, sigs;
 
-	collect(msg, zone, DANE_TYPE_DNSKEY, false, &set);
-	collect(msg, zone, DANE_TYPE_RRSIG, false, &sigs);
+	dane__collect(msg, zone, DANE_TYPE_DNSKEY, false, &set);
+	dane__collect(msg, zone, DANE_TYPE_RRSIG, false, &sigs);
 	memset(all, 0, sizeof(*all));
 	all->zone = *zone;
 	for (size_t i = 0; i < set.n; i++) {
@@ -344,8 +344,8 @@ void dane__validate(struct dane *dane, const struct dane_msg *msg, const struct 
 	struct dane_set set, alias;
 	struct proof proof = { 0 };
 
-	collect(msg, name, type, false, &set);
-	collect(msg, name, DANE_TYPE_CNAME, false, &alias);
+	dane__collect(msg, name, type, false, &set);
+	dane__collect(msg, name, DANE_TYPE_CNAME, false, &alias);
 	if (set.n > 0) {
 		out->status = verify_set(&job, msg, &set, false, DEPTH_MAX, &proof);
 		if (out->status == DANE_SECURE)

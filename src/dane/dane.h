@@ -94,6 +94,27 @@ void dane_free(struct dane *dane);
  * a known zone costs one query. One caller at a time: a thread has its own struct dane. */
 void dane_lookup(struct dane *dane, const char *name, uint16_t type, struct dane_answer *out);
 
+/* A key of a zone, for whoever follows the zone's anchors (RFC 5011). */
+struct dane_zonekey {
+	struct dane_anchor ds; /* SHA-256, of the key without its REVOKE bit */
+	bool revoked;
+	bool self_signed; /* a revocation counts only so */
+};
+#define DANE_ZONEKEYS_MAX 12
+struct dane_keyset {
+	bool proved;	/* signed by a key that an anchor names */
+	uint32_t ttl_s; /* original TTL of the set, */
+	uint32_t sig_s; /* and what is left of the signature's life; both 0 unless proved */
+	size_t n;
+	struct dane_zonekey keys[DANE_ZONEKEYS_MAX]; /* those with the SEP bit */
+};
+/* Asks for the DNSKEY set of `zone` and tells what it shows, proved or not. RC_UNAVAILABLE and its
+ * like: nobody answered; RC_NOT_FOUND: the answer holds no keys. */
+enum rc dane_keyset(struct dane *dane, const char *zone, struct dane_keyset *out,
+	struct diag *d) ATT_MUST_CHECK;
+/* "zone DS tag algorithm type HEX"; RC_TOO_LARGE. */
+enum rc dane_anchor_write(const struct dane_anchor *a, char *out, size_t cap) ATT_MUST_CHECK;
+
 /* "secure", "nxdomain" ... for logs; never NULL. */
 const char *dane_status_text(enum dane_status status);
 

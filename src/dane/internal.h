@@ -117,12 +117,18 @@ struct dane_set {
 	const struct dane_rec *recs[DANE_RRS_MAX];
 };
 
+/* The records of that owner and type in one section; DANE_RRS_MAX at most. */
+void dane__collect(const struct dane_msg *msg, const struct dane_name *owner, uint16_t type,
+	bool authority, struct dane_set *set);
+
 /* sig.c */
 enum rc dane__sig_parse(const struct dane_rec *rec, struct dane_sig *out) ATT_MUST_CHECK;
 /* RFC 4034 appendix B. */
 uint16_t dane__key_tag(const uint8_t *rdata, size_t len);
 /* Builds a public key from DNSKEY RDATA; RC_UNSUPPORTED for algorithms we do not verify. */
 enum rc dane__key_load(const uint8_t *rdata, size_t len, struct dane_key *out) ATT_MUST_CHECK;
+#define DANE_KEY_SEP	0x0001U
+#define DANE_KEY_REVOKE 0x0080U /* RFC 5011 section 7 */
 void dane__keys_free(struct dane_keys *keys);
 bool dane__ds_match(const struct dane_anchor *ds, const struct dane_name *zone,
 	const uint8_t *rdata, size_t len);

@@ -11,7 +11,6 @@
 
 #define KEY_HEAD      4 /* flags, protocol, algorithm */
 #define KEY_ZONE      0x0100U
-#define KEY_REVOKE    0x0080U /* RFC 5011 */
 #define SIG_HEAD      18
 #define ALG_RSASHA256 8
 #define ALG_RSASHA512 10
@@ -122,7 +121,7 @@ enum rc dane__key_load(const uint8_t *rdata, size_t len, struct dane_key *out)
 
 	if (c.bad || len > sizeof(k.rdata))
 		return RC_MALFORMED;
-	if (!(flags & KEY_ZONE) || (flags & KEY_REVOKE) || protocol != 3)
+	if (!(flags & KEY_ZONE) || (flags & DANE_KEY_REVOKE) || protocol != 3)
 		return RC_UNSUPPORTED; /* RFC 4034 2.1 */
 	if (k.algorithm == ALG_P256 && c.left == 64)
 		k.pkey = load_ec("P-256", c.at, 64);
