@@ -30,6 +30,9 @@ enum attest_error {
 	ATTEST_EINVAL, /* an option is missing or wrong; see the error text */
 	ATTEST_ENOMEM,
 	ATTEST_ESYSTEM,
+	ATTEST_EREFUSED,     /* the registry or a CA said no; the text says why */
+	ATTEST_EUNREACHABLE, /* nobody answered: try again later */
+	ATTEST_EUNTRUSTED,   /* what came is not signed by whom we trust */
 };
 
 struct attest;
