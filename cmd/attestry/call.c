@@ -14,11 +14,6 @@
 
 enum { PATH_TEXT_MAX = 512, PAGE_ROWS = 500 };
 
-/* Where the registry is and who asks. */
-struct access {
-	char url[256], ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX];
-};
-
 static bool set(char *out, size_t cap, const char *text)
 {
 	return text && str_copy(out, cap, text) == RC_OK;
@@ -32,7 +27,7 @@ static const char *opt_or_env(const struct cli *cli, const char *opt, const char
 }
 
 /* The operator's certificate lies with the registry, not with the parties. */
-static bool operator_files(const char *config_path, struct access *a)
+static bool operator_files(const char *config_path, struct cli_access *a)
 {
 	const char *slash = strrchr(config_path, '/');
 	int len = slash ? (int)(slash - config_path) : 0;
@@ -44,7 +39,7 @@ static bool operator_files(const char *config_path, struct access *a)
 		       RC_OK;
 }
 
-static int access_of_lab(struct cli *cli, struct access *a)
+static int access_of_lab(struct cli *cli, struct cli_access *a)
 {
 	const char *as = cli_opt(cli, "as");
 	const json_t *party;
@@ -67,7 +62,7 @@ static int access_of_lab(struct cli *cli, struct access *a)
 }
 
 /* A registry's folder: its own address, its own operator. */
-static int access_of_dir(struct cli *cli, struct access *a)
+static int access_of_dir(struct cli *cli, struct cli_access *a)
 {
 	struct config config = { 0 };
 	struct diag d = { 0 };
@@ -98,7 +93,7 @@ static int access_of_dir(struct cli *cli, struct access *a)
 	return code;
 }
 
-static int access_of(struct cli *cli, struct access *a)
+int cli_access(struct cli *cli, struct cli_access *a)
 {
 	int code = EXIT_DONE;
 
@@ -125,7 +120,7 @@ static int access_of(struct cli *cli, struct access *a)
 
 static int connect_once(struct cli *cli)
 {
-	struct access *a = NULL;
+	struct cli_access *a = NULL;
 	struct diag d = { 0 };
 	int code = EXIT_DONE;
 
@@ -134,7 +129,7 @@ static int connect_once(struct cli *cli)
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return cli_error(EXIT_UNAVAILABLE, "out of memory");
-	code = access_of(cli, a);
+	code = cli_access(cli, a);
 	if (code == EXIT_DONE &&
 		client_new(&cli->client, a->url, a->ca, a->cert, a->key, &d) != RC_OK)
 		code = cli_error(EXIT_USAGE, "%s", d.text);
@@ -143,17 +138,6 @@ static int connect_once(struct cli *cli)
 		client_set_cause(cli->client, cli_opt(cli, "case") ? cli_opt(cli, "case") : "",
 			cli_opt(cli, "because") ? cli_opt(cli, "because") : "") != RC_OK)
 		code = cli_usage(cli, "--case: up to 64 bytes; --because: up to 128");
-	return code;
-}
-
-int cli_key_path(struct cli *cli, char out[PATH_MAX])
-{
-	struct access *a = calloc(1, sizeof(*a));
-	int code = a ? access_of(cli, a) : EXIT_USAGE;
-
-	if (code == EXIT_DONE)
-		memcpy(out, a->key, PATH_MAX);
-	free(a);
 	return code;
 }
 

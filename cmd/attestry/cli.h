@@ -74,7 +74,7 @@ extern const struct cmd init_cmds[], party_cmds[], service_cmds[], inventory_cmd
 	profile_cmds[], job_cmds[], poll_cmds[], epp_cmds[], maintenance_cmds[], registry_cmds[],
 	audit_cmds[], zone_cmds[], offline_cmds[], payload_cmds[], keys_cmds[], verify_cmds[],
 	backup_cmds[], bulk_cmds[], metrics_cmds[], node_cmds[], lab_cmds[], asp_cmds[], td_cmds[],
-	maker_cmds[], counts_cmds[];
+	maker_cmds[], counts_cmds[], trust_cmds[];
 
 /* All of them, in the order of --help; NULL ends. */
 extern const struct cmd *const cli_nouns[];
@@ -113,14 +113,21 @@ int cli_call(struct cli *cli, const char *method, json_t *take_body, json_t **ou
 int cli_call_text(struct cli *cli, const char *path, const char *type, const char *text, size_t len,
 	json_t **out);
 void cli_disconnect(struct cli *cli);
-/* Where the private key lies with which calls are made. */
-int cli_key_path(struct cli *cli, char out[PATH_MAX]);
+/* Where the registry is and as whom it is asked: files in PEM. */
+struct cli_access {
+	char url[256], ca[PATH_MAX], cert[PATH_MAX], key[PATH_MAX];
+};
+int cli_access(struct cli *cli, struct cli_access *out);
 /* As cli_call for a list that comes in pages: collects `member` of all of them. `path` may carry a
  * query already. */
 int cli_call_list(struct cli *cli, const char *path, const char *member, json_t **out);
 
 /* "1.8912...F[.zone]" to "1.8912...f"; a name outside the lab's zone is refused. */
 int cli_profile_name(const struct cli *cli, const char *text, char out[64]);
+/* The first line of the file named by an option; "-" is standard input. A command line is seen by
+ * everybody on a machine, so a code never stands in one. "" when the option was not given. */
+#define CLI_CODE_MAX 128
+int cli_read_code(const struct cli *cli, const char *opt, char out[CLI_CODE_MAX]);
 /* 19 digits with or without F, or 20 digits, to the registry's form. */
 int cli_iccid(const char *text, char out[32]);
 

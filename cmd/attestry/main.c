@@ -25,6 +25,7 @@ const struct cmd *const cli_nouns[] = {
 	metrics_cmds,
 	node_cmds,
 	asp_cmds,
+	trust_cmds,
 	td_cmds,
 	maker_cmds,
 	counts_cmds,

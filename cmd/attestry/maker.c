@@ -110,19 +110,19 @@ static int send_rows(struct cli *cli, Registry__MakerRow *list, size_t n, EVP_PK
 
 static EVP_PKEY *load_key(struct cli *cli)
 {
-	char path[PATH_MAX];
+	struct cli_access access = { 0 };
 	EVP_PKEY *key = NULL;
 	FILE *f;
 
-	if (cli_key_path(cli, path) != EXIT_DONE)
+	if (cli_access(cli, &access) != EXIT_DONE)
 		return NULL;
-	f = fopen(path, "re");
+	f = fopen(access.key, "re");
 	if (f) {
 		key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
 		fclose(f);
 	}
 	if (!key)
-		cli_error(0, "%s: no private key in PEM", path);
+		cli_error(0, "%s: no private key in PEM", access.key);
 	return key;
 }
 

@@ -85,11 +85,7 @@ static int run_list(struct cli *cli)
 	return code;
 }
 
-#define CODE_MAX 128
-
-/* The first line of the file named by an option; "-" is standard input. A command line is seen by
- * everybody on a machine, so a code never stands in one. "" when the option was not given. */
-static int read_code(const struct cli *cli, const char *opt, char out[CODE_MAX])
+int cli_read_code(const struct cli *cli, const char *opt, char out[CLI_CODE_MAX])
 {
 	const char *path = cli_opt(cli, opt);
 	FILE *from = NULL;
@@ -101,9 +97,9 @@ static int read_code(const struct cli *cli, const char *opt, char out[CODE_MAX])
 	from = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
 	if (!from)
 		return cli_error(EXIT_USAGE, "%s: %s", path, strerror(errno));
-	if (!fgets(out, CODE_MAX, from))
+	if (!fgets(out, CLI_CODE_MAX, from))
 		code = cli_error(EXIT_USAGE, "%s: is empty", path);
-	else if (!strchr(out, '\n') && strlen(out) == CODE_MAX - 1)
+	else if (!strchr(out, '\n') && strlen(out) == CLI_CODE_MAX - 1)
 		code = cli_error(EXIT_USAGE, "%s: its first line is too long for a code", path);
 	out[strcspn(out, "\r\n")] = '\0';
 	if (from != stdin)
@@ -114,14 +110,14 @@ static int read_code(const struct cli *cli, const char *opt, char out[CODE_MAX])
 static int run_register(struct cli *cli)
 {
 	const char *service = cli_opt(cli, "service"), *kind = cli_opt(cli, "kind");
-	char name[64], claim[CODE_MAX], form[32] = "";
+	char name[64], claim[CLI_CODE_MAX], form[32] = "";
 	json_t *body, *answer = NULL;
 	int code = cli_profile_name(cli, cli->args[0], name);
 
 	if (code == EXIT_DONE && !service)
 		code = cli_usage(cli, "--service is missing");
 	if (code == EXIT_DONE)
-		code = read_code(cli, "claim-file", claim);
+		code = cli_read_code(cli, "claim-file", claim);
 	if (code == EXIT_DONE && kind && str_copy(form, sizeof(form), kind) != RC_OK)
 		code = cli_usage(cli, "--kind: must be uta-iot or devkit");
 	if (code != EXIT_DONE)
@@ -242,13 +238,13 @@ static int run_transfer(struct cli *cli)
 {
 	const char *service = cli_opt(cli, "service");
 	json_t *answer = NULL;
-	char name[64], secret[CODE_MAX];
+	char name[64], secret[CLI_CODE_MAX];
 	int code = cli_profile_name(cli, cli->args[0], name);
 
 	if (code == EXIT_DONE && !service)
 		code = cli_usage(cli, "--service is missing");
 	if (code == EXIT_DONE)
-		code = read_code(cli, "code-file", secret);
+		code = cli_read_code(cli, "code-file", secret);
 	if (code == EXIT_DONE && !*secret)
 		code = cli_usage(cli, "--code-file is missing");
 	if (code == EXIT_DONE)
