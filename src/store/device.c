@@ -52,17 +52,14 @@ enum rc store_device_by_iccid(struct store *s, const char *iccid, struct store_d
 {
 	struct st__q q = st__start(s, ST__DEVICE_BY_ICCID);
 	struct store_device d;
-	bool found = false;
+	bool found;
 	enum rc rc;
 
 	st__text(&q, iccid);
-	if (st__row(&q)) {
+	found = st__row(&q);
+	if (found)
 		read_device(&q, &d);
-		found = true;
-	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = d;
 	return rc;

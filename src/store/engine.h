@@ -85,6 +85,8 @@ void st__blob(struct st__q *q, const void *v, size_t len);
 bool st__row(struct st__q *q);
 /* Resets the statement: RC_OK, or what went wrong. */
 enum rc st__end(struct st__q *q);
+/* The same for a statement that looks for one row: RC_NOT_FOUND when none came. */
+enum rc st__end_one(struct st__q *q, bool found);
 /* For a statement that gives no rows. */
 enum rc st__run(struct st__q *q);
 /* For one that gives exactly one integer: RC_NOT_FOUND when it gives none. */

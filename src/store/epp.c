@@ -17,9 +17,7 @@ enum rc store_login_get(struct store *s, const char *party, struct store_login *
 		l.last = st__col_int(&q, 1);
 		found = true;
 	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = l;
 	return rc;
@@ -61,9 +59,7 @@ enum rc store_transfer_get(struct store *s, int64_t profile, struct store_transf
 		t.act_date = st__col_int(&q, 5);
 		found = true;
 	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = t;
 	return rc;
@@ -120,7 +116,6 @@ enum rc store_pending_take(
 {
 	struct st__q q = st__start(s, ST__PENDING_TAKE);
 	bool found = false;
-	enum rc rc;
 
 	st__int(&q, profile);
 	while (st__row(&q)) {
@@ -128,8 +123,7 @@ enum rc store_pending_take(
 		*sv = st__col_dup(&q, 1, a);
 		found = true;
 	}
-	rc = st__end(&q);
-	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+	return st__end_one(&q, found);
 }
 
 /* ---- maintenance ------------------------------------------------------------------------ */
@@ -184,17 +178,14 @@ enum rc store_maintenance_get(struct store *s, const char *id, struct store_main
 {
 	struct st__q q = st__start(s, ST__MAINTENANCE_GET);
 	struct store_maintenance m;
-	bool found = false;
+	bool found;
 	enum rc rc;
 
 	st__text(&q, id);
-	if (st__row(&q)) {
+	found = st__row(&q);
+	if (found)
 		read_maintenance(&q, &m);
-		found = true;
-	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = m;
 	return rc;

@@ -61,17 +61,14 @@ enum rc store_feed_head(struct store *s, const char *party, struct store_feed *o
 {
 	struct st__q q = st__start(s, ST__FEED_HEAD);
 	struct store_feed e;
-	bool found = false;
+	bool found;
 	enum rc rc;
 
 	st__text(&q, party);
-	if (st__row(&q)) {
+	found = st__row(&q);
+	if (found)
 		read_event(&q, &e);
-		found = true;
-	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = e;
 	return rc;
@@ -90,12 +87,10 @@ enum rc store_feed_poll_get(struct store *s, const char *party)
 {
 	struct st__q q = st__start(s, ST__FEED_POLL_GET);
 	bool found;
-	enum rc rc;
 
 	st__text(&q, party);
 	found = st__row(&q);
-	rc = st__end(&q);
-	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+	return st__end_one(&q, found);
 }
 
 enum rc store_feed_poll_set(struct store *s, const char *party, bool on)

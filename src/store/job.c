@@ -55,17 +55,14 @@ enum rc store_job_get(struct store *s, int64_t id, struct arena *a, struct store
 {
 	struct st__q q = st__start(s, ST__JOB_GET);
 	struct store_job j;
-	bool found = false;
+	bool found;
 	enum rc rc;
 
 	st__int(&q, id);
-	if (st__row(&q)) {
+	found = st__row(&q);
+	if (found)
 		read_job(&q, a, &j);
-		found = true;
-	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = j;
 	return rc;

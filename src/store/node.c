@@ -43,7 +43,6 @@ static enum rc take_head(struct st__q *q, bool beat, struct store_head *out)
 {
 	struct store *s = q->s;
 	bool found = false;
-	enum rc rc;
 
 	while (st__row(q)) {
 		*out = (struct store_head){ .known = true };
@@ -65,8 +64,7 @@ static enum rc take_head(struct st__q *q, bool beat, struct store_head *out)
 		}
 		found = true;
 	}
-	rc = st__end(q);
-	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+	return st__end_one(q, found);
 }
 
 enum rc store_head_get(struct store *s, struct store_head *out)
@@ -264,7 +262,6 @@ enum rc store_image_add(struct store *s, const struct store_image *i)
 static enum rc take_image(struct st__q *q, struct arena *a, struct store_image *out)
 {
 	bool found = false;
-	enum rc rc;
 
 	while (st__row(q)) {
 		*out = (struct store_image){ .serial = (uint32_t)st__col_int(q, 0),
@@ -275,8 +272,7 @@ static enum rc take_image(struct st__q *q, struct arena *a, struct store_image *
 			.body = st__col_blob(q, 5, a) };
 		found = true;
 	}
-	rc = st__end(q);
-	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+	return st__end_one(q, found);
 }
 
 enum rc store_image_get(
@@ -368,8 +364,7 @@ enum rc store_node_remove(struct store *s, const char *name)
 	st__text(&q, name);
 	while (st__row(&q))
 		found = true;
-	rc = st__end(&q);
-	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+	return st__end_one(&q, found);
 }
 
 enum rc store_node_keys_put(
@@ -414,8 +409,7 @@ enum rc store_node_keys_get(struct store *s, const char *node, struct arena *a, 
 		*out = st__col_blob(&q, 1, a);
 		found = true;
 	}
-	rc = st__end(&q);
-	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+	return st__end_one(&q, found);
 }
 
 enum rc store_node_audit(

@@ -85,9 +85,7 @@ enum rc store_move_get(struct store *s, int64_t device, struct store_move *out)
 		m.auth_expires = st__col_int(&q, 3);
 		m.auth_tries = (uint32_t)st__col_int(&q, 4);
 	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = m;
 	return rc;

@@ -17,16 +17,13 @@ static void read_party(struct st__q *q, struct store_party *p)
 static enum rc one_party(struct st__q *q, struct store_party *out)
 {
 	struct store_party p;
-	bool found = false;
+	bool found;
 	enum rc rc;
 
-	if (st__row(q)) {
+	found = st__row(q);
+	if (found)
 		read_party(q, &p);
-		found = true;
-	}
-	rc = st__end(q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(q, found);
 	if (rc == RC_OK)
 		*out = p;
 	return rc;

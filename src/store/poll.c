@@ -91,9 +91,7 @@ enum rc store_idem_get(struct store *s, const char *party, const char *key, stru
 		i.expires = st__col_int(&q, 3);
 		found = true;
 	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = i;
 	return rc;

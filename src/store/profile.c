@@ -57,15 +57,12 @@ static void read_view(struct st__q *q, struct store_profile_view *v)
 
 static enum rc one_view(struct st__q *q, struct store_profile_view *out)
 {
-	bool found = false;
-	enum rc rc;
+	bool found;
 
-	if (st__row(q)) {
+	found = st__row(q);
+	if (found)
 		read_view(q, out);
-		found = true;
-	}
-	rc = st__end(q);
-	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+	return st__end_one(q, found);
 }
 
 enum rc store_profile_add(struct store *s, struct store_profile *p)

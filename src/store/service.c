@@ -96,17 +96,14 @@ enum rc store_service_get(
 {
 	struct st__q q = st__start(s, ST__SERVICE_GET);
 	struct store_service v;
-	bool found = false;
+	bool found;
 	enum rc rc;
 
 	st__text(&q, handle);
-	if (st__row(&q)) {
+	found = st__row(&q);
+	if (found)
 		read_service(&q, a, &v);
-		found = true;
-	}
-	rc = st__end(&q);
-	if (rc == RC_OK && !found)
-		return RC_NOT_FOUND;
+	rc = st__end_one(&q, found);
 	if (rc == RC_OK)
 		*out = v;
 	return rc;

@@ -53,6 +53,13 @@ enum rc st__end(struct st__q *q)
 	return q->rc;
 }
 
+enum rc st__end_one(struct st__q *q, bool found)
+{
+	enum rc rc = st__end(q);
+
+	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+}
+
 enum rc st__run(struct st__q *q)
 {
 	while (st__row(q))
@@ -340,15 +347,13 @@ enum rc store_setting_get(
 {
 	struct st__q q = st__start(s, ST__SETTING_GET);
 	bool found = false;
-	enum rc rc;
 
 	st__text(&q, name);
 	if (st__row(&q)) {
 		*out = st__col_blob(&q, 0, a);
 		found = true;
 	}
-	rc = st__end(&q);
-	return rc == RC_OK && !found ? RC_NOT_FOUND : rc;
+	return st__end_one(&q, found);
 }
 
 enum rc store_setting_put(struct store *s, const char *name, struct store_blob value)
