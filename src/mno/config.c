@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POR_TIMEOUT_MS	   2000
-#define POR_TIMEOUT_MAX_MS 30000
-#define SMPP_WINDOW	   10
-#define SMPP_ENQUIRE_MS	   30000
-#define EPP_PORT	   700 /* RFC 5734 section 7 */
-#define EPP_POLL_MS	   2000
+#define POR_TIMEOUT_MS		2000
+#define POR_TIMEOUT_MAX_MS	30000	/* a line of our own */
+#define POR_TIMEOUT_MAX_SMPP_MS 3600000 /* a centre that keeps messages for a SIM that is off */
+#define SMPP_WINDOW		10
+#define SMPP_ENQUIRE_MS		30000
+#define EPP_PORT		700 /* RFC 5734 section 7 */
+#define EPP_POLL_MS		2000
 
 static enum rc text(const json_t *doc, const char *name, char **out, struct diag *d)
 {
@@ -280,8 +281,9 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 	if (rc == RC_OK)
 		rc = number(doc, "por_timeout_ms", POR_TIMEOUT_MS, &c->por_timeout_ms, d);
 	if (rc == RC_OK)
-		rc = number(
-			doc, "por_timeout_max_ms", POR_TIMEOUT_MAX_MS, &c->por_timeout_max_ms, d);
+		rc = number(doc, "por_timeout_max_ms",
+			smpp ? POR_TIMEOUT_MAX_SMPP_MS : POR_TIMEOUT_MAX_MS, &c->por_timeout_max_ms,
+			d);
 	if (rc == RC_OK)
 		rc = read_tar(doc, c->tar, d);
 	if (rc == RC_OK)

@@ -85,8 +85,10 @@ void mno__flush(struct gateway *gw)
 
 		/* What the link does not take, the SIM's timer sends anew; a result that does not
 		 * fit is asked for again by the registry. */
-		if (rc == RC_OK && l->len > 0 && l->sim)
-			(void)!mno__link_send(gw->link, l->sim->key->ef, l->ud, l->len);
+		if (rc == RC_OK && l->len > 0 && l->sim &&
+			mno__link_send(gw->link, l->sim->key->ef, l->packet, l->ud, l->len) ==
+				RC_BUSY)
+			mno__on_receipt(gw, l->sim->key->ef, l->packet, false);
 		if (rc == RC_OK && l->result &&
 			mno__api_post(gw->api, l->id, json_incref(l->result)) != RC_OK)
 			json_object_del(gw->active, l->id);
@@ -166,6 +168,7 @@ static void finish_head(struct sim *s)
 		s->tail = &s->head;
 	s->counter = 0;
 	s->tries = 0;
+	s->unproven = 0;
 	(void)evtimer_del(s->timer);
 	mno__finish(s->gw, t);
 	if (s->head && !s->gw->stop)
@@ -190,19 +193,22 @@ static void take_rtt(struct gateway *gw, uint64_t ms)
 	gw->rtt_ms = gw->rtt_ms ? (7 * gw->rtt_ms + ms) / 8 : ms;
 }
 
-static void arm(struct sim *s)
+static void arm_ms(struct sim *s, uint64_t ms)
 {
-	uint64_t ms = patience_ms(s->gw);
-
-	/* One loss is the air's; more of them are a SIM that is off. */
-	for (unsigned i = 1; i < s->tries && ms < s->gw->config.por_timeout_max_ms; i++)
-		ms *= 2;
-	if (ms > s->gw->config.por_timeout_max_ms)
-		ms = s->gw->config.por_timeout_max_ms;
 	struct timeval t = { .tv_sec = (time_t)(ms / 1000),
 		.tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 
 	(void)evtimer_add(s->timer, &t);
+}
+
+static void arm(struct sim *s)
+{
+	uint64_t ms = s->held > 0 ? s->gw->config.por_timeout_max_ms : patience_ms(s->gw);
+
+	/* One loss is the air's; more of them are a SIM that is off. */
+	for (unsigned i = 1; i < s->tries && ms < s->gw->config.por_timeout_max_ms; i++)
+		ms *= 2;
+	arm_ms(s, ms < s->gw->config.por_timeout_max_ms ? ms : s->gw->config.por_timeout_max_ms);
 }
 
 /* The counters are on disk before the first of them is on the air. */
@@ -235,6 +241,7 @@ static void transmit(struct sim *s)
 	size_t n = 0;
 	enum rc rc;
 
+	s->held = 0;
 	arm(s);
 	if (!take_counter(s))
 		return;
@@ -257,12 +264,16 @@ static void transmit(struct sim *s)
 		s->first_ms = s->sent_ms;
 	}
 	s->parts = n;
+	/* What the centre keeps for a SIM that is off need not be sent again meanwhile. */
+	s->held = s->gw->receipts ? n : 0;
+	arm(s);
 	for (size_t i = 0; i < n; i++) {
 		struct leaving *l = leave(s->gw);
 
 		if (!l)
 			return;
 		l->sim = s;
+		l->packet = s->counter;
 		l->len = sms[i].len;
 		memcpy(l->ud, sms[i].ud, l->len);
 	}
@@ -274,7 +285,13 @@ static bool expired(struct sim *s)
 {
 	if (s->head->not_after == 0 || s->gw->clock->unix_s(s->gw->clock) <= s->head->not_after)
 		return false;
-	mno__task_fail(s->head, "expired after %u tries of a step", s->tries);
+	if (s->unproven)
+		mno__task_fail(s->head,
+			"expired after %u tries of a step; somebody answered for the card, not "
+			"proven: %s",
+			s->tries, scp80_status_text(s->unproven));
+	else
+		mno__task_fail(s->head, "expired after %u tries of a step", s->tries);
 	finish_head(s);
 	return true;
 }
@@ -337,6 +354,27 @@ void mno__on_link_up(void *user)
 	for (size_t i = 0; i < gw->n_sims && !gw->stop; i++)
 		if (gw->sims[i]->head && gw->sims[i]->data_len > 0)
 			transmit(gw->sims[i]);
+}
+
+/* All of it has arrived: the card's own receipt is due now. Some of it never will: the next try
+ * comes as if nobody had answered. */
+void mno__on_receipt(
+	void *user, const uint8_t iccid[IDENT_ICCID_LEN], uint64_t packet, bool delivered)
+{
+	struct gateway *gw = user;
+	struct sim *s = mno__find_sim(gw, iccid);
+
+	gw->receipts |= delivered;
+	if (!delivered)
+		log_write(gw->log, LOG_WARNING, "sms-undelivered iccid=%s",
+			s ? s->key->iccid : "unknown");
+	if (!s || !s->head || s->counter != packet || s->held == 0)
+		return;
+	s->held = delivered ? s->held - 1 : 0;
+	if (s->held == 0 && delivered)
+		arm_ms(s, patience_ms(gw));
+	else if (s->held == 0)
+		arm(s);
 }
 
 /* A proven refusal of the packet itself. Of a counter too low: the card knows more than we do. */
@@ -429,6 +467,8 @@ void mno__on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t
 			: !r.proven ? "unprotected"
 				    : "not-outstanding",
 			rc == RC_OK ? r.status : 0U);
+		if (rc == RC_OK && !r.proven)
+			s->unproven = r.status;
 		return;
 	}
 	if (r.status != SCP80_OK)
@@ -449,7 +489,9 @@ void mno__enqueue(struct gateway *gw, struct mno_task *take_task)
 		s = mno__find_sim(gw, ef);
 	if (t->outcome == MNO_RUNNING && !s)
 		mno__task_fail(t, "SIM is not one of this gateway's");
-	if (!s) {
+	if (s && *gw->config.smpp.host && !*s->key->msisdn)
+		mno__task_fail(t, "SIM has no msisdn here: the SMS centre cannot reach it");
+	if (!s || t->outcome != MNO_RUNNING) {
 		mno__finish(gw, t);
 		return;
 	}

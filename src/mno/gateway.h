@@ -20,6 +20,8 @@ struct sim {
 	unsigned tries;
 	size_t parts_max; /* SMS of one packet: half as many after one that was lost */
 	size_t parts;	  /* of the packet that is out */
+	size_t held;	  /* of them, those that the SMS centre still keeps */
+	uint8_t unproven; /* what an unprotected answer said last: for people only */
 	uint8_t ref;
 	size_t data_len; /* the step's commands, sent anew under a new counter each time */
 	uint8_t data[SCP80_PACKET_MAX];
@@ -30,6 +32,7 @@ struct sim {
 struct leaving {
 	struct leaving *next;
 	const struct sim *sim; /* of an SMS */
+	uint64_t packet;       /* likewise: its counter */
 	size_t len;	       /* likewise; 0: no SMS */
 	uint8_t ud[SCP80_UD_MAX];
 	char id[MNO_ID_MAX + 1];
@@ -54,6 +57,7 @@ struct gateway {
 	unsigned posted;     /* since the last sweep of those */
 	struct event *flush; /* at the end of this turn of the loop */
 	struct leaving *leaving, **leaving_end;
+	bool receipts;		     /* the SMS centre tells when a message has arrived */
 	uint64_t rtt_ms, rtt_var_ms; /* of receipts, smoothed; 0: none yet */
 	volatile sig_atomic_t stop;
 	enum rc rc;
@@ -75,6 +79,8 @@ void mno__on_flush(evutil_socket_t fd, short what, void *user);
 /* Callbacks of the link, the API and a SIM's timer. */
 void mno__on_link_up(void *user);
 void mno__on_sms(void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len);
+void mno__on_receipt(
+	void *user, const uint8_t iccid[IDENT_ICCID_LEN], uint64_t packet, bool delivered);
 void mno__on_job(void *user, const json_t *job);
 void mno__on_posted(void *user, const char *id);
 void mno__on_timer(evutil_socket_t fd, short what, void *user);

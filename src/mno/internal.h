@@ -188,6 +188,9 @@ struct mno_link_calls {
 	void (*up)(void *user);
 	void (*sms)(
 		void *user, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len);
+	/* An SMS of that packet has reached the SIM, or never will. Not all centres tell. */
+	void (*receipt)(
+		void *user, const uint8_t iccid[IDENT_ICCID_LEN], uint64_t packet, bool delivered);
 	void *user;
 };
 enum rc mno__link_new(struct event_base *base, const char *path, const struct mno_link_calls *calls,
@@ -197,9 +200,10 @@ enum rc mno__link_new_smpp(struct event_base *base, const struct mno_config *con
 	const struct mno_link_calls *calls, const struct log *log, struct mno_link **out,
 	struct diag *d) ATT_MUST_CHECK;
 void mno__link_free(struct mno_link *l);
-/* RC_UNAVAILABLE while there is no connection; RC_BUSY when it does not drain. */
-enum rc mno__link_send(struct mno_link *l, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud,
-	size_t len) ATT_MUST_CHECK;
+/* `packet` is what a receipt will name. RC_UNAVAILABLE while there is no connection; RC_BUSY when
+ * it does not drain. */
+enum rc mno__link_send(struct mno_link *l, const uint8_t iccid[IDENT_ICCID_LEN], uint64_t packet,
+	const uint8_t *ud, size_t len) ATT_MUST_CHECK;
 
 /* ---- api.c: two threads that speak with the registry, by HTTPS or by EPP ---- */
 

@@ -173,14 +173,14 @@ void mno__link_free(struct mno_link *l)
 	free(l);
 }
 
-enum rc mno__link_send(
-	struct mno_link *l, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len)
+enum rc mno__link_send(struct mno_link *l, const uint8_t iccid[IDENT_ICCID_LEN], uint64_t packet,
+	const uint8_t *ud, size_t len)
 {
 	uint8_t frame[SMSLINK_FRAME_MAX];
 	struct put p = put_init(frame, sizeof(frame));
 
 	if (l->smsc)
-		return mno__smsc_send(l->smsc, iccid, ud, len);
+		return mno__smsc_send(l->smsc, iccid, packet, ud, len);
 	if (!l->up)
 		return RC_UNAVAILABLE;
 	if (evbuffer_get_length(bufferevent_get_output(l->bev)) > WAITING_MAX)

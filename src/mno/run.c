@@ -138,7 +138,7 @@ static enum rc open_token(struct gateway *gw, const struct mno_config *config, s
 static enum rc start(struct gateway *gw)
 {
 	struct mno_link_calls link_calls = {
-		.up = mno__on_link_up, .sms = mno__on_sms, .user = gw
+		.up = mno__on_link_up, .sms = mno__on_sms, .receipt = mno__on_receipt, .user = gw
 	};
 	struct mno_api_calls api_calls = {
 		.job = mno__on_job, .posted = mno__on_posted, .user = gw

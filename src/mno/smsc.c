@@ -18,6 +18,7 @@
 #define PAUSE_MAX_MS   5000
 #define WAITING_MAX    100000 /* messages not sent yet */
 #define ANSWER_MS      10000  /* to a bind or an enquire_link */
+#define VALIDITY_MIN_S 60
 
 /* 3GPP TS 31.115 section 4: SIM data download, 8-bit, class 2. */
 #define PID_SIM_DATA 0x7f
@@ -26,6 +27,8 @@
 struct message {
 	struct message *next;
 	uint32_t seq; /* once sent */
+	uint64_t packet;
+	uint8_t iccid[IDENT_ICCID_LEN];
 	char to[MNO_MSISDN_MAX];
 	size_t len;
 	uint8_t ud[SCP80_UD_MAX];
@@ -48,6 +51,7 @@ struct mno__smsc {
 	size_t n_waiting;
 	struct message *sent; /* at most `window` */
 	size_t n_sent;
+	json_t *held; /* with the centre; outlives a connection */
 };
 
 static void try_connect(struct mno__smsc *s);
@@ -132,6 +136,11 @@ static void flush(struct mno__smsc *s)
 			.registered_delivery = 1,
 			.ud = cur_init(m->ud, m->len) };
 
+		/* When the gateway sends the next, the centre need not keep this one. */
+		smpp_validity(s->config->por_timeout_max_ms / 1000 > VALIDITY_MIN_S
+				      ? s->config->por_timeout_max_ms / 1000
+				      : VALIDITY_MIN_S,
+			sms.validity);
 		memcpy(sms.from, s->config->smpp.source, strlen(s->config->smpp.source) + 1);
 		memcpy(sms.to, m->to, sizeof(m->to));
 		s->waiting = m->next;
@@ -190,11 +199,17 @@ static void take_submit_resp(struct mno__smsc *s, const struct smpp_pdu *pdu)
 		throttled(s, m);
 		return;
 	}
-	if (pdu->status == SMPP_OK)
-		s->pause_ms = PAUSE_MIN_MS;
-	else
+	if (pdu->status != SMPP_OK) {
 		log_write(s->log, LOG_WARNING, "smpp-refused to=%s status=0x%x", m->to,
 			(unsigned)pdu->status);
+		s->calls.receipt(s->calls.user, m->iccid, m->packet, false);
+	} else {
+		char id[SMPP_ID_MAX];
+
+		s->pause_ms = PAUSE_MIN_MS;
+		if (smpp_submit_resp_read(pdu->body, id) == RC_OK)
+			mno__held_add(s->held, id, m->iccid, m->packet);
+	}
 	free(m);
 	flush(s);
 }
@@ -212,6 +227,24 @@ static const struct mno_sim_key *by_msisdn(const struct mno_config *c, const cha
 	return found ? *found : NULL;
 }
 
+/* What became of one of ours; that it is still on its way is no news. */
+static void take_receipt(struct mno__smsc *s, const struct smpp_message *m)
+{
+	uint8_t iccid[IDENT_ICCID_LEN];
+	enum smpp_state state;
+	char id[SMPP_ID_MAX];
+	uint64_t packet;
+
+	if (smpp_receipt_read(m, id, &state) != RC_OK) {
+		log_write(s->log, LOG_WARNING, "smpp-receipt-unreadable");
+		return;
+	}
+	if (state == SMPP_ENROUTE || state == SMPP_ACCEPTED ||
+		!mno__held_take(s->held, id, iccid, &packet))
+		return;
+	s->calls.receipt(s->calls.user, iccid, packet, state == SMPP_DELIVERED);
+}
+
 /* A card's message, or the centre's receipt for one of ours. */
 static void take_deliver(struct mno__smsc *s, const struct smpp_pdu *pdu)
 {
@@ -226,7 +259,7 @@ static void take_deliver(struct mno__smsc *s, const struct smpp_pdu *pdu)
 	send_bare(s, SMPP_DELIVER | SMPP_RESP, SMPP_OK, pdu->seq);
 	from = m.from + (m.from[0] == '+');
 	if ((m.esm_class & SMPP_ESM_TYPE) == SMPP_ESM_RECEIPT) {
-		log_write(s->log, LOG_DEBUG, "smpp-receipt from=%s", from);
+		take_receipt(s, &m);
 		return;
 	}
 	if (*from)
@@ -414,7 +447,8 @@ enum rc mno__smsc_new(struct event_base *base, const struct mno_config *config,
 	s->again = evtimer_new(base, on_again, s);
 	s->pause = evtimer_new(base, on_pause, s);
 	s->beat = evtimer_new(base, on_beat, s);
-	if (!s->again || !s->pause || !s->beat) {
+	s->held = mno__held_new();
+	if (!s->again || !s->pause || !s->beat || !s->held) {
 		mno__smsc_free(s);
 		return RC_NOMEM;
 	}
@@ -440,6 +474,7 @@ void mno__smsc_free(struct mno__smsc *s)
 	if (s->bev)
 		bufferevent_free(s->bev);
 	SSL_CTX_free(s->tls);
+	json_decref(s->held);
 	free(s);
 }
 
@@ -448,8 +483,8 @@ static int cmp_ef(const void *key, const void *sim)
 	return memcmp(key, ((const struct mno_sim_key *)sim)->ef, IDENT_ICCID_LEN);
 }
 
-enum rc mno__smsc_send(
-	struct mno__smsc *s, const uint8_t iccid[IDENT_ICCID_LEN], const uint8_t *ud, size_t len)
+enum rc mno__smsc_send(struct mno__smsc *s, const uint8_t iccid[IDENT_ICCID_LEN], uint64_t packet,
+	const uint8_t *ud, size_t len)
 {
 	const struct mno_sim_key *sim;
 	struct message *m;
@@ -467,6 +502,8 @@ enum rc mno__smsc_send(
 	if (!m)
 		return RC_NOMEM;
 	memcpy(m->to, sim->msisdn, sizeof(m->to));
+	memcpy(m->iccid, sim->ef, sizeof(m->iccid));
+	m->packet = packet;
 	memcpy(m->ud, ud, len);
 	m->len = len;
 	*s->waiting_end = m;

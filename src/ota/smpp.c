@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ota/smpp.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define INTERFACE_VERSION   0x34
 #define TON_INTERNATIONAL   1
 #define NPI_ISDN	    1
 #define TLV_MESSAGE_PAYLOAD 0x0424
+#define TLV_RECEIPTED_ID    0x001e
+#define TLV_MESSAGE_STATE   0x0427
 #define SHORT_MAX	    254
 
 /* A C-octet string with its NUL in at most `cap` octets. */
@@ -53,7 +56,7 @@ enum rc smpp_read(struct cur *c, struct smpp_pdu *out)
 	return RC_OK;
 }
 
-/* Optional parameters, section 5.3: the payload is the only one that matters here. */
+/* Optional parameters, section 5.3: those that matter here. */
 static void read_options(struct cur *c, struct smpp_message *m)
 {
 	while (c->left > 0 && !c->bad) {
@@ -63,6 +66,12 @@ static void read_options(struct cur *c, struct smpp_message *m)
 
 		if (tag == TLV_MESSAGE_PAYLOAD && m->ud.left == 0)
 			m->ud = value;
+		if (tag == TLV_RECEIPTED_ID && !*m->receipted)
+			cur_text(&value, m->receipted, sizeof(m->receipted));
+		if (tag == TLV_MESSAGE_STATE)
+			m->state = cur_u8(&value);
+		if (value.bad)
+			c->bad = true;
 	}
 }
 
@@ -91,6 +100,70 @@ enum rc smpp_message_read(struct cur body, struct smpp_message *out)
 		return RC_MALFORMED;
 	*out = m;
 	return RC_OK;
+}
+
+enum rc smpp_submit_resp_read(struct cur body, char id[SMPP_ID_MAX])
+{
+	char text[SMPP_ID_MAX];
+
+	cur_text(&body, text, sizeof(text));
+	if (body.bad || !*text)
+		return RC_MALFORMED;
+	memcpy(id, text, sizeof(text));
+	return RC_OK;
+}
+
+/* What follows `name` in "id:0123 sub:001 ... stat:DELIVRD err:000 ...", up to the next space. */
+static bool field(const struct smpp_message *m, const char *name, char *out, size_t cap)
+{
+	size_t len = strlen(name), n = 0;
+
+	for (size_t at = 0; at + len <= m->ud.left; at++) {
+		if (memcmp(m->ud.at + at, name, len) != 0 || (at > 0 && m->ud.at[at - 1] != ' '))
+			continue;
+		for (at += len; at < m->ud.left && m->ud.at[at] > ' ' && n < cap - 1; at++)
+			out[n++] = (char)m->ud.at[at];
+		out[n] = '\0';
+		return n > 0;
+	}
+	return false;
+}
+
+enum rc smpp_receipt_read(
+	const struct smpp_message *m, char id[SMPP_ID_MAX], enum smpp_state *state)
+{
+	static const struct {
+		const char *text;
+		enum smpp_state state;
+	} rows[] = { { "DELIVRD", SMPP_DELIVERED }, { "EXPIRED", SMPP_EXPIRED },
+		{ "DELETED", SMPP_DELETED }, { "UNDELIV", SMPP_UNDELIVERABLE },
+		{ "ACCEPTD", SMPP_ACCEPTED }, { "UNKNOWN", SMPP_UNKNOWN },
+		{ "REJECTD", SMPP_REJECTED }, { "ENROUTE", SMPP_ENROUTE } };
+	char text[16], of[SMPP_ID_MAX];
+	enum smpp_state found = SMPP_UNKNOWN;
+	bool known = m->state >= SMPP_ENROUTE && m->state <= SMPP_REJECTED;
+
+	memcpy(of, m->receipted, sizeof(of));
+	if (!*of && !field(m, "id:", of, sizeof(of)))
+		return RC_MALFORMED;
+	if (known)
+		found = (enum smpp_state)m->state;
+	else if (!field(m, "stat:", text, sizeof(text)))
+		return RC_MALFORMED;
+	for (size_t i = 0; i < ARRAY_LEN(rows) && !known; i++)
+		if (strcmp(text, rows[i].text) == 0)
+			found = rows[i].state;
+	memcpy(id, of, sizeof(of));
+	*state = found;
+	return RC_OK;
+}
+
+void smpp_validity(unsigned seconds, char out[SMPP_TIME_MAX])
+{
+	unsigned days = seconds / 86400 > 99 ? 99 : seconds / 86400;
+
+	(void)snprintf(out, SMPP_TIME_MAX, "0000%02u%02u%02u%02u000R", days, seconds / 3600 % 24,
+		seconds / 60 % 60, seconds % 60);
 }
 
 /* Writes the head; the length is put right by `finish`. */
@@ -143,8 +216,8 @@ void smpp_message_write(struct put *p, uint32_t id, uint32_t seq, const struct s
 	put_u8(p, m->esm_class);
 	put_u8(p, m->protocol_id);
 	put_u8(p, 0);
-	put_text(p, "");
-	put_text(p, "");
+	put_text(p, ""); /* at once */
+	put_text(p, m->validity);
 	put_u8(p, m->registered_delivery);
 	put_u8(p, 0);
 	put_u8(p, m->data_coding);

@@ -16,6 +16,8 @@
 #define SMPP_ADDR_MAX	  21 /* section 5.2.8, with the NUL */
 #define SMPP_NAME_MAX	  16 /* system_id, section 5.2.1 */
 #define SMPP_PASSWORD_MAX 9
+#define SMPP_ID_MAX	  65 /* message_id, section 5.2.23 */
+#define SMPP_TIME_MAX	  17 /* section 7.1.1 */
 
 /* Section 5.1.2.1. */
 enum smpp_command {
@@ -52,7 +54,22 @@ struct smpp_pdu {
 struct smpp_message {
 	char from[SMPP_ADDR_MAX], to[SMPP_ADDR_MAX];
 	uint8_t esm_class, protocol_id, data_coding, registered_delivery;
-	struct cur ud; /* header included; when read, borrows */
+	char validity[SMPP_TIME_MAX]; /* "": as long as the centre likes */
+	struct cur ud;		      /* header included; when read, borrows */
+	char receipted[SMPP_ID_MAX];  /* of a receipt, when read: by option; "": not given */
+	uint8_t state;		      /* likewise; 0: not given */
+};
+
+/* What became of a message: message_state, section 5.2.28. */
+enum smpp_state {
+	SMPP_ENROUTE = 1,
+	SMPP_DELIVERED = 2,
+	SMPP_EXPIRED = 3,
+	SMPP_DELETED = 4,
+	SMPP_UNDELIVERABLE = 5,
+	SMPP_ACCEPTED = 6,
+	SMPP_UNKNOWN = 7,
+	SMPP_REJECTED = 8,
 };
 
 /* Takes the next PDU off `c`. RC_TRUNCATED: not whole yet, `c` is as it was. RC_MALFORMED: the
@@ -61,6 +78,15 @@ enum rc smpp_read(struct cur *c, struct smpp_pdu *out) ATT_MUST_CHECK;
 /* The body of a submit_sm or deliver_sm; a message_payload counts where there is no short_message.
  * RC_MALFORMED. */
 enum rc smpp_message_read(struct cur body, struct smpp_message *out) ATT_MUST_CHECK;
+
+/* The message's id in a submit_sm_resp. RC_MALFORMED. */
+enum rc smpp_submit_resp_read(struct cur body, char id[SMPP_ID_MAX]) ATT_MUST_CHECK;
+/* Which message a delivery receipt is of and what became of it: by its options, else by its text
+ * (appendix B). RC_MALFORMED: it says neither way. */
+enum rc smpp_receipt_read(
+	const struct smpp_message *m, char id[SMPP_ID_MAX], enum smpp_state *state) ATT_MUST_CHECK;
+/* A validity period of that many seconds from now, at most 99 days. */
+void smpp_validity(unsigned seconds, char out[SMPP_TIME_MAX]);
 
 void smpp_bind_write(struct put *p, uint32_t seq, const char *system_id, const char *password);
 /* `id` is SMPP_SUBMIT or SMPP_DELIVER; user data of at most 254 octets. */

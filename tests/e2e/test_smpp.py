@@ -4,6 +4,8 @@ whole activation through a window of two, with throttling, delivery receipts and
 import json
 import os
 import pathlib
+import re
+import signal
 import socket
 import subprocess
 import threading
@@ -91,6 +93,62 @@ def test_activation_through_an_sms_centre(empty_lab):
         if gateway:
             gateway.terminate()
             gateway.wait(PATIENCE)
+        centre.close()
+
+
+@pytest.mark.plain
+def test_a_sim_that_is_off(empty_lab):
+    """The centre keeps what a SIM that is off cannot take, and tells what became of it: nothing is sent twice meanwhile."""
+    lab, number, slot = empty_lab, 2, 5
+    for pid in lab.pids("attestry-mno"):
+        if os.path.exists(f"/proc/{pid}"):
+            os.kill(pid, 9)
+    centre = Centre(lab, "secret", number)
+    sim, name = lab.json["sims"][number], lab.name(number, slot)
+    config = json.loads((lab.dir / "mno" / "mno.json").read_text())
+    config.pop("sms")
+    config.update(state=str(lab.top / "smpp-off.db"), por_timeout_ms=100, por_timeout_max_ms=300000, smpp={
+        "host": "127.0.0.1", "port": centre.port, "system_id": "attestry", "password": "secret", "source": "4711", "enquire_ms": 50})
+    config["sims"][number]["msisdn"] = MSISDN
+    path, log = lab.top / "smpp-off.json", lab.top / "smpp-off.log"
+    path.touch(0o600)
+    path.write_text(json.dumps(config))
+    with open(log, "wb") as out:
+        gateway = subprocess.Popen([program("attestry-mno"), "--config", str(path)], stdout=out, stderr=subprocess.STDOUT,
+                                   env=environment())
+
+    def submits():
+        return len(re.findall(r"^submit .*bytes=\d+$", centre.log.read_text(), re.M))  # without those that were throttled
+
+    def post(verb):
+        status, doc = lab.api("parkoserv", "POST", f"/v1/profiles/{name}/{verb}", {})
+        assert status in (200, 202), doc
+    try:
+        with Tail(log) as said:
+            status, doc = lab.api("parkoserv", "POST", "/v1/profiles", {"iccid": sim["iccid"], "slot": slot, "service": "parkoserv",
+                                                                        "claim": sim["claim"]})
+            assert status == 201, doc
+            post("activate")
+            said.wait(r"job-done .*kind=install")
+            centre.p.send_signal(signal.SIGUSR1)
+            centre.tail.wait("^hold on")
+            before = submits()
+            post("deactivate")
+            centre.tail.wait(r"^submit .*bytes=\d+$")
+            for _ in range(20):  # a second of its life, ten times the first wait
+                centre.tail.wait("^enquire")
+            assert submits() == before + 1
+            assert lab.api("parkoserv", "GET", f"/v1/profiles/{name}")[1]["profile"]["wipe_pending"]
+            centre.p.send_signal(signal.SIGUSR2)  # its time is over: given up
+            said.wait("sms-undelivered")
+            said.wait("sms-again .*try=2 ")
+            centre.tail.wait(r"^submit .*bytes=\d+$")
+            assert submits() == before + 2
+            centre.p.send_signal(signal.SIGUSR1)  # the SIM is on
+            said.wait(r"job-done .*kind=block")
+    finally:
+        gateway.terminate()
+        gateway.wait(PATIENCE)
         centre.close()
 
 

@@ -120,6 +120,91 @@ static void payload_option(void **state)
 			cur_init(bytes + SMPP_HEAD, len - SMPP_HEAD + sizeof(options) - 1), &m));
 }
 
+static struct smpp_message receipt(const char *text)
+{
+	return (struct smpp_message){ .esm_class = SMPP_ESM_RECEIPT,
+		.ud = cur_init((const uint8_t *)text, strlen(text)) };
+}
+
+static void receipts_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		enum rc rc;
+		const char *id;
+		enum smpp_state state;
+	} rows[] = {
+		{ "id:m17 sub:001 dlvrd:001 submit date:2611240010 done date:2611240011 "
+		  "stat:DELIVRD err:000 text:",
+			RC_OK, "m17", SMPP_DELIVERED },
+		{ "id:m17 stat:UNDELIV", RC_OK, "m17", SMPP_UNDELIVERABLE },
+		{ "id:m17 stat:EXPIRED err:1", RC_OK, "m17", SMPP_EXPIRED },
+		{ "id:m17 stat:WHATEVER", RC_OK, "m17", SMPP_UNKNOWN },
+		{ "sub:001 id:x stat:REJECTD", RC_OK, "x", SMPP_REJECTED },
+		{ "id: stat:DELIVRD", RC_MALFORMED, NULL, 0 },
+		{ "id:m17", RC_MALFORMED, NULL, 0 },
+		{ "xid:m17 stat:DELIVRD", RC_MALFORMED, NULL, 0 },
+		{ "", RC_MALFORMED, NULL, 0 },
+	};
+	enum smpp_state what;
+	char id[SMPP_ID_MAX];
+	struct smpp_message m;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		m = receipt(rows[i].text);
+		assert_rc(rows[i].rc, smpp_receipt_read(&m, id, &what));
+		if (rows[i].rc != RC_OK)
+			continue;
+		assert_string_equal(rows[i].id, id);
+		assert_int_equal(rows[i].state, what);
+	}
+	/* An id that is too long is cut, and is nobody's. */
+	char text[200] = "id:";
+	memset(text + 3, '7', 100);
+	memcpy(text + 103, " stat:DELIVRD", 14);
+	m = receipt(text);
+	assert_rc(RC_OK, smpp_receipt_read(&m, id, &what));
+	assert_int_equal(SMPP_ID_MAX - 1, strlen(id));
+}
+
+/* receipted_message_id and message_state say it before any text. */
+static void receipts_by_option(void **state)
+{
+	static const uint8_t options[] = { 0x00, 0x1e, 0, 3, 'a', '9', 0, 0x04, 0x27, 0, 1, 5 };
+	uint8_t bytes[512];
+	size_t len = write_submit(bytes, sizeof(bytes), 0);
+	struct smpp_message m;
+	enum smpp_state what;
+	char id[SMPP_ID_MAX];
+
+	(void)state;
+	memcpy(bytes + len, options, sizeof(options));
+	len += sizeof(options) - SMPP_HEAD;
+	assert_rc(RC_OK, smpp_message_read(cur_init(bytes + SMPP_HEAD, len), &m));
+	assert_rc(RC_OK, smpp_receipt_read(&m, id, &what));
+	assert_string_equal("a9", id);
+	assert_int_equal(SMPP_UNDELIVERABLE, what);
+	bytes[SMPP_HEAD + len - 6] = 'x'; /* an id without its NUL */
+	assert_rc(RC_MALFORMED, smpp_message_read(cur_init(bytes + SMPP_HEAD, len), &m));
+	assert_rc(RC_OK, smpp_submit_resp_read(cur_init((const uint8_t *)"m1", 3), id));
+	assert_string_equal("m1", id);
+	assert_rc(RC_MALFORMED, smpp_submit_resp_read(cur_init((const uint8_t *)"m1", 2), id));
+	assert_rc(RC_MALFORMED, smpp_submit_resp_read(cur_init((const uint8_t *)"", 1), id));
+	assert_rc(RC_MALFORMED, smpp_submit_resp_read(cur_init((const uint8_t *)"", 0), id));
+}
+
+static void validity_is_relative(void **state)
+{
+	char text[SMPP_TIME_MAX];
+
+	(void)state;
+	smpp_validity(3600, text);
+	assert_string_equal("000000010000000R", text);
+	smpp_validity(3 * 86400 + 59, text);
+	assert_string_equal("000003000059000R", text);
+}
+
 static void bare_and_bind(void **state)
 {
 	uint8_t bytes[128];
@@ -147,6 +232,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_bytes),
+		cmocka_unit_test(receipts_are_read),
+		cmocka_unit_test(receipts_by_option),
+		cmocka_unit_test(validity_is_relative),
 		cmocka_unit_test(what_is_written_is_read),
 		cmocka_unit_test(truncations_and_lengths),
 		cmocka_unit_test(payload_option),
