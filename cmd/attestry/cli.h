@@ -74,7 +74,7 @@ extern const struct cmd init_cmds[], party_cmds[], service_cmds[], inventory_cmd
 	profile_cmds[], job_cmds[], poll_cmds[], epp_cmds[], maintenance_cmds[], registry_cmds[],
 	audit_cmds[], zone_cmds[], offline_cmds[], payload_cmds[], keys_cmds[], verify_cmds[],
 	backup_cmds[], bulk_cmds[], metrics_cmds[], node_cmds[], lab_cmds[], asp_cmds[], td_cmds[],
-	maker_cmds[], counts_cmds[], trust_cmds[];
+	maker_cmds[], counts_cmds[], trust_cmds[], resolver_cmds[];
 
 /* All of them, in the order of --help; NULL ends. */
 extern const struct cmd *const cli_nouns[];
@@ -102,6 +102,7 @@ void cli_help_noun(FILE *to, const char *noun);
 void cli_help_cmd(FILE *to, const struct cmd *cmd);
 
 int zone_timing(struct cli *cli); /* timing.c */
+int lab_keep_ds(struct cli *cli); /* lab_ds.c */
 
 /* ---- asking the registry (call.c) ---- */
 

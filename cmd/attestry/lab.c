@@ -62,5 +62,7 @@ const struct cmd lab_cmds[] = {
 		"attestry lab status /tmp/lab", { { 0 } } },
 	{ "lab", "down", "DIR", 1, 1, NULL, CMD_LOCAL, run_down, "end every process of a lab",
 		"attestry lab down /tmp/lab", { { 0 } } },
+	{ "lab", "keep-ds", "DIR", 1, 1, NULL, CMD_LOCAL | CMD_HIDDEN, lab_keep_ds,
+		"keep our DS at the lab's parent as our CDS asks", NULL, { { 0 } } },
 	{ 0 },
 };

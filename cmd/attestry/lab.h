@@ -49,8 +49,8 @@ struct lab {
 	int secondary;		     /* Knot's port, with several nodes; 0: none */
 	struct lab_node nodes[LAB_NODES_MAX];
 	int ttl;
-	int dns, dot, https, epp, resolver; /* ports */
-	char resolver_pin[45];		    /* base64 of SHA-256 over its SubjectPublicKeyInfo */
+	int dns, dot, https, epp, resolver, parent; /* ports */
+	char resolver_pin[45]; /* base64 of SHA-256 over its SubjectPublicKeyInfo */
 	struct lab_service services[LAB_SERVICES];
 	struct lab_sim sims[LAB_SIMS];
 	json_t *pids; /* role -> [pid] */
@@ -87,6 +87,14 @@ enum rc lab_random_text(char *out, size_t len, const char *alphabet) ATT_MUST_CH
 enum rc lab_free_port(int *port, struct diag *d) ATT_MUST_CHECK;
 
 enum rc lab_sha256(const void *bytes, size_t len, unsigned char out[32]) ATT_MUST_CHECK;
+
+/* lab_parent.c */
+#define LAB_DS_TTL "5"
+/* A private root and the parent, which has our DS; the resolver's anchor becomes the root's. `ds`
+ * is the zone's anchor as text. */
+enum rc lab_start_parent(struct lab *lab, const char *ds, struct diag *d) ATT_MUST_CHECK;
+/* The parent's DS follow our CDS. */
+enum rc lab_start_ds_keeper(struct lab *lab, struct diag *d) ATT_MUST_CHECK;
 
 /* lab_up.c, lab_down.c */
 /* `database`: URL of an empty PostgreSQL database, or NULL: SQLite, or with nodes a server of the

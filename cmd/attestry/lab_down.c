@@ -13,9 +13,9 @@
 
 /* Ended in this order, so that nothing complains of a peer that left first. */
 static const char *const order[] = { "attestry-meter", "attestry-mno", "attestry-sim", "parkoserv",
-	"carparkserv", "unbound", "knot", "attestryd-i", "attestryd-h", "attestryd-g",
-	"attestryd-f", "attestryd-e", "attestryd-d", "attestryd-c", "attestryd-b", "attestryd",
-	"postgresql" };
+	"carparkserv", "ds-keeper", "unbound", "knot-parent", "knot", "attestryd-i", "attestryd-h",
+	"attestryd-g", "attestryd-f", "attestryd-e", "attestryd-d", "attestryd-c", "attestryd-b",
+	"attestryd", "postgresql" };
 
 static json_t *load(const char *dir, char real[PATH_MAX], struct diag *d)
 {

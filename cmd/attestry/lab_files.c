@@ -3,6 +3,7 @@
 #include "lab.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "resolver_conf.h"
 
 #include <pwd.h>
 #include <stdarg.h>
@@ -53,65 +54,56 @@ static const char *user_name(void)
 }
 
 /* Every node's name server, and the secondary: the zone is there while one of them is. */
-static enum rc stub_addresses(const struct lab *lab, char *out, size_t cap)
+static enum rc add_servers(const struct lab *lab, struct resolver_conf *c, const char *zone,
+	char addr[RESOLVER_STUBS_MAX][32])
 {
-	size_t n = 0;
-	enum rc rc = str_format(out, cap, "  stub-addr: 127.0.0.1@%d\n", lab->dns);
+	enum rc rc = RC_OK;
 
-	for (int i = 1; rc == RC_OK && i < lab->node_count; i++) {
-		n = strlen(out);
-		rc = str_format(out + n, cap - n, "  stub-addr: 127.0.0.1@%d\n", lab->nodes[i].dns);
+	for (int i = 0; rc == RC_OK && i <= LAB_NODES_MAX; i++) {
+		int port = i == 0		 ? lab->dns
+			   : i < lab->node_count ? lab->nodes[i].dns
+			   : i == LAB_NODES_MAX	 ? lab->secondary
+						 : 0;
+
+		if (port == 0)
+			continue;
+		rc = str_format(addr[c->stub_count], sizeof(addr[0]), "127.0.0.1@%d", port);
+		c->stub[c->stub_count] = (struct resolver_stub){ zone, addr[c->stub_count] };
+		c->stub_count++;
 	}
-	n = strlen(out);
-	if (rc == RC_OK && lab->secondary)
-		rc = str_format(out + n, cap - n, "  stub-addr: 127.0.0.1@%d\n", lab->secondary);
 	return rc;
 }
 
 enum rc lab_write_resolver(const struct lab *lab, struct diag *d)
 {
-	char stubs[(LAB_NODES_MAX + 1) * 40];
-	enum rc rc = stub_addresses(lab, stubs, sizeof(stubs));
+	char dir[PATH_MAX], anchors[PATH_MAX], above[64], zone[64], parent[64];
+	char addr[RESOLVER_STUBS_MAX][32];
+	struct resolver_conf c = { .dir = dir,
+		.addr = "127.0.0.1",
+		.port = lab->resolver,
+		.user = "",
+		.anchors = anchors,
+		.allow = { "127.0.0.0/8" },
+		.allow_count = 1,
+		.stub = { { ".", above }, { parent, above } },
+		.stub_count = 2 };
+	enum rc rc = lab_path(lab, dir, "resolver");
 
-	if (rc != RC_OK)
-		return rc;
-	return lab_write(lab, "resolver/unbound.conf", 0644, d,
-		"# The trusted resolver of devices and providers: DNS over TLS only.\n"
-		"server:\n"
-		"  username: \"\"\n"
-		"  chroot: \"\"\n"
-		"  directory: \"%s/resolver\"\n"
-		"  pidfile: \"%s/resolver/unbound.pid\"\n"
-		"  use-syslog: no\n"
-		"  logfile: \"\"\n"
-		"  verbosity: 1\n"
-		"  log-servfail: yes\n"
-		"  do-ip6: no\n"
-		"  num-threads: 1\n"
-		"  interface: 127.0.0.1@%d\n"
-		"  tls-port: %d\n"
-		"  tls-service-key: \"%s/resolver/resolver.key\"\n"
-		"  tls-service-pem: \"%s/resolver/resolver.pem\"\n"
-		"  access-control: 127.0.0.0/8 allow\n"
-		"  do-not-query-localhost: no\n"
-		"  module-config: \"validator iterator\"\n"
-		"  trust-anchor-file: \"%s/trust-anchor.ds\"\n"
-		"  harden-glue: yes\n"
-		"  harden-dnssec-stripped: yes\n"
-		"  harden-below-nxdomain: yes\n"
-		"  harden-algo-downgrade: yes\n"
-		"  qname-minimisation: yes\n"
-		"  aggressive-nsec: no\n"
-		"  minimal-responses: yes\n"
-		"  hide-identity: yes\n"
-		"  hide-version: yes\n"
-		"stub-zone:\n"
-		"  name: \"%s.\"\n"
-		"%s"
-		"remote-control:\n"
-		"  control-enable: no\n",
-		lab->dir, lab->dir, lab->resolver, lab->resolver, lab->dir, lab->dir, lab->dir,
-		lab->zone, stubs);
+	if (rc == RC_OK)
+		rc = lab_path(lab, anchors, "resolver/trust-anchor.ds");
+	if (rc == RC_OK)
+		rc = str_format(above, sizeof(above), "127.0.0.1@%d", lab->parent);
+	if (rc == RC_OK)
+		rc = str_format(zone, sizeof(zone), "%s.", lab->zone);
+	if (rc == RC_OK)
+		rc = str_format(parent, sizeof(parent), "%s.", strchr(lab->zone, '.') + 1);
+	if (rc == RC_OK)
+		rc = add_servers(lab, &c, zone, addr);
+	if (rc == RC_OK)
+		rc = resolver_conf_write(&c, d);
+	return rc == RC_OK ? resolver_facts_write(
+				     dir, lab->zone, "localhost", "127.0.0.1", lab->resolver, d)
+			   : rc;
 }
 
 enum rc lab_write_broker(const struct lab *lab, const struct lab_service *s, struct diag *d)
@@ -139,7 +131,7 @@ enum rc lab_write_broker(const struct lab *lab, const struct lab_service *s, str
 		"plugin_opt_service %s\n"
 		"plugin_opt_zone %s\n"
 		"plugin_opt_ca_file %s/services/devices.pem\n"
-		"plugin_opt_anchor %s/trust-anchor.ds\n"
+		"plugin_opt_anchor %s/resolver/trust-anchor.ds\n"
 		"plugin_opt_resolver_addr 127.0.0.1\n"
 		"plugin_opt_resolver_port %d\n"
 		"plugin_opt_resolver_name localhost\n"
@@ -272,6 +264,10 @@ enum rc lab_write_json(const struct lab *lab, json_t *parties, struct diag *d)
 	json_object_set_new(doc, "resolver",
 		json_pack("{s:s, s:i, s:o, s:s}", "addr", "127.0.0.1", "dot", lab->resolver, "ca",
 			join(lab, "resolver/resolver.pem"), "pin", lab->resolver_pin));
+	json_object_set_new(doc, "parent",
+		json_pack("{s:s, s:i, s:o, s:o}", "addr", "127.0.0.1", "dns", lab->parent,
+			"root_anchor", join(lab, "resolver/trust-anchor.ds"), "config",
+			join(lab, "parent/knot.conf")));
 	json_object_set_new(doc, "trust_anchor", join(lab, "trust-anchor.ds"));
 	json_object_set_new(doc, "ca",
 		json_pack("{s:o, s:o, s:o}", "root", join(lab, "registry/ca/root.pem"), "issuing",

@@ -2,17 +2,12 @@
 /* Keys and certificates of the parts that are not the registry's: the resolver
  * and the providers' brokers, as those would make them for themselves. */
 #include "lab.h"
-#include "base/file.h"
-#include "base/secret.h"
-#include "base/str.h"
+#include "server_key.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/x509v3.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -84,90 +79,13 @@ enum rc lab_free_port(int *port, struct diag *d)
 	return diag_errno(d, RC_UNAVAILABLE, "no port of 127.0.0.1 is free for both TCP and UDP");
 }
 
-static bool add_ext(X509 *cert, int nid, const char *value)
-{
-	X509V3_CTX ctx;
-	X509_EXTENSION *ext;
-	bool ok;
-
-	X509V3_set_ctx(&ctx, cert, cert, NULL, NULL, 0);
-	ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	ok = ext && X509_add_ext(cert, ext, -1) == 1;
-	X509_EXTENSION_free(ext);
-	return ok;
-}
-
-static X509 *make_cert(EVP_PKEY *key, const char *cn)
-{
-	X509 *cert = X509_new();
-	unsigned char serial[8];
-
-	if (!cert || RAND_bytes(serial, sizeof(serial)) != 1)
-		goto fail;
-	serial[0] &= 0x7f;
-	BIGNUM *bn = BN_bin2bn(serial, sizeof(serial), NULL);
-	bool ok = bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert));
-	BN_free(bn);
-	X509_NAME *name = X509_get_subject_name(cert);
-	ok = ok && X509_set_version(cert, 2) == 1 &&
-	     X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
-		     (const unsigned char *)cn, -1, -1, 0) == 1 &&
-	     X509_set_issuer_name(cert, name) == 1 && X509_set_pubkey(cert, key) == 1 &&
-	     X509_gmtime_adj(X509_getm_notBefore(cert), -60) &&
-	     X509_time_adj_ex(X509_getm_notAfter(cert), SERVER_DAYS, 0, NULL) &&
-	     add_ext(cert, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1") &&
-	     add_ext(cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-	     add_ext(cert, NID_ext_key_usage, "serverAuth") &&
-	     X509_sign(cert, key, EVP_sha256()) > 0;
-	if (ok)
-		return cert;
-fail:
-	X509_free(cert);
-	return NULL;
-}
-
-static enum rc write_pem(const struct lab *lab, const char *folder, const char *name, EVP_PKEY *key,
-	X509 *cert, struct diag *d)
-{
-	char path[PATH_MAX];
-	BIO *bio = BIO_new(BIO_s_secmem());
-	char *text;
-	long len;
-	enum rc rc = RC_CRYPTO;
-
-	if (bio && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1) {
-		len = BIO_get_mem_data(bio, &text);
-		rc = lab_path(lab, path, "%s/%s.key", folder, name);
-		if (rc == RC_OK)
-			rc = file_write_atomic(path, text, (size_t)len, 0600, d);
-	}
-	BIO_free(bio);
-	bio = BIO_new(BIO_s_mem());
-	if (rc == RC_OK && bio && PEM_write_bio_X509(bio, cert) == 1) {
-		len = BIO_get_mem_data(bio, &text);
-		rc = lab_path(lab, path, "%s/%s.pem", folder, name);
-		if (rc == RC_OK)
-			rc = file_write_atomic(path, text, (size_t)len, 0644, d);
-	}
-	BIO_free(bio);
-	return rc;
-}
-
 enum rc lab_self_signed(const struct lab *lab, const char *folder, const char *name,
 	unsigned char spki[32], struct diag *d)
 {
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = key ? make_cert(key, "localhost") : NULL;
-	unsigned char *der = NULL;
-	int len = cert ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der) : -1;
-	enum rc rc = RC_CRYPTO;
+	char path[PATH_MAX];
+	enum rc rc = lab_path(lab, path, "%s/%s", folder, name);
 
-	if (len > 0 && EVP_Digest(der, (size_t)len, spki, NULL, EVP_sha256(), NULL) == 1)
-		rc = write_pem(lab, folder, name, key, cert, d);
-	else
-		diag_set(d, rc, "%s: cannot make a server certificate", name);
-	OPENSSL_free(der);
-	X509_free(cert);
-	EVP_PKEY_free(key);
-	return rc;
+	return rc == RC_OK ? server_key_make(path, "localhost", "DNS:localhost,IP:127.0.0.1",
+				     SERVER_DAYS, spki, d)
+			   : rc;
 }

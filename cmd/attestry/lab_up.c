@@ -91,7 +91,7 @@ static enum rc plan(struct lab *lab, struct diag *d)
 	static const char *const eids[LAB_SIMS] = { "89049032123451234512345678901235",
 		"89049032123451234512345678901332", "89049032123451234512345678901429" };
 	int *const ports[] = { &lab->dns, &lab->dot, &lab->https, &lab->epp, &lab->resolver,
-		&lab->services[0].port, &lab->services[1].port };
+		&lab->parent, &lab->services[0].port, &lab->services[1].port };
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	enum rc rc = RC_OK;
@@ -158,8 +158,8 @@ static bool others_can_reach(const char *dir)
 
 static enum rc init_registry(struct lab *lab, struct diag *d)
 {
-	char dir[PATH_MAX], settings[13][200];
-	char *argv[40] = { "attestry", "init", dir, "--zone", (char *)(uintptr_t)lab->zone };
+	char dir[PATH_MAX], settings[16][200];
+	char *argv[44] = { "attestry", "init", dir, "--zone", (char *)(uintptr_t)lab->zone };
 	size_t argc = 5, n = 0;
 	enum rc rc = lab_path(lab, dir, "registry");
 	const struct {
@@ -177,6 +177,10 @@ static enum rc init_registry(struct lab *lab, struct diag *d)
 		{ "resolver.addr", "", "127.0.0.1", 0 },
 		{ "resolver.port", "", NULL, lab->resolver },
 		{ "resolver.pin", "", lab->resolver_pin, 0 },
+		{ "parent.server", "127.0.0.1:", NULL, lab->parent },
+		{ "parent.check", "", "1s", 0 },
+		/* No secondaries to wait for. */
+		{ "zone.propagation", "", "1s", 0 },
 		{ "supervisor.user_base", "", NULL,
 			geteuid() == 0 && others_can_reach(lab->dir) ? LAB_USER_BASE : 0 },
 		{ "registry.database", "", lab->database ? lab->database : "sqlite:db/registry.db",
@@ -317,6 +321,8 @@ static enum rc take_trust(struct lab *lab, struct diag *d)
 		rc = lab_write_registry_profile(lab, ds, d);
 	if (rc == RC_OK)
 		rc = write_device_cas(lab, d);
+	if (rc == RC_OK)
+		rc = lab_start_parent(lab, ds, d);
 	json_decref(ca);
 	client_free(c);
 	return rc;
@@ -599,9 +605,12 @@ static enum rc build(struct lab *lab, json_t *parties, bool empty, bool quiet, s
 		rc = take_trust(lab, d);
 	if (rc == RC_OK)
 		rc = start_resolver(lab, d);
+	if (rc == RC_OK)
+		rc = lab_start_ds_keeper(lab, d);
 	if (rc != RC_OK)
 		return rc;
-	say(quiet, "resolver        unbound validates with the zone's own anchor, over TLS");
+	say(quiet,
+		"resolver        unbound trusts the lab's root alone; the parent follows our CDS");
 	for (size_t i = 0; rc == RC_OK && i < LAB_SERVICES; i++) {
 		rc = add_service(lab, &lab->services[i], d);
 		if (rc == RC_OK)

@@ -18,6 +18,7 @@ const struct cmd *const cli_nouns[] = {
 	keys_cmds,
 	zone_cmds,
 	offline_cmds,
+	resolver_cmds,
 	audit_cmds,
 	payload_cmds,
 	verify_cmds,

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CELL_MAX = 256, COLS_MAX = 12 };
+enum { CELL_MAX = 256, COLS_MAX = 16 };
 
 void out_json(const json_t *answer)
 {
