@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define FILE_MAX     (1u << 20)
-#define ROWS_MAX     512
+#define ROWS_MAX     1024
 #define STALE_BEATS  5 /* heartbeats without a new file: nobody writes it any more */
 #define PREFIX	     "attestry_"
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -31,7 +31,7 @@ struct source {
 };
 
 struct row {
-	char name[64], role[64];
+	char name[64], role[64], of[64]; /* of: which one, or "" */
 	double value;
 };
 
@@ -75,11 +75,15 @@ static char *read_fresh(const struct source *s, size_t *len)
 	return (char *)text;
 }
 
-/* One line of our own writing: attestry_NAME{role="ROLE"} VALUE. */
+/* One line of our own writing: attestry_NAME{role="ROLE"} VALUE, or with name="OF" behind the role.
+ */
 static bool parse_row(const char *line, struct row *out)
 {
+	out->of[0] = '\0';
 	return sscanf(line, PREFIX "%63[a-z0-9_]{role=\"%63[^\"]\"} %lf", out->name, out->role,
-		       &out->value) == 3;
+		       &out->value) == 3 ||
+	       sscanf(line, PREFIX "%63[a-z0-9_]{role=\"%63[^\"]\",name=\"%63[^\"]\"} %lf",
+		       out->name, out->role, out->of, &out->value) == 4;
 }
 
 static void parse_sheet(char *text, struct sheet *out)
@@ -343,6 +347,34 @@ static double rate(const struct sheet *now, const struct sheet *before, const ch
 	return grown > 0 && seconds > 0 ? grown / seconds : 0;
 }
 
+static double value_of_one(const struct sheet *s, const char *name, const char *of)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		if (strcmp(s->rows[i].name, name) == 0 && strcmp(s->rows[i].of, of) == 0)
+			return s->rows[i].value;
+	}
+	return 0;
+}
+
+static void show_secondaries(const struct sheet *now)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < now->count; i++) {
+		const struct row *r = &now->rows[i];
+
+		if (strcmp(r->name, "secondary_current") != 0)
+			continue;
+		if (!any)
+			printf("\n%-20s %-8s %10s %10s\n", "secondary", "state", "lag s",
+				"silent s");
+		any = true;
+		printf("%-20s %-8s %10.3f %10.0f\n", r->of, r->value > 0 ? "current" : "BEHIND",
+			value_of_one(now, "secondary_lag_seconds", r->of),
+			value_of_one(now, "secondary_silent_seconds", r->of));
+	}
+}
+
 static void show(const struct sheet *now, const struct sheet *before, double seconds)
 {
 	printf("requests %.0f/s  refused %.0f/s  batches %.0f/s  queue %.0f  unserved %.0f\n",
@@ -366,6 +398,7 @@ static void show(const struct sheet *now, const struct sheet *before, double sec
 			100 * rate(now, before, "cpu_seconds_total", r->role, seconds),
 			value_of(now, "resident_bytes", r->role) / 1048576);
 	}
+	show_secondaries(now);
 	fflush(stdout);
 }
 

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTROL_FD  3	 /* where a role finds its end */
-#define CONTROL_MAX 4096 /* bytes of one message: names and numbers only */
+#define CONTROL_FD  3	  /* where a role finds its end */
+#define CONTROL_MAX 16384 /* bytes of one message: names and numbers only */
 
 /* A connected pair, close-on-exec, non-blocking. */
 enum rc control_pair(int out[2]) ATT_MUST_CHECK;

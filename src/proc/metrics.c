@@ -31,6 +31,17 @@ bool metrics_name_ok(const char *name)
 	return n > 0 && n < METRIC_NAME_MAX;
 }
 
+bool metrics_of_ok(const char *of)
+{
+	size_t n = 0;
+
+	for (; of[n]; n++) {
+		if (!isalnum((unsigned char)of[n]) && !strchr("_-.", of[n]))
+			return false;
+	}
+	return n < METRIC_OF_MAX;
+}
+
 /* proc(5): fields 14 and 15 are ticks, 24 pages. The second field may hold blanks and brackets. */
 static struct usage usage_of(pid_t pid)
 {
@@ -114,8 +125,13 @@ static void write_name(FILE *f, const char *name, const struct metrics_role *rol
 	head(f, name);
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < roles[i].count; k++) {
-			if (strcmp(roles[i].metrics[k].name, name) == 0)
-				sample(f, name, roles[i].role, roles[i].metrics[k].value);
+			const struct metric *m = &roles[i].metrics[k];
+
+			if (strcmp(m->name, name) == 0 && m->of[0])
+				fprintf(f, "attestry_%s{role=\"%s\",name=\"%s\"} %.15g\n", name,
+					roles[i].role, m->of, m->value);
+			else if (strcmp(m->name, name) == 0)
+				sample(f, name, roles[i].role, m->value);
 		}
 	}
 }

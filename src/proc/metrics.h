@@ -13,12 +13,14 @@
 #include <sys/types.h>
 
 #define METRIC_NAME_MAX	  48
-#define METRICS_PER_ROLE  24
+#define METRIC_OF_MAX	  32
+#define METRICS_PER_ROLE  128 /* three of each of 32 secondaries */
 #define METRICS_ROLES_MAX 80
 
 struct metric {
 	char name[METRIC_NAME_MAX]; /* without prefix; ends in _total when it only grows */
 	double value;
+	char of[METRIC_OF_MAX]; /* which one (a secondary's name), as label "name"; or "" */
 };
 
 struct metrics_role {
@@ -32,6 +34,7 @@ struct metrics_role {
 
 /* Letters, digits and underscores: what a file may carry from a role that may be broken. */
 bool metrics_name_ok(const char *name);
+bool metrics_of_ok(const char *of);
 
 /* The whole text (free). Each name stands once with its type and all roles that have it. */
 enum rc metrics_write(

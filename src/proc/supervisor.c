@@ -203,8 +203,10 @@ static void take_pong(struct child *child, const Control__Pong *pong)
 	for (size_t i = 0; i < pong->n_metrics && i < METRICS_PER_ROLE; i++) {
 		struct metric *m = &child->metrics[child->metric_count];
 
-		if (!metrics_name_ok(pong->metrics[i]->name))
+		if (!metrics_name_ok(pong->metrics[i]->name) ||
+			!metrics_of_ok(pong->metrics[i]->of))
 			continue;
+		snprintf(m->of, sizeof(m->of), "%s", pong->metrics[i]->of);
 		snprintf(m->name, sizeof(m->name), "%s", pong->metrics[i]->name);
 		m->value = pong->metrics[i]->value;
 		child->metric_count++;

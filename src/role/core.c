@@ -108,9 +108,9 @@ static void on_link(struct role *role, const char *peer, int take_fd, void *user
 		log_write(role->log, LOG_ERROR, "link peer=%s why=%s", peer, rc_text(rc));
 }
 
-static void put_metric(void *to, const char *name, double value)
+static void put_metric(void *to, const char *name, const char *of, double value)
 {
-	role_metric(to, name, value);
+	role_metric_of(to, name, of, value);
 }
 
 static void on_metrics(struct role_metrics *m, void *user)

@@ -56,9 +56,9 @@ struct core_options {
 
 struct core;
 
-/* What is counted and what waits: one call of `put` each. */
-void core_metrics(
-	struct core *core, void (*put)(void *to, const char *name, double value), void *to);
+/* What is counted and what waits: one call of `put` each. `of`: which secondary, or "". */
+typedef void core_metric_fn(void *to, const char *name, const char *of, double value);
+void core_metrics(struct core *core, core_metric_fn *put, void *to);
 
 /* Opens the database and makes the first party. */
 enum rc core_open(struct event_base *base, const struct core_options *options, struct core **out,

@@ -42,27 +42,34 @@ static double length(const struct core_item *list)
 	return (double)n;
 }
 
-void core_metrics(
-	struct core *core, void (*put)(void *to, const char *name, double value), void *to)
+void core_metrics(struct core *core, core_metric_fn *put, void *to)
 {
 	uint64_t last = store_change_last(core->store);
+	const struct {
+		const char *name;
+		double value;
+	} rows[] = {
+		{ "requests_total", (double)core->count.requests },
+		{ "refused_total", (double)core->count.refused },
+		{ "batches_total", (double)core->count.batches },
+		{ "committed_seq", (double)last },
+		{ "served_seq", (double)core->zone.applied },
+		{ "zone_lag_changes", (double)(last - core->zone.applied) },
+		{ "zone_serial", (double)core->zone.serial },
+		{ "zone_connected", core->zone.up },
+		{ "keys_connected", core->keys != NULL },
+		{ "queue_requests", length(core->queue) },
+		{ "unserved_requests", length(core->serving) },
+		{ "long_polls", (double)core->waiter_count },
+		{ "database_log_pages", store_wal_pages(core->store) },
+		{ "database_connected", store_connected(core->store) },
+		{ "database_lost_total", (double)store_lost(core->store) },
+	};
 
-	put(to, "requests_total", (double)core->count.requests);
-	put(to, "refused_total", (double)core->count.refused);
-	put(to, "batches_total", (double)core->count.batches);
-	put(to, "committed_seq", (double)last);
-	put(to, "served_seq", (double)core->zone.applied);
-	put(to, "zone_lag_changes", (double)(last - core->zone.applied));
-	put(to, "zone_serial", (double)core->zone.serial);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		put(to, rows[i].name, "", rows[i].value);
 	core__tlsa_metrics(core, put, to);
-	put(to, "zone_connected", core->zone.up);
-	put(to, "keys_connected", core->keys != NULL);
-	put(to, "queue_requests", length(core->queue));
-	put(to, "unserved_requests", length(core->serving));
-	put(to, "long_polls", (double)core->waiter_count);
-	put(to, "database_log_pages", store_wal_pages(core->store));
-	put(to, "database_connected", store_connected(core->store));
-	put(to, "database_lost_total", (double)store_lost(core->store));
+	core__metrics_secondaries(core, put, to);
 }
 
 void core__answer(struct core_item *item)

@@ -313,6 +313,7 @@ void core__zone_at(struct core *core);
 uint32_t core__serial_mark(struct core *core);
 void core__health_secondaries(
 	const struct core *core, Registry__HealthData *h, struct arena *arena);
+void core__metrics_secondaries(const struct core *core, core_metric_fn *put, void *to);
 
 /* ---- core_wait.c, core_jobs.c ---- */
 void core__wait(struct core *core, struct core_item *item);
@@ -320,8 +321,7 @@ void core__news(struct core *core, const struct registry_news *news);
 /* core_tlsa.c */
 void core__tlsa_tick(struct core *core);
 void core__tlsa_found(struct core *core, const Out__FoundTlsa *m);
-void core__tlsa_metrics(
-	struct core *core, void (*put)(void *to, const char *name, double value), void *to);
+void core__tlsa_metrics(struct core *core, core_metric_fn *put, void *to);
 void core__waiters_served(struct core *core); /* the zone has applied more */
 void core__waiters_look(struct core *core);   /* others may have news */
 void core__waiters_tick(struct core *core, uint64_t now_ms);

@@ -145,6 +145,12 @@ void core__zone_at(struct core *core)
 	tell_out(core);
 }
 
+static bool is_current(const struct core *core, const struct core_secondary *s)
+{
+	return core->zone.up && core->zone.serial && s->seen &&
+	       (int32_t)(core->zone.serial - s->serial) <= 0;
+}
+
 void core__health_secondaries(const struct core *core, Registry__HealthData *h, struct arena *arena)
 {
 	Registry__SecondaryData **list = arena_array(arena, core->out.count, sizeof(*list));
@@ -161,11 +167,21 @@ void core__health_secondaries(const struct core *core, Registry__HealthData *h, 
 		d->serial = s->serial;
 		d->lag_ms = s->lag_ms;
 		d->silent_s = s->silent_s;
-		d->current = core->zone.up && core->zone.serial && s->seen &&
-			     (int32_t)(core->zone.serial - s->serial) <= 0;
+		d->current = is_current(core, s);
 		list[i] = d;
 		h->secondaries = list;
 		h->n_secondaries = i + 1;
+	}
+}
+
+void core__metrics_secondaries(const struct core *core, core_metric_fn *put, void *to)
+{
+	for (size_t i = 0; i < core->out.count; i++) {
+		const struct core_secondary *s = &core->out.secondary[i];
+
+		put(to, "secondary_current", s->name, is_current(core, s));
+		put(to, "secondary_lag_seconds", s->name, s->lag_ms / 1000.0);
+		put(to, "secondary_silent_seconds", s->name, (double)s->silent_s);
 	}
 }
 

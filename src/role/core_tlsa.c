@@ -90,8 +90,7 @@ void core__tlsa_found(struct core *core, const Out__FoundTlsa *m)
 		log_write(core->log, LOG_ERROR, "tlsa service=%s is not kept", m->service);
 }
 
-void core__tlsa_metrics(
-	struct core *core, void (*put)(void *to, const char *name, double value), void *to)
+void core__tlsa_metrics(struct core *core, core_metric_fn *put, void *to)
 {
 	static const char *const names[STORE_TLSA_STATES] = { "services_tlsa_unchecked",
 		"services_tlsa_ok", "services_tlsa_missing", "services_tlsa_mismatch",
@@ -101,5 +100,5 @@ void core__tlsa_metrics(
 	if (core->options.tlsa_every_s <= 0 || store_tlsa_count(core->store, n) != RC_OK)
 		return;
 	for (int i = 0; i < STORE_TLSA_STATES; i++)
-		put(to, names[i], (double)n[i]);
+		put(to, names[i], "", (double)n[i]);
 }

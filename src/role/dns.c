@@ -276,6 +276,24 @@ static enum rc read_primary(struct dns_role *r, struct diag *d)
 	return rc;
 }
 
+static void on_metrics(struct role_metrics *m, void *user)
+{
+	const struct dns_role *r = user;
+	const struct serve_counts *c = r->serve ? serve_counts(r->serve) : NULL;
+
+	role_metric(m, "dns_serving", r->serving);
+	role_metric(m, "dns_tcp_clients", stream_clients(r->tcp));
+	role_metric(m, "dns_tls_clients", stream_clients(r->dot));
+	if (!c)
+		return;
+	role_metric(m, "dns_answers_total", (double)c->answers);
+	role_metric(m, "dns_limited_total", (double)c->limited);
+	role_metric(m, "dns_good_cookies_total", (double)c->good_cookies);
+	role_metric(m, "dns_bad_tsig_total", (double)c->bad_tsig);
+	role_metric(m, "dns_transfers_total", (double)c->transfers);
+	role_metric(m, "dns_transfers_refused_total", (double)c->transfers_refused);
+}
+
 static enum rc open_all(struct dns_role *r, struct diag *d)
 {
 	const struct config *c = r->role->config;
@@ -308,6 +326,7 @@ enum rc role_dns_run(struct role *role)
 	r->role = role;
 	r->zone_fd = -1;
 	rc = open_all(r, &d);
+	role_on_metrics(role, on_metrics, r);
 	if (rc == RC_OK)
 		rc = role_ready(role);
 	else

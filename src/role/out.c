@@ -82,6 +82,19 @@ static void arm(struct watched *w, unsigned ms)
 
 /* ---- to core */
 
+/* Of one that is behind: since when we have had what it lacks. */
+static uint32_t lag_now(const struct watched *w)
+{
+	const struct out *o = w->out;
+	uint64_t since = 0;
+
+	for (unsigned i = 0; w->seen && i < HISTORY; i++)
+		if (o->history[i].ms && (int32_t)(o->history[i].serial - w->serial) > 0 &&
+			(!since || o->history[i].ms < since))
+			since = o->history[i].ms;
+	return since ? (uint32_t)(now_ms() - since) : w->lag_ms;
+}
+
 static void tell_core(struct watched *w)
 {
 	Out__Secondary s = OUT__SECONDARY__INIT;
@@ -90,7 +103,7 @@ static void tell_core(struct watched *w)
 	s.name = (char *)(uintptr_t)w->peer->name;
 	s.seen = w->seen;
 	s.serial = w->serial;
-	s.lag_ms = w->lag_ms;
+	s.lag_ms = lag_now(w);
 	s.silent_s = w->seen ? (now_ms() - w->seen_ms) / 1000u : 0;
 	m.op_case = OUT__FROM_OUT__OP_SECONDARY;
 	m.secondary = &s;

@@ -69,12 +69,18 @@ struct role_metrics {
 
 void role_metric(struct role_metrics *m, const char *name, double value)
 {
+	role_metric_of(m, name, "", value);
+}
+
+void role_metric_of(struct role_metrics *m, const char *name, const char *of, double value)
+{
 	Control__Metric *row = &m->rows[m->count];
 
 	if (m->count == METRICS_PER_ROLE)
 		return;
 	control__metric__init(row);
 	row->name = (char *)(uintptr_t)name;
+	row->of = (char *)(uintptr_t)of;
 	row->value = value;
 	m->list[m->count++] = row;
 }

@@ -70,6 +70,8 @@ enum rc role_ready(struct role *role) ATT_MUST_CHECK;
 /* Adds one number to what is told about this role; names as proc/metrics.h. */
 struct role_metrics;
 void role_metric(struct role_metrics *m, const char *name, double value);
+/* The same of one among several, which stays the caller's until the call-back ends. */
+void role_metric_of(struct role_metrics *m, const char *name, const char *of, double value);
 /* Calls `fn` when the supervisor asks, once a heartbeat. */
 typedef void role_metrics_fn(struct role_metrics *m, void *user);
 void role_on_metrics(struct role *role, role_metrics_fn *fn, void *user);

@@ -268,6 +268,11 @@ enum rc stream_new(struct event_base *base, int fd, struct serve *serve, SSL_CTX
 	return RC_OK;
 }
 
+unsigned stream_clients(const struct stream *s)
+{
+	return s ? s->count : 0;
+}
+
 void stream_free(struct stream *s)
 {
 	struct stream_client *c;

@@ -27,6 +27,8 @@ enum rc stream_new(struct event_base *base, int fd, struct serve *serve, SSL_CTX
 	struct spool *spool, const struct stream_limits *limits,
 	struct stream **out) ATT_MUST_CHECK;
 void stream_free(struct stream *s);
+/* Connections now; NULL: 0. */
+unsigned stream_clients(const struct stream *s);
 
 /* A server's context for DNS over TLS: TLS 1.2 and 1.3, ALPN "dot". Files are PEM. */
 enum rc stream_tls_new(

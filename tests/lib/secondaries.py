@@ -69,12 +69,13 @@ class Secondary:
         self.folder.mkdir(exist_ok=True)
         self.folder.chmod(0o777)
         self.port = free_port()
+        self.told = self.port  # where the registry finds it
         self.secret = base64.b64encode(os.urandom(32)).decode()
         self.process = None
         self.dns, self.dot = lab.json["dns"]["udp"], lab.json["dns"]["dot"]
 
     def line(self):
-        return f"{self.name} 127.0.0.1:{self.port} key={self.name}" + (" tls" if self.tls else "")
+        return f"{self.name} 127.0.0.1:{self.told} key={self.name}" + (" tls" if self.tls else "")
 
     def key_line(self):
         return f"hmac-sha256:{self.name}:{self.secret}"
@@ -282,17 +283,22 @@ look = {self.look}
 
 
 class Set:
-    """A registry with all three, in the order given by `wait`: how many an answer waits for."""
+    """A registry with all four. `wait`: for how many an answer waits; `conf`: more lines, by section;
+    `relayed`: a function from a secondary to the port where the registry shall find it."""
 
-    def __init__(self, lab, wait=0):
+    def __init__(self, lab, wait=0, answer_wait="20s", conf=None, relayed=lambda one: one.port):
         self.lab = lab
         self.all = [Knot(lab, "knot"), Nsd(lab, "nsd", tls=True), Bind(lab, "bind"), Attestry(lab, "attestry", tls=True)]
+        for s in self.all:
+            s.told = relayed(s)
         keys = lab.dir / "registry" / "tls" / "transfer.keys"
         keys.write_text("".join(s.key_line() + "\n" for s in self.all))
         keys.chmod(0o600)
         set_conf(lab, "dns", ["transfer_keys = tls/transfer.keys", "nsid = lab-ns1"] +
                  [f"secondary{i + 1} = {s.line()}" for i, s in enumerate(self.all)])
-        set_conf(lab, "registry", [f"publish_wait = {wait}", "answer_wait = 20s"])
+        set_conf(lab, "registry", [f"publish_wait = {wait}", f"answer_wait = {answer_wait}"])
+        for section, lines in (conf or {}).items():
+            set_conf(lab, section, lines)
         stop_registry(lab)
         self.registry = start_registry(lab)
         for s in self.all:

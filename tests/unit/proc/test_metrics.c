@@ -40,8 +40,9 @@ static size_t times(const char *text, const char *what)
 
 static void test_text(void **state)
 {
-	static const struct metric core[] = { { "requests_total", 12 }, { "lag", 0.5 } };
-	static const struct metric dns[] = { { "lag", 1 }, { "bad name", 3 } };
+	static const struct metric core[] = { { "requests_total", 12, "" }, { "lag", 0.5, "" },
+		{ "late", 3, "knot-1" }, { "late", 4, "ns.2" } };
+	static const struct metric dns[] = { { "lag", 1, "" }, { "bad name", 3, "" } };
 	const struct metrics_role roles[] = {
 		{ "core", getpid(), true, 2, core, ARRAY_LEN(core) },
 		{ "dns/0", 0, false, 0, dns, ARRAY_LEN(dns) },
@@ -56,6 +57,10 @@ static void test_text(void **state)
 	assert_int_equal(times(text, "# TYPE attestry_requests_total counter\n"), 1);
 	assert_non_null(strstr(text, "attestry_lag{role=\"core\"} 0.5\n"
 				     "attestry_lag{role=\"dns/0\"} 1\n"));
+	assert_non_null(strstr(text, "attestry_late{role=\"core\",name=\"knot-1\"} 3\n"
+				     "attestry_late{role=\"core\",name=\"ns.2\"} 4\n"));
+	assert_true(metrics_of_ok("") && metrics_of_ok("ns-1.example_x"));
+	assert_false(metrics_of_ok("a\"b") || metrics_of_ok("a b") || metrics_of_ok("a\nb"));
 	assert_non_null(strstr(text, "attestry_up{role=\"core\"} 1\n"));
 	assert_non_null(strstr(text, "attestry_up{role=\"dns/0\"} 0\n"));
 	assert_non_null(strstr(text, "attestry_restarts_total{role=\"core\"} 2\n"));
