@@ -6,6 +6,7 @@
 #include "device/self.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define LOOKUP_MS 5000
+#define FOUND_MAX 16
 
 /* One line per thing that was looked at; the first that fails is where to begin. */
 static bool say(const struct run *run, const char *what, bool ok, const char *text)
@@ -71,7 +73,7 @@ static bool holder(const char *device, char *name, size_t cap)
 }
 
 /* Why a modem's device cannot be used, beyond what opening it said. */
-static void explain_tty(const char *path, char *text, size_t cap)
+static void explain_tty(const char *path, enum iotsafe_error e, char *text, size_t cap)
 {
 	char device[PATH_MAX], name[64] = "";
 
@@ -80,27 +82,72 @@ static void explain_tty(const char *path, char *text, size_t cap)
 		return;
 	}
 	if (access(device, R_OK | W_OK) != 0) {
-		(void)!str_format(text, cap, "%s: no permission (adduser $USER dialout)", device);
+		(void)!str_format(text, cap,
+			"%s: no permission (run adduser $USER dialout, log in again)", device);
 		return;
 	}
-	if (!holder(device, name, sizeof(name)))
-		return;
-	(void)!str_format(text, cap, "no modem answered on %s (%s holds it%s)", device, name,
-		strcmp(name, "ModemManager") == 0
-			? "; run systemctl stop ModemManager, or doc/devkit.md"
-			: "");
+	if (holder(device, name, sizeof(name)))
+		(void)!str_format(text, cap, "no modem answered on %s (%s holds it; run %s)",
+			device, name,
+			strcmp(name, "ModemManager") == 0 ? "systemctl stop ModemManager"
+							  : "fuser -v to see who it is");
+	else if (e == IOTSAFE_ETIMEOUT)
+		(void)!str_format(text, cap,
+			"no modem answered on %s (a modem has several ports, one takes AT "
+			"commands; "
+			"one that hangs: run iotsafe reset)",
+			device);
+}
+
+/* Where nobody named the card: the first that this machine has. Else each serial device, and why
+ * it is not one. */
+static const char *find_card(const struct run *run, char name[IOTSAFE_ERROR_MAX])
+{
+	static const char *const patterns[] = { "/dev/ttyUSB*", "/dev/ttyACM*", "/dev/ttyMODEM*" };
+	struct iotsafe_found found[FOUND_MAX];
+	char text[2 * PATH_MAX];
+	glob_t g = { 0 };
+
+	if (iotsafe_discover(found, FOUND_MAX, 0) > 0) {
+		(void)!str_copy(name, IOTSAFE_ERROR_MAX, found[0].card);
+		(void)!str_format(
+			text, sizeof(text), "%s (run export IOTSAFE_CARD='%s')", name, name);
+		(void)say(run, "found", true, text);
+		return name;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(patterns); i++)
+		(void)glob(patterns[i], i == 0 ? 0 : GLOB_APPEND, NULL, &g);
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		(void)!str_format(text, sizeof(text), "%s: no IoT SAFE card", g.gl_pathv[i]);
+		explain_tty(g.gl_pathv[i], IOTSAFE_ETIMEOUT, text, sizeof(text));
+		(void)say(run, "found", false, text);
+	}
+	if (g.gl_pathc == 0)
+		(void)say(run, "found", false,
+			"no modem (no /dev/ttyUSB*, ttyACM* or ttyMODEM*), and no PC/SC reader "
+			"with a "
+			"card; a card elsewhere: run with --card, or set IOTSAFE_CARD");
+	globfree(&g);
+	return NULL;
 }
 
 static struct iotsafe *check_card(const struct run *run)
 {
 	const char *card = run->card ? run->card : getenv("IOTSAFE_CARD");
-	struct iotsafe_options o = { .card = card };
 	char text[IOTSAFE_ERROR_MAX + PATH_MAX] = "", iccid[IOTSAFE_ICCID_TEXT] = "unknown ICCID";
+	char found[IOTSAFE_ERROR_MAX];
 	struct iotsafe *opened = NULL;
 
-	if (iotsafe_open(&o, &opened, text, IOTSAFE_ERROR_MAX) != IOTSAFE_OK) {
-		if (card && strncmp(card, "tty:", 4) == 0)
-			explain_tty(card + 4, text, sizeof(text));
+	if (!card || !*card)
+		card = find_card(run, found);
+	if (!card)
+		return NULL;
+	struct iotsafe_options o = { .card = card };
+	enum iotsafe_error e = iotsafe_open(&o, &opened, text, IOTSAFE_ERROR_MAX);
+
+	if (e != IOTSAFE_OK) {
+		if (strncmp(card, "tty:", 4) == 0)
+			explain_tty(card + 4, e, text, sizeof(text));
 		(void)say(run, "card", false, text);
 		return NULL;
 	}

@@ -35,7 +35,8 @@ struct run {
 struct iotsafe *cmd_open(const struct run *run);
 /* "iotsafe: WHAT: the card's sentence"; returns EXIT_NO or, for a card that is not there,
  * EXIT_CANNOT_TELL. */
-int cmd_card_error(const struct iotsafe *card, enum iotsafe_error e, const char *what);
+int cmd_card_error(
+	const struct run *run, const struct iotsafe *card, enum iotsafe_error e, const char *what);
 /* "iotsafe: text" in the form asked for. */
 int cmd_fail(const struct run *run, int code, const char *text);
 /* One or two hex digits. */

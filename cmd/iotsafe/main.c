@@ -99,12 +99,15 @@ struct iotsafe *cmd_open(const struct run *run)
 	return card;
 }
 
-int cmd_card_error(const struct iotsafe *card, enum iotsafe_error e, const char *what)
+int cmd_card_error(
+	const struct run *run, const struct iotsafe *card, enum iotsafe_error e, const char *what)
 {
-	const char *text = iotsafe_last_error(card);
+	const char *why = iotsafe_last_error(card);
+	char text[IOTSAFE_ERROR_MAX + 32];
 
-	(void)fprintf(stderr, "iotsafe: %s: %s\n", what, *text ? text : iotsafe_error_text(e));
-	return e == IOTSAFE_ENOCARD || e == IOTSAFE_ETIMEOUT ? EXIT_CANNOT_TELL : EXIT_NO;
+	(void)!str_format(text, sizeof(text), "%s: %s", what, *why ? why : iotsafe_error_text(e));
+	return cmd_fail(run,
+		e == IOTSAFE_ENOCARD || e == IOTSAFE_ETIMEOUT ? EXIT_CANNOT_TELL : EXIT_NO, text);
 }
 
 int cmd_fail(const struct run *run, int code, const char *text)

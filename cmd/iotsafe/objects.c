@@ -51,13 +51,14 @@ static void print_object(const struct iotsafe_object *o)
 }
 
 /* Every object; NULL with an exit code. */
-static struct iotsafe_object *list(struct iotsafe *card, size_t *count, int *code)
+static struct iotsafe_object *list(
+	const struct run *run, struct iotsafe *card, size_t *count, int *code)
 {
 	struct iotsafe_object *o = calloc(OBJECTS_MAX, sizeof(*o));
 	enum iotsafe_error e = o ? iotsafe_list(card, o, OBJECTS_MAX, count) : IOTSAFE_ENOMEM;
 
 	if (e != IOTSAFE_OK) {
-		*code = cmd_card_error(card, e, "objects");
+		*code = cmd_card_error(run, card, e, "objects");
 		free(o);
 		return NULL;
 	}
@@ -76,7 +77,7 @@ int cmd_objects(const struct run *run)
 		return EXIT_USAGE;
 	if (!card)
 		return EXIT_CANNOT_TELL;
-	o = list(card, &n, &code);
+	o = list(run, card, &n, &code);
 	if (!o)
 		goto out;
 	if (run->json)
@@ -160,7 +161,7 @@ int cmd_info(const struct run *run)
 		return EXIT_USAGE;
 	if (!card)
 		return EXIT_CANNOT_TELL;
-	o = list(card, &n, &code);
+	o = list(run, card, &n, &code);
 	if (!o)
 		goto out;
 	slots = json_array();
@@ -203,7 +204,11 @@ int cmd_reset(const struct run *run)
 		return cmd_fail(run, EXIT_CANNOT_TELL, error);
 	e = iotsafe_reset(card);
 	if (e != IOTSAFE_OK)
-		code = cmd_card_error(card, e, "reset");
+		code = cmd_card_error(run, card, e, "reset");
+	else if (run->json)
+		cmd_print(json_pack("{s:s, s:b}", "card", iotsafe_name(card), "reset", true));
+	else
+		printf("%s answers again\n", iotsafe_name(card));
 	iotsafe_close(card);
 	return code;
 }

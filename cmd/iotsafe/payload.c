@@ -182,6 +182,11 @@ static enum rc open_dns(struct iotsafe *card, const struct run *run, struct self
 		return RC_NOMEM;
 	rc = self_card_error(
 		card, iotsafe_read_file(card, PROFILE_FILE, profile, PAYLOAD_MAX, &len), d);
+	if (rc == RC_OK && len == 0)
+		rc = diag_set(d, RC_UNAVAILABLE,
+			"nobody to ask: the card has neither a payload (file %02X) nor a registry "
+			"profile (file F3)",
+			iotsafe_container(run->slot, N_PAYLOAD));
 	if (rc == RC_OK)
 		rc = payload_profile_parse(profile, len, &p, d);
 	if (rc == RC_OK)

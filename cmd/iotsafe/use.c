@@ -16,6 +16,23 @@
 #define STEP	      65536
 #define SIGNATURE_MAX 80
 
+static bool print_file(
+	const struct run *run, unsigned char id, const unsigned char *bytes, size_t len)
+{
+	char number[3], *hex;
+
+	if (!run->json)
+		return fwrite(bytes, 1, len, stdout) == len && fflush(stdout) == 0;
+	hex = malloc(2 * len + 1);
+	if (!hex)
+		return false;
+	hex_write(&id, 1, number);
+	hex_write(bytes, len, hex);
+	cmd_print(json_pack("{s:s, s:i, s:s}", "id", number, "size", (int)len, "hex", hex));
+	free(hex);
+	return true;
+}
+
 int cmd_read(const struct run *run)
 {
 	struct iotsafe *card;
@@ -32,8 +49,8 @@ int cmd_read(const struct run *run)
 	bytes = malloc(IOTSAFE_FILE_MAX);
 	e = bytes ? iotsafe_read_file(card, id, bytes, IOTSAFE_FILE_MAX, &len) : IOTSAFE_ENOMEM;
 	if (e != IOTSAFE_OK)
-		code = cmd_card_error(card, e, "read");
-	else if (fwrite(bytes, 1, len, stdout) != len || fflush(stdout) != 0)
+		code = cmd_card_error(run, card, e, "read");
+	else if (!print_file(run, id, bytes, len))
 		code = cmd_fail(run, EXIT_NO, "standard output");
 	free(bytes);
 	iotsafe_close(card);
@@ -103,7 +120,7 @@ int cmd_sign(const struct run *run)
 		return EXIT_CANNOT_TELL;
 	e = iotsafe_sign(card, id, digest, sig);
 	if (e != IOTSAFE_OK)
-		code = cmd_card_error(card, e, "sign");
+		code = cmd_card_error(run, card, e, "sign");
 	else if (!print_signature(run, sig))
 		code = cmd_fail(run, EXIT_NO, "standard output");
 	iotsafe_close(card);
@@ -144,7 +161,7 @@ int cmd_verify_text(const struct run *run)
 		return EXIT_CANNOT_TELL;
 	enum iotsafe_error e = iotsafe_evp_pkey(card, id, &key);
 	if (e != IOTSAFE_OK) {
-		(void)cmd_card_error(card, e, "verify");
+		(void)cmd_card_error(run, card, e, "verify");
 		code = EXIT_CANNOT_TELL;
 	} else {
 		ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
@@ -193,11 +210,19 @@ X509_REQ *cmd_csr_make(EVP_PKEY *key, const char *cn, const X509 *like)
 	return NULL;
 }
 
-static bool print_csr(EVP_PKEY *key, const char *cn)
+static bool print_csr(const struct run *run, EVP_PKEY *key, const char *cn)
 {
 	X509_REQ *req = cmd_csr_make(key, cn, NULL);
-	bool ok = req && PEM_write_X509_REQ(stdout, req) == 1;
+	BIO *text = BIO_new(BIO_s_mem());
+	char *at = NULL;
+	bool ok = req && text && PEM_write_bio_X509_REQ(text, req) == 1;
+	long len = ok ? BIO_get_mem_data(text, &at) : 0;
 
+	if (ok && run->json)
+		cmd_print(json_pack("{s:s%}", "csr", at, (size_t)len));
+	else if (ok)
+		ok = fwrite(at, 1, (size_t)len, stdout) == (size_t)len;
+	BIO_free(text);
 	X509_REQ_free(req);
 	return ok;
 }
@@ -219,9 +244,9 @@ int cmd_csr(const struct run *run)
 		return EXIT_CANNOT_TELL;
 	e = iotsafe_evp_pkey(card, id, &key);
 	if (e != IOTSAFE_OK)
-		code = cmd_card_error(card, e, "csr");
-	else if (!print_csr(key, run->argc == 2 ? run->argv[1] : NULL))
-		code = cmd_card_error(card, IOTSAFE_ECRYPTO, "csr");
+		code = cmd_card_error(run, card, e, "csr");
+	else if (!print_csr(run, key, run->argc == 2 ? run->argv[1] : NULL))
+		code = cmd_card_error(run, card, IOTSAFE_ECRYPTO, "csr");
 	EVP_PKEY_free(key);
 	iotsafe_close(card);
 	return code;
@@ -249,7 +274,7 @@ int cmd_random(const struct run *run)
 		else
 			puts(hex);
 	} else {
-		code = cmd_card_error(card, e, "random");
+		code = cmd_card_error(run, card, e, "random");
 	}
 	iotsafe_close(card);
 	return code;

@@ -115,6 +115,34 @@ static LONG connect_to(struct pcsc *p, const char *reader)
 		SCARD_PROTOCOL_T0 | SCARD_PROTOCOL_T1, &p->handle, &p->protocol);
 }
 
+/* What pcscd's numbers mean to a person. */
+static enum rc fail(
+	const struct dev_link *l, enum rc rc, const char *what, LONG code, struct diag *d)
+{
+	static const struct {
+		LONG code;
+		const char *text;
+	} texts[] = {
+		{ SCARD_W_REMOVED_CARD, "no card: it was pulled out" },
+		{ SCARD_E_NO_SMARTCARD, "no card in it" },
+		{ SCARD_E_NO_READERS_AVAILABLE, "no card, and no reader that pcscd knows" },
+		{ SCARD_E_UNKNOWN_READER, "no card: pcscd knows no reader of this name" },
+		{ SCARD_E_READER_UNAVAILABLE, "no card: the reader was pulled out" },
+		{ SCARD_E_NOT_TRANSACTED, "no card, or one that does not answer" },
+		{ SCARD_W_UNRESPONSIVE_CARD, "the card does not answer" },
+		{ SCARD_W_UNPOWERED_CARD, "the card has no power" },
+		{ SCARD_E_SHARING_VIOLATION, "another program has the card to itself" },
+		{ SCARD_E_NO_SERVICE, "pcscd ended" },
+	};
+	const char *text = "pcscd refuses";
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (texts[i].code == code)
+			text = texts[i].text;
+	return diag_set(d, rc, "reader %s: %s%s (PC/SC %08lX)", l->path[0] ? l->path : "(any)",
+		what, text, (unsigned long)code);
+}
+
 static enum rc pcsc_open(struct dev_link *l, struct diag *d)
 {
 	char names[READERS_MAX];
@@ -131,8 +159,7 @@ static enum rc pcsc_open(struct dev_link *l, struct diag *d)
 	if (rc != SCARD_S_SUCCESS) {
 		p->handle = 0;
 		pcsc_free(p);
-		return diag_set(d, RC_UNAVAILABLE, "reader %s: no card (%08lX)",
-			l->path[0] ? l->path : "(any)", (unsigned long)rc);
+		return fail(l, RC_UNAVAILABLE, "", rc, d);
 	}
 	l->state = p;
 	l->fd = 0; /* open; there is no descriptor */
@@ -147,9 +174,9 @@ static enum rc lost(struct dev_link *l, LONG rc, const char *what, struct diag *
 	if (rc == SCARD_W_RESET_CARD &&
 		p->reconnect(p->handle, SCARD_SHARE_SHARED, SCARD_PROTOCOL_T0 | SCARD_PROTOCOL_T1,
 			SCARD_LEAVE_CARD, &p->protocol) == SCARD_S_SUCCESS)
-		return diag_set(d, RC_CLOSED, "reader %s: %s: the card was reset", l->path, what);
+		return diag_set(d, RC_CLOSED, "reader %s: %sthe card was reset", l->path, what);
 	dev__link_close(l);
-	return diag_set(d, RC_CLOSED, "reader %s: %s: %08lX", l->path, what, (unsigned long)rc);
+	return fail(l, RC_CLOSED, what, rc, d);
 }
 
 static enum rc pcsc_exchange(struct dev_link *l, const uint8_t *apdu, size_t len,
@@ -167,7 +194,7 @@ static enum rc pcsc_exchange(struct dev_link *l, const uint8_t *apdu, size_t len
 		len--;
 	rc = p->transmit(p->handle, &io, apdu, (DWORD)len, NULL, reply, &n);
 	if (rc != SCARD_S_SUCCESS)
-		return lost(l, rc, "exchange", d);
+		return lost(l, rc, "exchange: ", d);
 	*reply_len = n;
 	return RC_OK;
 }
@@ -187,7 +214,7 @@ static enum rc pcsc_reset(
 	 */
 	rc = p->reconnect(p->handle, SCARD_SHARE_SHARED, SCARD_PROTOCOL_T0 | SCARD_PROTOCOL_T1,
 		SCARD_UNPOWER_CARD, &p->protocol);
-	return rc == SCARD_S_SUCCESS ? RC_OK : lost(l, rc, "reset", d);
+	return rc == SCARD_S_SUCCESS ? RC_OK : lost(l, rc, "reset: ", d);
 }
 
 static enum rc pcsc_lock(struct dev_link *l, uint64_t deadline_ms, struct diag *d)
@@ -196,7 +223,7 @@ static enum rc pcsc_lock(struct dev_link *l, uint64_t deadline_ms, struct diag *
 	LONG rc = p->begin(p->handle);
 
 	(void)deadline_ms;
-	return rc == SCARD_S_SUCCESS ? RC_OK : lost(l, rc, "transaction", d);
+	return rc == SCARD_S_SUCCESS ? RC_OK : lost(l, rc, "transaction: ", d);
 }
 
 static void pcsc_unlock(struct dev_link *l)
