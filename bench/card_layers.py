@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Signatures per second of a virtual card: bare APDUs on its socket, through libiotsafe (socket, modem line), and through
-the PKCS#11 module; the CPU that our side adds to each, and to a TLS handshake. Usage: bench/card_layers.py [BUILD]"""
+"""Signatures per second of CPU, ours and the virtual card's, over its socket and its modem line: bare APDUs, libiotsafe, the PKCS#11 module, the
+OpenSSL provider; and the CPU that a card's key adds to a TLS handshake. Rows of bench.json on standard output.
+Usage: bench/card_layers.py [BUILD]"""
 import ctypes
+import json
 import os
 import pathlib
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -18,31 +21,50 @@ os.environ.update(ATTESTRY_BUILD=str(BUILD), IOTSAFE_LIBRARY=str(BUILD / "src/de
 from provisioned import Provisioned  # noqa: E402
 import iotsafe  # noqa: E402
 
-COUNT = 1000
+COUNT, ROUNDS = 300, 5
 DIGEST = b"x" * 32
+INIT, UPDATE = "012A00000D840101A1010391020001920104", "012B8000229E20" + DIGEST.hex() + "00"
 
 
-def timed(label, one):
-    start, cpu = time.time(), time.process_time()
-    for _ in range(COUNT):
-        one()
-    print(f"{label:20} {COUNT / (time.time() - start):8.0f} /s {(time.process_time() - cpu) / COUNT * 1e6:6.0f} us CPU here")
+class Bare:
+    """The two commands of a signature and nothing else, on a channel of its own."""
+
+    def __init__(self, name):
+        kind, path = name.split(":", 1)
+        self.modem = open(path, "r+b", buffering=0) if kind == "tty" else None
+        self.socket = None if self.modem else socket.socket(socket.AF_UNIX)
+        if self.socket:
+            self.socket.connect(path)
+        self.apdu("0070000001")
+        self.apdu("01A4040007A0000005590010")
+
+    def apdu(self, text):
+        if self.socket:
+            raw = bytes.fromhex(text)
+            self.socket.sendall(len(raw).to_bytes(2, "big") + raw)
+            return self.socket.recv(int.from_bytes(self.socket.recv(2), "big"))
+        self.modem.write(b'AT+CSIM=%d,"%s"\r' % (len(text), text.encode()))
+        answer = b""
+        while not answer.endswith(b"\r\nOK\r\n"):
+            answer += self.modem.read(1024)
+        return bytes.fromhex(answer.split(b'"')[1].decode())
+
+    def sign(self):
+        self.apdu(INIT)
+        assert self.apdu(UPDATE)[0] == 0x33
+
+    def close(self):
+        self.apdu("0170800100")
+        (self.socket or self.modem).close()
 
 
-def bare(path):
-    s = socket.socket(socket.AF_UNIX)
-    s.connect(path)
+class Library:
+    def __init__(self, name):
+        self.card = iotsafe.Card(name)
+        self.close = self.card.close
 
-    def apdu(a):
-        s.sendall(len(a).to_bytes(2, "big") + a)
-        return s.recv(int.from_bytes(s.recv(2), "big"))
-
-    def one():
-        apdu(bytes.fromhex("002a00000d840101a1010391020001920104"))
-        assert apdu(bytes.fromhex("002b8000229e20") + DIGEST + b"\0")[0] == 0x33
-
-    apdu(bytes.fromhex("00a4040007a0000005590010"))
-    timed("bare APDUs, socket", one)
+    def sign(self):
+        self.card.sign(0x01, DIGEST)
 
 
 class Three(ctypes.Structure):
@@ -50,38 +72,73 @@ class Three(ctypes.Structure):
     _fields_ = [("type", ctypes.c_ulong), ("value", ctypes.c_void_p), ("length", ctypes.c_ulong)]
 
 
-def pkcs11(name):
-    lib, word = ctypes.CDLL(str(BUILD / "libiotsafe-pkcs11.so")), ctypes.c_ulong
-    ctypes.CDLL(None).setenv(b"IOTSAFE_CARD", name.encode(), 1)
-    session, found, key, private, yes = word(), word(), word(), word(3), ctypes.c_ubyte(1)
-    assert lib.C_Initialize(None) == 0
-    assert lib.C_OpenSession(word(0), word(4), None, None, ctypes.byref(session)) == 0
-    wanted = (Three * 2)(Three(0, ctypes.addressof(private), 8), Three(0x108, ctypes.addressof(yes), 1))
-    assert lib.C_FindObjectsInit(session, wanted, word(2)) == 0
-    assert lib.C_FindObjects(session, ctypes.byref(key), word(1), ctypes.byref(found)) == 0
-    assert lib.C_FindObjectsFinal(session) == 0 and found.value == 1
-    ecdsa, out = Three(0x1041, None, 0), ctypes.create_string_buffer(64)
+class Pkcs11:
+    def __init__(self, name):
+        self.lib, word = ctypes.CDLL(str(BUILD / "libiotsafe-pkcs11.so")), ctypes.c_ulong
+        ctypes.CDLL(None).setenv(b"IOTSAFE_CARD", name.encode(), 1)
+        self.session, found, self.key, private, yes = word(), word(), word(), word(3), ctypes.c_ubyte(1)
+        assert self.lib.C_Initialize(None) == 0
+        assert self.lib.C_OpenSession(word(0), word(4), None, None, ctypes.byref(self.session)) == 0
+        wanted = (Three * 2)(Three(0, ctypes.addressof(private), 8), Three(0x108, ctypes.addressof(yes), 1))
+        assert self.lib.C_FindObjectsInit(self.session, wanted, word(2)) == 0
+        assert self.lib.C_FindObjects(self.session, ctypes.byref(self.key), word(1), ctypes.byref(found)) == 0
+        assert self.lib.C_FindObjectsFinal(self.session) == 0 and found.value == 1
+        self.ecdsa, self.out = Three(0x1041, None, 0), ctypes.create_string_buffer(64)
 
-    def one():
-        length = word(64)
-        assert lib.C_SignInit(session, ctypes.byref(ecdsa), key) == 0
-        assert lib.C_Sign(session, DIGEST, word(32), out, ctypes.byref(length)) == 0
+    def sign(self):
+        length = ctypes.c_ulong(64)
+        assert self.lib.C_SignInit(self.session, ctypes.byref(self.ecdsa), self.key) == 0
+        assert self.lib.C_Sign(self.session, DIGEST, ctypes.c_ulong(32), self.out, ctypes.byref(length)) == 0
 
-    timed("PKCS#11, " + name.split(":")[0], one)
-    assert lib.C_Finalize(None) == 0
+    def close(self):
+        assert self.lib.C_Finalize(None) == 0
+
+
+def schedule_us(pid):
+    return sum(int((t / "schedstat").read_text().split()[0]) for t in pathlib.Path(f"/proc/{pid}/task").iterdir()) / 1000
+
+
+def costs(layer, card_pid):
+    """CPU of one signature here, and in the card's process."""
+    here, there = time.process_time(), schedule_us(card_pid)
+    for _ in range(COUNT):
+        layer.sign()
+    return (time.process_time() - here) / COUNT * 1e6, (schedule_us(card_pid) - there) / COUNT
+
+
+def row(work, ours, peer, peer_name, unit):
+    print(json.dumps({"work": work, "ours": round(ours), "peer": round(peer), "peer_name": peer_name, "limit": None,
+                      "unit": unit, "ratio": round(ours / peer, 2)}), flush=True)
+
+
+def measure(name, card_pid):
+    """Rounds alternate, the median counts."""
+    kind = name.split(":")[0]
+    layers = {"bare": Bare(name), "libiotsafe": Library(name), "pkcs11": Pkcs11(name)}
+    rounds = []
+    for _ in range(ROUNDS):
+        one = {}
+        for label, layer in layers.items():
+            one[label], one["card"] = costs(layer, card_pid)
+        # The fourth channel would be the basic one, which everybody shares.
+        layers["pkcs11"].close()
+        one.update(json.loads(subprocess.run([str(BUILD / "bench/bench_handshake"), str(COUNT)], check=True, text=True,
+                                             env=dict(os.environ, IOTSAFE_CARD=name), stdout=subprocess.PIPE).stdout))
+        layers["pkcs11"] = Pkcs11(name)
+        rounds.append(one)
+    for layer in layers.values():
+        layer.close()
+    mid = {what: statistics.median(one[what] for one in rounds) for what in rounds[0]}
+    for label in ("libiotsafe", "pkcs11", "provider"):
+        row(f"card-{label}-{kind}", 1e6 / (mid[label] + mid["card"]), 1e6 / (mid["bare"] + mid["card"]), "bare APDUs", "1/s CPU")
+    row(f"card-handshake-{kind}", mid["card_us"], mid["memory_us"], "key in memory", "us CPU")
 
 
 def main():
     card = Provisioned()
     try:
-        path = str(card.sim.dir / "card.sock")
-        bare(path)
-        for name in ("socket:" + path, card.card):
-            with iotsafe.Card(name) as c:
-                timed("libiotsafe, " + name.split(":")[0], lambda: c.sign(0x01, DIGEST))
-            pkcs11(name)
-            sys.stdout.flush()
-            subprocess.run([str(BUILD / "bench/bench_handshake")], env=dict(os.environ, IOTSAFE_CARD=name), check=True)
+        measure(f"socket:{card.sim.dir / 'card.sock'}", card.sim.p.pid)
+        measure(card.card, card.sim.p.pid)
     finally:
         card.close()
 
