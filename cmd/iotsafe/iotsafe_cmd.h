@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <openssl/x509.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Exit codes, as `attestry verify` has them. */
 enum { EXIT_YES = 0, EXIT_NO = 1, EXIT_CANNOT_TELL = 2, EXIT_USAGE = 64 };
@@ -30,6 +31,14 @@ struct run {
 	int argc;	    /* what follows the subcommand's name and the common options */
 	char **argv;
 };
+
+/* A subcommand; of one name, as many rows as it has forms. */
+struct verb {
+	const char *name, *args, *what;
+	int (*run)(const struct run *run);
+};
+void help_print(FILE *out, const struct verb *verbs, size_t count);
+void help_manual(FILE *out, const struct verb *verbs, size_t count); /* iotsafe(1) */
 
 /* Opens the card or says why not; NULL then. */
 struct iotsafe *cmd_open(const struct run *run);

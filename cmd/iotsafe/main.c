@@ -8,10 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-	const char *name, *args, *what;
-	int (*run)(const struct run *run);
-} COMMANDS[] = {
+static const struct verb COMMANDS[] = {
 	{ "info", "", "EID, ICCID, slots and whether they are provisioned", cmd_info },
 	{ "objects", "", "every key and file: id, label, state, size", cmd_objects },
 	{ "read", "ID", "a file's bytes to standard output; ID in hex", cmd_read },
@@ -60,33 +57,6 @@ static const struct {
 	{ "doctor", "", "what works and what does not: modem, applet, key, payload, record",
 		cmd_doctor },
 };
-
-static void help(FILE *out)
-{
-	(void)fputs("usage: iotsafe [--card NAME] [--slot N] [--json] COMMAND ...\n\n", out);
-	for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++)
-		(void)fprintf(out, "  %-8s %-14s %s\n", COMMANDS[i].name, COMMANDS[i].args,
-			COMMANDS[i].what);
-	(void)fputs("\n"
-		    "  --card NAME  tty:PATH, pcsc:READER or socket:PATH (default: the\n"
-		    "               environment's IOTSAFE_CARD)\n"
-		    "  IOTSAFE_RESET  at, or the path of a program: how a modem that hangs is\n"
-		    "               reset, by every command\n"
-		    "  --slot N     profile 1..9 for info, payload and attest (default 1)\n"
-		    "  --json       for scripts\n"
-		    "\n"
-		    "exit codes: 0 done, or attested; 1 refused; 2 cannot tell (no card, no "
-		    "resolver);\n"
-		    "64 wrong usage\n"
-		    "\n"
-		    "examples:\n"
-		    "  export IOTSAFE_CARD=tty:/dev/ttyUSB2\n"
-		    "  iotsafe objects\n"
-		    "  iotsafe read 02 | openssl x509 -inform DER -noout -subject\n"
-		    "  iotsafe payload show\n"
-		    "  iotsafe attest && echo the registry vouches for this device\n",
-		out);
-}
 
 struct iotsafe *cmd_open(const struct run *run)
 {
@@ -204,12 +174,16 @@ int main(int argc, char **argv)
 	struct run run = { 0 };
 	bool wants_help = false;
 
+	if (argc == 2 && strcmp(argv[1], "--manual") == 0) {
+		help_manual(stdout, COMMANDS, ARRAY_LEN(COMMANDS));
+		return EXIT_YES;
+	}
 	if (!parse(argc, argv, &run, &wants_help) || (run.argc == 0 && !wants_help)) {
-		help(stderr);
+		help_print(stderr, COMMANDS, ARRAY_LEN(COMMANDS));
 		return EXIT_USAGE;
 	}
 	if (wants_help) {
-		help(stdout);
+		help_print(stdout, COMMANDS, ARRAY_LEN(COMMANDS));
 		return EXIT_YES;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
@@ -219,10 +193,10 @@ int main(int argc, char **argv)
 		run.argc--;
 		int code = COMMANDS[i].run(&run);
 		if (code == EXIT_USAGE)
-			help(stderr);
+			help_print(stderr, COMMANDS, ARRAY_LEN(COMMANDS));
 		return code;
 	}
 	(void)fprintf(stderr, "iotsafe: no command %s\n", run.argv[0]);
-	help(stderr);
+	help_print(stderr, COMMANDS, ARRAY_LEN(COMMANDS));
 	return EXIT_USAGE;
 }
