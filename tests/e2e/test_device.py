@@ -3,7 +3,9 @@
 attestry-sim that an operator has provisioned over the air."""
 import json
 import os
+import socket
 import subprocess
+import threading
 
 import pytest
 from cryptography import x509
@@ -77,11 +79,8 @@ def test_openssl_uses_the_key_through_the_provider(card):
     assert x509.load_pem_x509_csr(p.stdout).is_signature_valid
 
 
-@pytest.mark.plain
-@pytest.mark.parametrize("providers", ["default iotsafe", "iotsafe default"])
-@pytest.mark.parametrize("version,curve", [("-tls1_2", ec.SECP256R1), ("-tls1_3", ec.SECP384R1), ("-dtls1_2", ec.SECP256R1)])
-def test_mutual_tls_with_the_key_on_the_card(card, version, curve, providers, tmp_path):
-    """Whichever provider is first: it then serves the server's keys too, of any curve."""
+def handshake(card, tmp_path, env, version, *more, curve=ec.SECP256R1, providers="default iotsafe"):
+    """openssl on both ends, each with a certificate of the card's CA; the device's key is the card's."""
     key = ec.generate_private_key(curve())
     (tmp_path / "server.key").write_bytes(key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
@@ -96,9 +95,9 @@ def test_mutual_tls_with_the_key_on_the_card(card, version, curve, providers, tm
     try:
         while b"ACCEPT" not in server.stdout.readline():
             assert server.poll() is None
-        p = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *in_order(providers), "-key", "iotsafe:01", "-cert", tmp_path / "device.pem", "-CAfile",
-                            tmp_path / "ca.pem", "-verify_return_error", version], input=b"Q\n", capture_output=True,
-                           timeout=60, env=provider_env(card))
+        p = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *in_order(providers), "-key", "iotsafe:01",
+                            "-cert", tmp_path / "device.pem", "-CAfile", tmp_path / "ca.pem", "-verify_return_error", version,
+                            *more], input=b"Q\n", capture_output=True, timeout=60, env=env)
         assert p.returncode == 0, p.stderr.decode()
         assert b"Verify return code: 0" in p.stdout
         out = server.communicate(timeout=PATIENCE)[0]
@@ -106,6 +105,75 @@ def test_mutual_tls_with_the_key_on_the_card(card, version, curve, providers, tm
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("providers", ["default iotsafe", "iotsafe default"])
+@pytest.mark.parametrize("version,curve", [("-tls1_2", ec.SECP256R1), ("-tls1_3", ec.SECP384R1), ("-dtls1_2", ec.SECP256R1)])
+def test_mutual_tls_with_the_key_on_the_card(card, version, curve, providers, tmp_path):
+    """Whichever provider is first: it then serves the server's keys too, of any curve."""
+    handshake(card, tmp_path, provider_env(card), version, curve=curve, providers=providers)
+
+
+class Wire:
+    """A socket in front of the card's that keeps what crosses it, both ways."""
+
+    def __init__(self, folder, card_socket):
+        self.path, self.card_socket, self.commands, self.crossed = folder / "wire", str(card_socket), [], b""
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen()
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                one = self.listener.accept()[0]
+            except OSError:
+                return
+            other = socket.socket(socket.AF_UNIX)
+            other.connect(self.card_socket)
+            while head := one.recv(2, socket.MSG_WAITALL):
+                apdu = one.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+                other.sendall(head + apdu)
+                back = other.recv(2, socket.MSG_WAITALL)
+                answer = other.recv(int.from_bytes(back, "big"), socket.MSG_WAITALL)
+                self.commands.append(apdu)
+                self.crossed += apdu + answer
+                one.sendall(back + answer)
+            other.close()
+            one.close()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3", "-dtls1_2"])
+def test_the_card_signs_and_the_host_does_the_rest(card, version, tmp_path):
+    """D4, D5, D7, D8: one signature over a digest that the host made is all that a handshake asks of the card; hashing, key
+    agreement and session keys are the host's, new each time, and nothing of them crosses to the card."""
+    seen = []
+    for n in range(2):
+        wire = Wire(tmp_path, card.sim.dir / "card.sock")
+        log = tmp_path / f"keys{n}"
+        try:
+            handshake(card, tmp_path, dict(provider_env(card), IOTSAFE_CARD=f"socket:{wire.path}"), version,
+                      "-keylogfile", str(log))
+        finally:
+            wire.close()
+            wire.path.unlink()
+        signed = [apdu for apdu in wire.commands if apdu[1] == 0x2b]
+        assert len(signed) == 1 and signed[0][5:7] == b"\x9e\x20"  # a SHA-256 digest
+        # channels, selection, the key's public half and what the card holds: nothing that derives or agrees
+        assert {apdu[1] for apdu in wire.commands} <= {0x70, 0xa4, 0xcd, 0xcb, 0xb0, 0x2a, 0x2b, 0xc0}
+        secrets = [bytes.fromhex(line.split()[2]) for line in log.read_text().splitlines() if not line.startswith("#")]
+        assert secrets and all(len(s) >= 32 and s not in wire.crossed for s in secrets)
+        seen += secrets
+    assert len(seen) == len(set(seen)) >= 2
 
 
 @pytest.mark.plain
