@@ -197,8 +197,8 @@ def test_sms_link(empty_lab):
     rng = random.Random(SEED + 5)
     for data in list(inputs(rng))[:80]:
         with socket.socket(socket.AF_UNIX) as s:
+            s.connect(empty_lab.json["mno"]["socket"])  # without a time-out: a full backlog is waited for
             s.settimeout(PATIENCE)
-            s.connect(empty_lab.json["mno"]["socket"])
             try:
                 s.sendall(struct.pack(">H", len(data) & 0xffff) + data)
             except BrokenPipeError:
