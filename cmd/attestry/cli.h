@@ -74,7 +74,9 @@ extern const struct cmd init_cmds[], party_cmds[], service_cmds[], inventory_cmd
 	profile_cmds[], job_cmds[], poll_cmds[], epp_cmds[], maintenance_cmds[], registry_cmds[],
 	audit_cmds[], zone_cmds[], offline_cmds[], payload_cmds[], keys_cmds[], verify_cmds[],
 	backup_cmds[], bulk_cmds[], metrics_cmds[], node_cmds[], lab_cmds[], asp_cmds[], td_cmds[],
-	maker_cmds[], counts_cmds[], trust_cmds[], resolver_cmds[];
+	maker_cmds[], counts_cmds[], trust_cmds[], resolver_cmds[], signer_cmds[];
+
+int keys_renew(struct cli *cli); /* signer.c */
 
 /* All of them, in the order of --help; NULL ends. */
 extern const struct cmd *const cli_nouns[];

@@ -119,6 +119,12 @@ static int run_list(struct cli *cli)
 }
 
 const struct cmd keys_cmds[] = {
+	{ "keys", "renew", "root|issuing|devkit", 1, 1, "", CMD_LOCAL, keys_renew,
+		"a new certificate for a CA's present key (attestryd is down)",
+		"attestry keys renew issuing --root-key root.key --dir var",
+		{ { "root-key", "FILE", "the root's private key" },
+			{ "cert", "FILE", "or: the certificate, signed elsewhere" },
+			{ "days", "N", "its life (7300 for the root, else 3650)" } } },
 	{ "keys", "list", "", 0, 0, "", CMD_LOCAL, run_list,
 		"the registry's certificates: whose, until when, their pins",
 		"attestry keys list --dir var", { { 0 } } },

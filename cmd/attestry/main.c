@@ -16,6 +16,7 @@ const struct cmd *const cli_nouns[] = {
 	maintenance_cmds,
 	registry_cmds,
 	keys_cmds,
+	signer_cmds,
 	zone_cmds,
 	offline_cmds,
 	resolver_cmds,

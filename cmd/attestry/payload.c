@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CERT_DER_MAX = 4096 };
 
@@ -72,6 +73,14 @@ static int load_cert(const char *dir, const char *name, struct cert *out)
 	return EXIT_DONE;
 }
 
+static bool cert_there(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	return str_format(path, sizeof(path), "%s/%s.pem", dir, name) == RC_OK &&
+	       access(path, R_OK) == 0;
+}
+
 static const char *ca_dir(const struct cli *cli, char out[PATH_MAX])
 {
 	const char *given = cli_opt(cli, "ca-dir"), *root = cli_lab_text(cli, "ca", "root");
@@ -111,8 +120,12 @@ static enum rc accept_under(const uint8_t *bytes, size_t len, const struct paylo
 
 static int run_verify(struct cli *cli)
 {
-	static const char *const kinds[2][2] = { { "issuing", "payload" },
-		{ "devkit", "payload-devkit" } };
+	/* The former signer's are there while it is replaced. */
+	static const struct {
+		const char *issuing, *signer;
+		bool optional;
+	} kinds[] = { { "issuing", "payload", false }, { "devkit", "payload-devkit", false },
+		{ "issuing", "payload-old", true }, { "devkit", "payload-old-devkit", true } };
 	struct cert *certs = calloc(3, sizeof(*certs));
 	char buf[PATH_MAX];
 	const char *dir = ca_dir(cli, buf);
@@ -131,10 +144,12 @@ static int run_verify(struct cli *cli)
 		code = read_payload(cli->args[0], &bytes, &len, &p);
 	if (code == EXIT_DONE)
 		code = load_cert(dir, "root", &certs[0]);
-	for (size_t k = 0; k < 2 && code == EXIT_DONE && rc != RC_OK; k++) {
-		code = load_cert(dir, kinds[k][0], &certs[1]);
+	for (size_t k = 0; k < ARRAY_LEN(kinds) && code == EXIT_DONE && rc != RC_OK; k++) {
+		if (kinds[k].optional && !cert_there(dir, kinds[k].signer))
+			continue;
+		code = load_cert(dir, kinds[k].issuing, &certs[1]);
 		if (code == EXIT_DONE)
-			code = load_cert(dir, kinds[k][1], &certs[2]);
+			code = load_cert(dir, kinds[k].signer, &certs[2]);
 		if (code == EXIT_DONE)
 			rc = accept_under(bytes, len, &p, &certs[0], &certs[1], &certs[2], &d);
 		if (k == 0)
@@ -157,6 +172,7 @@ const struct cmd payload_cmds[] = {
 		"is it the registry's word, and still good: exit 0 yes, 1 no, 2 cannot tell",
 		"attestry payload verify 0d.cose --lab /tmp/lab",
 		{ { "ca-dir", "DIR",
-			"root.pem, issuing.pem, payload.pem and their devkit twins" } } },
+			"root.pem, issuing.pem, payload.pem, their devkit twins, "
+			"payload-old.pem" } } },
 	{ 0 },
 };

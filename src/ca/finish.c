@@ -35,27 +35,6 @@ static enum rc check_state(const char *dir, struct diag *d)
 	return rc;
 }
 
-/* The zone stands in front of the DS that the first half wrote. */
-static enum rc load_zone(struct finishing *f, struct diag *d)
-{
-	char path[PATH_MAX];
-	uint8_t *text = NULL;
-	size_t len = 0;
-	enum rc rc = ca__path(path, f->p->dir, "ca/anchor.ds", d);
-
-	if (rc == RC_OK)
-		rc = file_read(path, 1024, &text, &len, d);
-	if (rc != RC_OK)
-		return rc;
-	size_t n = strcspn((const char *)text, " ");
-	if (n < 2 || n - 1 > CA_ZONE_MAX || text[n - 1] != '.')
-		rc = diag_set(d, RC_MALFORMED, "%s: not a DS record", path);
-	else
-		memcpy(f->zone, text, n - 1);
-	free(text);
-	return rc;
-}
-
 static enum rc load_key(
 	const struct finishing *f, struct ca_key *out, const char *name, struct diag *d)
 {
@@ -120,7 +99,7 @@ static enum rc write_pem(
 static enum rc write_files(struct finishing *f, struct diag *d)
 {
 	enum rc rc = ca__make_payload_certs(f->x, &f->issuing, &f->devkit, &f->payload_key,
-		f->p->dir, f->zone, f->p->now, &f->records, d);
+		"payload", f->p->dir, f->zone, f->p->now, &f->records, d);
 
 	if (rc == RC_OK)
 		rc = ca__append_records(f->p->dir, &f->records, d);
@@ -154,7 +133,7 @@ enum rc ca_init_finish(const struct ca_init_finish_params *params, struct diag *
 	if (rc == RC_OK)
 		rc = load_key(f, &f->payload_key, "keys/payload.key", d);
 	if (rc == RC_OK)
-		rc = load_zone(f, d);
+		rc = ca__zone_of(params->dir, f->zone, d);
 	if (rc == RC_OK)
 		rc = load_root(f, d);
 	if (rc == RC_OK)

@@ -214,7 +214,7 @@ static enum rc make_device_cas(struct making *m, struct diag *d)
 			&m->devkit, d);
 	if (rc == RC_OK)
 		rc = ca__make_payload_certs(m->x, &m->issuing, &m->devkit, &m->keys[PAYLOAD],
-			m->tmp, m->p->zone, m->p->now, &m->records, d);
+			"payload", m->tmp, m->p->zone, m->p->now, &m->records, d);
 	if (rc == RC_OK)
 		rc = ca__write_chains(
 			m->tmp, &m->issuing, &m->devkit, m->root.cert, m->root.cert_len, d);

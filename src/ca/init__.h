@@ -24,10 +24,14 @@ enum rc ca__make_cert(struct ca_crypt *x, const struct ca_issuer *issuer, const 
 	struct ca_cert_spec *spec, const char *dir, const char *name, int64_t now,
 	struct ca__records *records, uint8_t *der, size_t *len, struct diag *d) ATT_MUST_CHECK;
 
-/* ca/payload.pem and ca/payload-devkit.pem. */
+/* ca/<name>.pem and ca/<name>-devkit.pem. */
 enum rc ca__make_payload_certs(struct ca_crypt *x, const struct ca_issuer *issuing,
-	const struct ca_issuer *devkit, const struct ca_key *payload, const char *dir,
-	const char *zone, int64_t now, struct ca__records *records, struct diag *d) ATT_MUST_CHECK;
+	const struct ca_issuer *devkit, const struct ca_key *payload, const char *name,
+	const char *dir, const char *zone, int64_t now, struct ca__records *records,
+	struct diag *d) ATT_MUST_CHECK;
+
+/* The zone of a registry's folder. */
+enum rc ca__zone_of(const char *dir, char out[CA_ZONE_MAX + 1], struct diag *d) ATT_MUST_CHECK;
 
 /* ca/chain.pem and ca/devkit-chain.pem. */
 enum rc ca__write_chains(const char *dir, const struct ca_issuer *issuing,

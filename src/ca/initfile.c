@@ -5,6 +5,7 @@
 #include "ca/keyfile.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum rc ca__path(char *out, const char *dir, const char *name, struct diag *d)
@@ -68,26 +69,56 @@ enum rc ca__make_cert(struct ca_crypt *x, const struct ca_issuer *issuer, const 
 	return rc;
 }
 
-enum rc ca__make_payload_certs(struct ca_crypt *x, const struct ca_issuer *issuing,
-	const struct ca_issuer *devkit, const struct ca_key *payload, const char *dir,
+/* The zone stands in front of the DS that init wrote. */
+enum rc ca__zone_of(const char *dir, char out[CA_ZONE_MAX + 1], struct diag *d)
+{
+	char path[PATH_MAX];
+	uint8_t *text = NULL;
+	size_t len = 0;
+	enum rc rc = ca__path(path, dir, "ca/anchor.ds", d);
+
+	if (rc == RC_OK)
+		rc = file_read(path, 1024, &text, &len, d);
+	if (rc != RC_OK)
+		return rc;
+	size_t n = strcspn((const char *)text, " ");
+	if (n < 2 || n - 1 > CA_ZONE_MAX || text[n - 1] != '.') {
+		rc = diag_set(d, RC_MALFORMED, "%s: not a DS record", path);
+	} else {
+		memcpy(out, text, n - 1);
+		out[n - 1] = '\0';
+	}
+	free(text);
+	return rc;
+}
+
+static enum rc make_payload_cert(struct ca_crypt *x, const struct ca_issuer *issuer,
+	const struct ca_key *payload, const char *name, const char *kind, const char *dir,
 	const char *zone, int64_t now, struct ca__records *records, struct diag *d)
 {
-	char cn[CA_NAME_MAX + 1];
+	char cn[CA_NAME_MAX + 1], file[64];
 	struct ca_cert_spec spec = { .profile = CA_PAYLOAD, .cn = cn };
 	enum rc rc = str_format(cn, sizeof(cn), "%s payload signer", zone);
 
+	if (rc == RC_OK)
+		rc = str_format(file, sizeof(file), "ca/%s%s.pem", name, kind);
 	/* As long as its issuer: what has been signed with it must stay verifiable. */
-	spec.not_before = issuing->not_before;
-	spec.not_after = issuing->not_after;
-	if (rc == RC_OK)
-		rc = ca__make_cert(x, issuing, payload, &spec, dir, "ca/payload.pem", now, records,
-			NULL, NULL, d);
-	spec.not_before = devkit->not_before;
-	spec.not_after = devkit->not_after;
-	if (rc == RC_OK)
-		rc = ca__make_cert(x, devkit, payload, &spec, dir, "ca/payload-devkit.pem", now,
-			records, NULL, NULL, d);
-	return rc;
+	spec.not_before = issuer->not_before;
+	spec.not_after = issuer->not_after;
+	return rc == RC_OK ? ca__make_cert(x, issuer, payload, &spec, dir, file, now, records, NULL,
+				     NULL, d)
+			   : rc;
+}
+
+enum rc ca__make_payload_certs(struct ca_crypt *x, const struct ca_issuer *issuing,
+	const struct ca_issuer *devkit, const struct ca_key *payload, const char *name,
+	const char *dir, const char *zone, int64_t now, struct ca__records *records, struct diag *d)
+{
+	enum rc rc = make_payload_cert(x, issuing, payload, name, "", dir, zone, now, records, d);
+
+	return rc == RC_OK ? make_payload_cert(x, devkit, payload, name, "-devkit", dir, zone, now,
+				     records, d)
+			   : rc;
 }
 
 static enum rc write_chain(const char *dir, const char *name, const struct ca_issuer *issuer,

@@ -44,6 +44,25 @@ static enum rc load_keys(struct ca_keyring *ring, const char *folder, struct dia
 	return rc;
 }
 
+static enum rc load_other_signer(
+	struct ca_key *out, bool *has, const char *folder, const char *name, struct diag *d)
+{
+	enum rc rc = load_key(out, folder, name, d);
+
+	*has = rc == RC_OK;
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+static enum rc load_other_signers(struct ca_keyring *ring, const char *folder, struct diag *d)
+{
+	enum rc rc = load_other_signer(
+		&ring->payload_next, &ring->has_payload_next, folder, "payload-next", d);
+
+	return rc == RC_OK ? load_other_signer(&ring->payload_old, &ring->has_payload_old, folder,
+				     "payload-old", d)
+			   : rc;
+}
+
 static enum rc load_zone_keys(struct ca_keyring *ring, const char *folder, const char *zone,
 	const struct ca_keyring_token *token, struct diag *d)
 {
@@ -150,6 +169,8 @@ enum rc ca_keyring_load_with(struct ca_keyring *out, struct ca_crypt *x, const c
 	if (rc == RC_OK)
 		rc = load_keys(out, keys_folder, d);
 	if (rc == RC_OK)
+		rc = load_other_signers(out, keys_folder, d);
+	if (rc == RC_OK)
 		rc = load_zone_keys(out, keys_folder, zone, token, d);
 	if (rc == RC_OK)
 		rc = load_certs(out, x, ca_folder, d);
@@ -171,6 +192,8 @@ void ca_keyring_free(struct ca_keyring *ring)
 	ca_key_free(&ring->devkit);
 	ca_key_free(&ring->party);
 	ca_key_free(&ring->payload);
+	ca_key_free(&ring->payload_next);
+	ca_key_free(&ring->payload_old);
 	ca_key_free(&ring->seal);
 	ca_makers_free(&ring->makers);
 	ca_zone_keys_unref(ring->zone_keys);

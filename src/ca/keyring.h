@@ -19,6 +19,9 @@ struct ca_keyring {
 	size_t root_len;
 	uint8_t payload_cert[CA_CERT_MAX], payload_devkit_cert[CA_CERT_MAX]; /* container C */
 	size_t payload_cert_len, payload_devkit_cert_len;
+	/* While the payload signer is being replaced (ca/renew.h). */
+	struct ca_key payload_next, payload_old;
+	bool has_payload_next, has_payload_old;
 };
 
 /* RC_NOT_FOUND with a hint when `attestry init --root-csr` was not finished. RC_CONFLICT when a

@@ -102,6 +102,8 @@ const struct api_route api_routes[] = {
 
 	{ "GET", "/v1/ca", "ca_info", NULL, NULL, NULL, 200, 0,
 		"certificates, trust anchors, resolvers" },
+	{ "GET", "/v1/signer", "signer_info", NULL, NULL, NULL, 200, 0,
+		"the payload signer, and how far its replacement is" },
 	{ "GET", "/v1/zone/keys", "zone_keys", NULL, NULL, NULL, 200, 0,
 		"the zone's keys: states, times, what a rollover waits for" },
 	{ "POST", "/v1/zone/keys", "zone_key_order", "", NULL, NULL, 200, 0,

@@ -19,7 +19,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
-#define MNO_FILES_MAX	 8     /* of one install job; there are fourteen numbers in a slot */
+#define MNO_FILES_MAX	 14    /* of one install job; there are fourteen numbers in a slot */
 #define MNO_FILE_MAX	 16384 /* bytes: over the air that is 130 SMS */
 #define MNO_CSR_MAX	 2048  /* with attestation 546 */
 #define MNO_ID_MAX	 64    /* characters of a job's id */

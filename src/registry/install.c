@@ -116,7 +116,8 @@ enum rc registry_install_prepare(struct registry_run *run, int64_t profile,
 	struct store_profile_view v;
 	struct store_service s;
 	Keys__SignPayload *m = arena_alloc(run->arena, sizeof(*m));
-	enum rc rc = m ? store_profile_by_id(run->reg->store, profile, &v) : RC_NOMEM;
+	struct registry_trust_plan *plan = arena_alloc(run->arena, sizeof(*plan));
+	enum rc rc = m && plan ? store_profile_by_id(run->reg->store, profile, &v) : RC_NOMEM;
 
 	if (rc != RC_OK)
 		return rc;
@@ -132,16 +133,21 @@ enum rc registry_install_prepare(struct registry_run *run, int64_t profile,
 		return rc;
 	keys__sign_payload__init(m);
 	rc = fill(run, &v, &s, m);
+	if (rc == RC_OK)
+		rc = reg__trust_plan(run, &v, plan);
+	if (rc != RC_OK)
+		return rc;
+	reg__trust_order(run, plan, m);
 	*basis = (struct registry_install){ .profile = profile,
 		.sequence = v.p.sequence,
 		.cert = v.p.cert,
 		.state = v.p.state,
 		.due = v.p.install_due,
+		.plan = plan,
 		.with_cert = !m->withdrawn && v.p.card_cert != v.p.cert };
 	memcpy(basis->service, v.p.service, sizeof(basis->service));
 	*kit = NULL;
-	if (rc == RC_OK && !m->withdrawn && v.p.kind == REGISTRY__CERT_KIND__KIND_DEVKIT &&
-		s.asp_cert.len) {
+	if (!m->withdrawn && v.p.kind == REGISTRY__CERT_KIND__KIND_DEVKIT && s.asp_cert.len) {
 		*kit = kit_order(run, &s);
 		basis->asp_cert = s.asp_cert.bytes;
 		basis->asp_cert_len = s.asp_cert.len;
@@ -152,26 +158,31 @@ enum rc registry_install_prepare(struct registry_run *run, int64_t profile,
 
 /* ---- the job ---------------------------------------------------------------------------- */
 
-static enum rc pack_kit(struct registry_run *run, uint32_t slot,
+static ProtobufCBinaryData hash_of(const struct registry_trust_plan *plan, const uint8_t *hash)
+{
+	return plan->known ? (ProtobufCBinaryData){ STORE_SHA256, (uint8_t *)(uintptr_t)hash }
+			   : (ProtobufCBinaryData){ 0 };
+}
+
+/* What goes to the card beside certificate and payload: whom it trusts, and a kit's files. */
+static enum rc pack_extra(struct registry_run *run, uint32_t slot,
 	const struct registry_install *basis, const Keys__SignedKit *kit, struct store_blob *out)
 {
-	static const Registry__CaData none = REGISTRY__CA_DATA__INIT;
-	const Registry__CaData *ca = run->reg->ca ? run->reg->ca : &none;
-	const struct {
-		unsigned n;
-		ProtobufCBinaryData data;
-	} files[] = {
-		{ 0x03, { basis->asp_cert_len, (uint8_t *)(uintptr_t)basis->asp_cert } },
-		/* The kit's chain has an issuing CA of its own; a SIM is born with the other. */
-		{ 0x07, ca->devkit },
-		{ 0x08, kit->file08 },
-		{ 0x09, kit->file09 },
-		{ 0x0A, kit->file0a },
-		{ 0x0C, ca->payload_signer_devkit },
+	static const Keys__SignedKit none = KEYS__SIGNED_KIT__INIT;
+	const struct registry_trust_plan *plan = basis->plan;
+	const Keys__SignedKit *k = kit ? kit : &none;
+	const struct reg__file files[] = {
+		plan->files[0],
+		plan->files[1],
+		plan->files[2],
+		{ 0x03, { basis->asp_cert, kit ? basis->asp_cert_len : 0 } },
+		{ 0x08, { k->file08.data, k->file08.len } },
+		{ 0x09, { k->file09.data, k->file09.len } },
+		{ 0x0A, { k->file0a.data, k->file0a.len } },
 	};
 	Registry__JobFile rows[ARRAY_LEN(files)];
 	Registry__JobFile *list[ARRAY_LEN(files)];
-	Registry__Job m = REGISTRY__JOB__INIT;
+	Registry__JobExtra m = REGISTRY__JOB_EXTRA__INIT;
 	uint8_t *bytes;
 
 	m.files = list;
@@ -183,16 +194,24 @@ static enum rc pack_kit(struct registry_run *run, uint32_t slot,
 		registry__job_file__init(f);
 		f->id = arena_printf(
 			run->arena, "%02X", slot == 1 ? files[i].n : slot << 4 | files[i].n);
-		f->data = files[i].data;
+		f->data = borrow(files[i].data);
 		if (!f->id)
 			return RC_NOMEM;
 		list[m.n_files++] = f;
 	}
-	out->len = registry__job__get_packed_size(&m);
+	if (!m.n_files && !plan->known)
+		return RC_OK;
+	m.root = hash_of(plan, plan->after.root);
+	m.issuing = hash_of(plan, plan->after.issuing);
+	m.signer = hash_of(plan, plan->after.signer);
+	m.spki = hash_of(plan, plan->after.spki);
+	if (plan->announces)
+		m.announced = hash_of(plan, plan->after.announced);
+	out->len = registry__job_extra__get_packed_size(&m);
 	bytes = arena_alloc(run->arena, out->len);
 	if (!bytes)
 		return RC_NOMEM;
-	registry__job__pack(&m, bytes);
+	registry__job_extra__pack(&m, bytes);
 	out->bytes = bytes;
 	return RC_OK;
 }
@@ -219,8 +238,7 @@ enum rc registry_install_open(struct registry_run *run, const struct registry_in
 	if (rc != RC_OK || !same(&v, basis))
 		return rc;
 	job.attempt = v.p.attempts + 1;
-	if (kit)
-		rc = pack_kit(run, v.p.slot, basis, kit, &job.kit);
+	rc = pack_extra(run, v.p.slot, basis, kit, &job.kit);
 	if (rc == RC_OK && v.p.pending_job)
 		rc = reg__jobs_cancel(run, &v, 1u << JOB(INSTALL), "a newer payload");
 	if (rc == RC_OK)

@@ -215,6 +215,36 @@ bool reg__own_service(struct registry_run *run, const char *handle, int kind, en
 enum rc reg__issue(struct registry_run *run, struct store_profile_view *v,
 	const struct reg__csr *csr, struct store_blob *der, bool *done) ATT_MUST_CHECK;
 
+/* Rows that one turn of a sweep takes. */
+#define REG__SWEEP_MAX 256
+
+/* ---- trust.c: whom cards trust ------------------------------------------------------------- */
+/* A file of the card, n of formats section 1; no data: it stays as it is. */
+struct reg__file {
+	unsigned n;
+	struct store_blob data;
+};
+enum { REG__TRUST_FILES = 3 };
+struct registry_trust_plan {
+	struct reg__file files[REG__TRUST_FILES]; /* 06, 07, 0C */
+	bool known;				  /* `after` is to be kept once confirmed */
+	struct store_card_trust after;
+	bool by_former;	  /* signed by the key that the card still has */
+	bool announces;	  /* after.announced goes into the payload */
+	bool cas_changed; /* key 11 says so */
+};
+/* What the payload that is now due for `v` needs. */
+enum rc reg__trust_plan(struct registry_run *run, const struct store_profile_view *v,
+	struct registry_trust_plan *plan) ATT_MUST_CHECK;
+/* Into the order: who signs, what is announced. */
+void reg__trust_order(
+	struct registry_run *run, const struct registry_trust_plan *plan, Keys__SignPayload *m);
+/* The card has confirmed an install job. */
+enum rc reg__trust_confirmed(struct registry_run *run, const struct store_profile_view *v,
+	const Registry__JobExtra *extra) ATT_MUST_CHECK;
+/* Payloads become due whose devices have had time to hear of the present signer. */
+enum rc reg__trust_sweep(struct registry_run *run, size_t limit, size_t *n) ATT_MUST_CHECK;
+
 /* ---- range.c: operators and their ICCIDs --------------------------------------------------- */
 /* Does a row of the settings, "mno" or "mno/ICCID prefix", say so of this operator's SIM? */
 bool reg__range_covers(const char *row, const char *mno, const char *iccid);
@@ -267,7 +297,7 @@ reg__handler reg__login, reg__check, reg__profile_renew, reg__profile_rebind, re
 reg__handler reg__maintenance_create, reg__maintenance_info;
 reg__handler reg__maintenance_update, reg__maintenance_delete;
 reg__handler reg__poll_request, reg__poll_ack;
-reg__handler reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
+reg__handler reg__signer_info, reg__ca_info, reg__audit_list, reg__seal_key, reg__health;
 reg__handler reg__zone_keys, reg__zone_key_order;
 reg__handler reg__feed_wait, reg__feed_set;
 reg__handler reg__service_td, reg__maker_confirm, reg__count_list, reg__install_info;

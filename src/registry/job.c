@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define JOBS_OF_PROFILE_MAX 16
+#define JOB_FILES_MAX	    9 /* certificate, three CA files, four of a kit, payload */
 
 /* Objects of a slot on the card (formats section 1). */
 enum card_file { CARD_CERT = 0x02, CARD_PAYLOAD = 0x0D };
@@ -205,19 +206,19 @@ static const char *file_id(struct registry_run *run, uint32_t slot, unsigned n)
 	return arena_printf(run->arena, "%02X", slot == 1 ? n : slot << 4 | n);
 }
 
-static enum rc add_kit(struct registry_run *run, const struct store_job *job, Registry__Job *m)
+static enum rc add_extra(struct registry_run *run, const struct store_job *job, Registry__Job *m)
 {
-	Registry__Job *kit = registry__job__unpack(NULL, job->kit.len, job->kit.bytes);
-	enum rc rc = kit ? RC_OK : RC_INTERNAL;
+	Registry__JobExtra *extra = registry__job_extra__unpack(NULL, job->kit.len, job->kit.bytes);
+	enum rc rc = extra ? RC_OK : RC_INTERNAL;
 
-	for (size_t i = 0; kit && i < kit->n_files && rc == RC_OK; i++) {
-		const Registry__JobFile *f = kit->files[i];
+	for (size_t i = 0; extra && i < extra->n_files && rc == RC_OK; i++) {
+		const Registry__JobFile *f = extra->files[i];
 		struct store_blob data = { arena_dup(run->arena, f->data.data, f->data.len),
 			f->data.len };
 
 		rc = add_file(run, m, arena_str(run->arena, f->id), data);
 	}
-	registry__job__free_unpacked(kit, NULL);
+	registry__job_extra__free_unpacked(extra, NULL);
 	return rc;
 }
 
@@ -225,7 +226,7 @@ static enum rc add_files(struct registry_run *run, const struct store_job *job, 
 {
 	enum rc rc = RC_OK;
 
-	m->files = arena_array(run->arena, 8, sizeof(*m->files));
+	m->files = arena_array(run->arena, JOB_FILES_MAX, sizeof(*m->files));
 	if (!m->files)
 		return RC_NOMEM;
 	if (job->with_cert) {
@@ -237,7 +238,7 @@ static enum rc add_files(struct registry_run *run, const struct store_job *job, 
 			rc = add_file(run, m, file_id(run, job->slot, CARD_CERT), der);
 	}
 	if (rc == RC_OK && job->kit.len)
-		rc = add_kit(run, job, m);
+		rc = add_extra(run, job, m);
 	if (rc == RC_OK)
 		rc = add_file(run, m, file_id(run, job->slot, CARD_PAYLOAD), job->payload);
 	return rc;
@@ -487,6 +488,25 @@ static enum rc keygen_done(struct registry_run *run, struct store_profile_view *
 	return rc == RC_OK ? answer(run, job, &der) : rc;
 }
 
+static enum rc installed(
+	struct registry_run *run, struct store_profile_view *v, const struct store_job *job)
+{
+	Registry__JobExtra *extra =
+		job->kit.len ? registry__job_extra__unpack(NULL, job->kit.len, job->kit.bytes)
+			     : NULL;
+	enum rc rc = RC_OK;
+
+	if (job->with_cert)
+		v->p.card_cert = job->cert;
+	v->p.card_sequence = job->sequence;
+	if (job->with_cert && job->cert == v->p.cert)
+		rc = reg__overlap_end(run, v);
+	if (rc == RC_OK && reg__job_here(v, job))
+		rc = reg__trust_confirmed(run, v, extra);
+	registry__job_extra__free_unpacked(extra, NULL);
+	return rc;
+}
+
 static enum rc card_done(struct registry_run *run, struct store_profile_view *v,
 	struct store_job *job, const Registry__JobResult *m)
 {
@@ -503,13 +523,8 @@ static enum rc card_done(struct registry_run *run, struct store_profile_view *v,
 		return reg__no(run, CODE(VALUE_SYNTAX), "receipts", "one receipt per file");
 	if (rc == RC_OK)
 		rc = close_job(run, v, job, JOBSTATE(DONE), "");
-	if (job->kind == JOB(INSTALL)) {
-		if (job->with_cert)
-			v->p.card_cert = job->cert;
-		v->p.card_sequence = job->sequence;
-		if (rc == RC_OK && job->with_cert && job->cert == v->p.cert)
-			rc = reg__overlap_end(run, v);
-	}
+	if (rc == RC_OK && job->kind == JOB(INSTALL))
+		rc = installed(run, v, job);
 	if (job->kind == JOB(WIPE) || (job->kind == JOB(BLOCK) && v->p.state == STATE(DEACTIVATED)))
 		v->p.wipe_pending = false;
 	if (reg__job_here(v, job))

@@ -63,6 +63,16 @@ struct registry_settings {
 	/* Which ICCIDs an operator may bring, in the same form; none: those that nobody has. */
 	const char *const *ranges;
 	size_t range_count;
+	int64_t signer_hold_s; /* from a card that knows the next payload signer to its use */
+	bool payload_full;     /* payloads carry the CA certificates */
+};
+
+/* What cards were personalised with since a time: SHA-256 of files 06, 07, 0C and of C's key. */
+#define REGISTRY_EPOCHS_MAX 16
+struct registry_epoch {
+	int64_t since;
+	uint8_t root[STORE_SHA256], issuing[STORE_SHA256], signer[STORE_SHA256];
+	uint8_t spki[STORE_SHA256];
 };
 
 /* What devices shall trust, from the keys role and the configuration. */
@@ -83,6 +93,9 @@ struct registry {
 	const Registry__CaData *ca;	    /* the same */
 	const uint8_t *seal_point;	    /* 65 bytes, the same */
 	uint64_t served;		    /* the change that the zone has come to */
+	/* By registry_trust_changed; oldest first. */
+	struct registry_epoch epochs[REGISTRY_EPOCHS_MAX];
+	size_t epoch_count;
 	/* Refuses what is no complete X.509 certificate; NULL accepts nothing. */
 	enum rc (*asp_cert_check)(const uint8_t *der, size_t len, struct diag *d);
 };
@@ -198,8 +211,8 @@ enum rc registry_pending(struct registry_run *run, const struct registry_run *of
 
 /* The apex (CERT and TLSA of the registry's CAs), written only when it differs. */
 enum rc registry_apex(struct registry_run *run, const Keys__Public *public) ATT_MUST_CHECK;
-/* When what devices shall trust (reg->trust, reg->ca) is no longer what their payloads say, all get
- * new ones. */
+/* Remembers what cards are made with. When what devices shall trust (reg->trust, reg->ca) is no
+ * longer what their payloads say, all get new ones. */
 enum rc registry_trust_changed(struct registry_run *run) ATT_MUST_CHECK;
 
 /* The first party of a new registry; nothing happens when it exists. */
@@ -210,6 +223,9 @@ enum rc registry_bootstrap(
  */
 enum rc registry_tlsa_found(struct registry_run *run, const char *service,
 	const struct store_tlsa_found *found) ATT_MUST_CHECK;
+
+/* Which files 06, 07, 0C a card is sent along with a payload. */
+struct registry_trust_plan;
 
 /* A payload that is to be signed. `basis` remembers from what it was made. */
 struct registry_install {
@@ -222,6 +238,7 @@ struct registry_install {
 	char service[STORE_HANDLE_MAX];
 	const uint8_t *asp_cert; /* kit: file 03 */
 	size_t asp_cert_len;
+	const struct registry_trust_plan *plan;
 };
 
 /* Fills what keys must sign; *kit is NULL unless the profile's kind asks for kit files. RC_STATE:

@@ -122,6 +122,8 @@ static const struct op_row ops[] = {
 		reg__poll_request },
 	{ OP(POLL_ACK), { "poll.ack", REGISTRY_WRITE, false }, ANY, PARTY, reg__poll_ack },
 	{ OP(CA_INFO), { "ca.info", REGISTRY_READ, false }, ALL, NOBODY, reg__ca_info },
+	{ OP(SIGNER_INFO), { "signer.info", REGISTRY_READ, false }, ANY, ROLE_BIT(OPERATOR),
+		reg__signer_info },
 	{ OP(HEALTH), { "health", REGISTRY_READ, false }, ALL, NOBODY, reg__health },
 	{ OP(AUDIT_LIST), { "audit.list", REGISTRY_READ, false }, ANY, ROLE_BIT(OPERATOR),
 		reg__audit_list },

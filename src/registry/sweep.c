@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define SWEEP_MAX 256
-
 /* A certificate's end: the records go (the zone drops them by itself at the same second), and
  * activation makes a new certificate of the same key. */
 static enum rc expire(struct registry_run *run, int64_t profile)
@@ -65,15 +63,16 @@ static enum rc expire_job(struct registry_run *run, int64_t id)
 
 enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 {
-	int64_t ids[SWEEP_MAX];
+	int64_t ids[REG__SWEEP_MAX];
 	size_t overlaps = 0;
 	size_t certs = 0;
 	size_t jobs = 0;
 	size_t transfers = 0;
+	size_t signers = 0;
 	enum rc rc;
 
-	if (limit > SWEEP_MAX)
-		limit = SWEEP_MAX;
+	if (limit > REG__SWEEP_MAX)
+		limit = REG__SWEEP_MAX;
 	rc = store_overlap_due(run->reg->store, run->now, limit, ids, &overlaps);
 	for (size_t i = 0; i < overlaps && rc == RC_OK; i++)
 		rc = end_overlap(run, ids[i]);
@@ -90,9 +89,12 @@ enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 	for (size_t i = 0; i < transfers && rc == RC_OK; i++)
 		rc = reg__transfer_expire(run, ids[i]);
 	if (rc == RC_OK)
+		rc = reg__trust_sweep(run, limit, &signers);
+	if (rc == RC_OK)
 		rc = store_idem_expire(run->reg->store, run->now, limit);
 	if (rc == RC_OK)
 		rc = store_feed_prune(run->reg->store, run->now - run->reg->settings.feed_s, limit);
-	*more = overlaps == limit || certs == limit || jobs == limit || transfers == limit;
+	*more = overlaps == limit || certs == limit || jobs == limit || transfers == limit ||
+		signers == limit;
 	return rc;
 }

@@ -92,6 +92,13 @@ static const struct conf_row rows[] = {
 		"Which ICCIDs an operator may bring: mno/ICCID prefix, none within another's; "
 		"empty: those that nobody has."),
 
+	TIME("registry", "signer_hold", registry.signer_hold_s, 0, 365 * DAY, "24h", "s",
+		"After a card has confirmed that it knows the next payload signer: how long until "
+		"it is given payloads by it. Its device must have looked at its payload by then."),
+	{ "registry", "payload", CONF_CHOICE, MEMBER(registry.payload), 0, 0, "compact",
+		"compact|full",
+		"Whether payloads carry the CA certificates that cards hold anyway." },
+
 	PATH("keys", "folder", keys.folder, "keys",
 		"Private keys and the log of issued certificates; only role keys enters it."),
 	PATH("keys", "ca_folder", keys.ca_folder, "ca", "The certificates of the registry's CAs."),

@@ -12,6 +12,7 @@
 
 enum config_token_keys { CONFIG_TOKEN_NONE, CONFIG_TOKEN_KSK, CONFIG_TOKEN_BOTH };
 
+enum config_payload { CONFIG_PAYLOAD_COMPACT, CONFIG_PAYLOAD_FULL };
 enum config_landlock { CONFIG_LANDLOCK_REQUIRE, CONFIG_LANDLOCK_WARN };
 
 struct config {
@@ -33,6 +34,8 @@ struct config {
 		int64_t overlap_s;		 /* of a renewed certificate and its forerunner */
 		struct conf_list attest_require; /* MNOs (or ranges) whose keys need a proof */
 		struct conf_list ranges;	 /* which ICCIDs are whose */
+		int64_t signer_hold_s;		 /* from an announced payload signer to its use */
+		int payload;			 /* enum config_payload */
 	} registry;
 	struct {
 		char *folder;	     /* private keys and issued.log; only role keys enters it */

@@ -80,6 +80,8 @@ static enum rc read_options(
 		.attest_require_count = c->registry.attest_require.count,
 		.ranges = (const char *const *)c->registry.ranges.items,
 		.range_count = c->registry.ranges.count,
+		.signer_hold_s = c->registry.signer_hold_s,
+		.payload_full = c->registry.payload == CONFIG_PAYLOAD_FULL,
 		.batch_max = c->registry.batch_max,
 		.answer_wait_ms = c->registry.answer_wait_ms,
 		.auth_ttl_s = c->registry.auth_ttl_s,

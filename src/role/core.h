@@ -10,6 +10,7 @@
 #include "base/rng.h"
 
 #include <event2/event.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,8 @@ struct core_options {
 	size_t attest_require_count;
 	const char *const *ranges;
 	size_t range_count;
+	int64_t signer_hold_s;
+	bool payload_full;
 	int64_t batch_max;
 	int64_t answer_wait_ms;
 	int64_t auth_ttl_s;

@@ -107,7 +107,9 @@ static void set_up(struct core *core, struct event_base *base, const struct core
 			.attest_require = o->attest_require,
 			.attest_require_count = o->attest_require_count,
 			.ranges = o->ranges,
-			.range_count = o->range_count },
+			.range_count = o->range_count,
+			.signer_hold_s = o->signer_hold_s,
+			.payload_full = o->payload_full },
 		.asp_cert_check = check_asp_cert,
 	};
 }

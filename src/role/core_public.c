@@ -144,6 +144,9 @@ static enum rc take_public(struct core *core, const Keys__Public *public)
 	core->ca.party = public->party;
 	core->ca.payload_signer = public->payload_signer;
 	core->ca.payload_signer_devkit = public->payload_signer_devkit;
+	core->ca.payload_spki = public->payload_spki;
+	core->ca.payload_next_spki = public->payload_next_spki;
+	core->ca.payload_old_spki = public->payload_old_spki;
 	rc = anchors_of(core, public);
 	return rc == RC_OK ? resolver_of(core) : rc;
 }

@@ -23,7 +23,9 @@ struct result {
 struct making {
 	const struct ca_keyring *ring;
 	const Keys__SignPayload *in;
+	const struct ca_key *signer;
 	struct payload p;
+	uint8_t digests[2][CA_SHA256_LEN];
 	uint8_t wifi[PAYLOAD_WIFI_MAX];
 	uint8_t map[PAYLOAD_MAX - PAYLOAD_COSE_OVERHEAD];
 	uint8_t tbs[PAYLOAD_MAX];
@@ -140,12 +142,59 @@ static enum rc fill_service(struct making *m, struct diag *d)
 	return RC_OK;
 }
 
-/* Key 11, root first. */
-static void fill_cas(struct making *m, const struct ca_issuer *issuer)
+/* Key 11, root first: the certificates, or their digests. */
+static enum rc fill_cas(struct making *m, const struct ca_issuer *issuer, struct ca_crypt *x)
 {
-	m->p.cas[0] = (struct payload_ca){ true, { m->ring->root, m->ring->root_len } };
-	m->p.cas[1] = (struct payload_ca){ true, { issuer->cert, issuer->cert_len } };
+	struct payload_bytes root = { m->ring->root, m->ring->root_len };
+	struct payload_bytes issuing = { issuer->cert, issuer->cert_len };
+	enum rc rc;
+
 	m->p.cas_len = 2;
+	m->p.cas[0] = (struct payload_ca){ true, root };
+	m->p.cas[1] = (struct payload_ca){ true, issuing };
+	if (m->in->full)
+		return RC_OK;
+	rc = ca_sha256(x, root.at, root.len, m->digests[0]);
+	if (rc == RC_OK)
+		rc = ca_sha256(x, issuing.at, issuing.len, m->digests[1]);
+	for (size_t i = 0; i < 2; i++)
+		m->p.cas[i] = (struct payload_ca){ false, { m->digests[i], CA_SHA256_LEN } };
+	return rc;
+}
+
+static bool is_key(const ProtobufCBinaryData *spki, const struct ca_key *key, bool there)
+{
+	return there && spki->len == CA_SHA256_LEN &&
+	       memcmp(spki->data, key->spki_sha256, CA_SHA256_LEN) == 0;
+}
+
+/* Who signs, and which of our own keys it announces (key 16). */
+static enum rc fill_signers(struct making *m, struct diag *d)
+{
+	const struct ca_keyring *r = m->ring;
+	const Keys__SignPayload *in = m->in;
+
+	if (is_key(&in->signer, &r->payload_old, r->has_payload_old))
+		m->signer = &r->payload_old;
+	else if (in->signer.len == 0 || is_key(&in->signer, &r->payload, true))
+		m->signer = &r->payload;
+	else
+		return diag_set(
+			d, RC_DENIED, "payload: signer: neither the present nor the former");
+	if (in->withdrawn)
+		return RC_OK;
+	if (in->n_next_signers > PAYLOAD_SIGNERS_MAX)
+		return diag_set(
+			d, RC_RANGE, "payload: next signers: at most %d", PAYLOAD_SIGNERS_MAX);
+	for (size_t i = 0; i < in->n_next_signers; i++) {
+		const ProtobufCBinaryData *spki = &in->next_signers[i];
+
+		if (!is_key(spki, &r->payload, true) &&
+			!is_key(spki, &r->payload_next, r->has_payload_next))
+			return diag_set(d, RC_DENIED, "payload: next signers: not a key of ours");
+		m->p.signers[m->p.signers_len++] = spki->data;
+	}
+	return RC_OK;
 }
 
 /* Opens what front sealed and seals it to the card; only to a B key that came in a verified request
@@ -191,6 +240,8 @@ static enum rc fill(struct making *m, const struct ca_issuer *issuer, int64_t no
 	char owner[IDENT_OWNER_TEXT];
 	enum rc rc = check_who(m, issuer, now, owner, d);
 
+	if (rc == RC_OK)
+		rc = fill_signers(m, d);
 	if (rc != RC_OK)
 		return rc;
 	m->p.sequence = in->sequence;
@@ -210,8 +261,8 @@ static enum rc fill(struct making *m, const struct ca_issuer *issuer, int64_t no
 		rc = fill_resolvers(m, d);
 	if (rc == RC_OK)
 		rc = fill_service(m, d);
-	if (rc == RC_OK && in->full)
-		fill_cas(m, issuer);
+	if (rc == RC_OK && (in->full || in->ca_digests))
+		rc = fill_cas(m, issuer, x);
 	if (rc == RC_OK && in->wifi_sealed.len > 0)
 		rc = fill_wifi(m, owner, x, d);
 	return rc;
@@ -219,7 +270,7 @@ static enum rc fill(struct making *m, const struct ca_issuer *issuer, int64_t no
 
 static enum rc sign(struct making *m, struct ca_crypt *x, struct result *out, struct diag *d)
 {
-	const struct ca_key *key = &m->ring->payload;
+	const struct ca_key *key = m->signer;
 	struct put map = put_init(m->map, sizeof(m->map));
 	struct put tbs = put_init(m->tbs, sizeof(m->tbs));
 	struct put cose = put_init(out->cose, sizeof(out->cose));

@@ -29,6 +29,11 @@ enum rc keys_send_public(struct keys_job *job, Keys__Reply *reply, struct link *
 	p.party = bytes_of(r->authority.party.cert, r->authority.party.cert_len);
 	p.payload_signer = bytes_of(r->payload_cert, r->payload_cert_len);
 	p.payload_signer_devkit = bytes_of(r->payload_devkit_cert, r->payload_devkit_cert_len);
+	p.payload_spki = bytes_of(r->payload.spki_sha256, CA_SHA256_LEN);
+	if (r->has_payload_next)
+		p.payload_next_spki = bytes_of(r->payload_next.spki_sha256, CA_SHA256_LEN);
+	if (r->has_payload_old)
+		p.payload_old_spki = bytes_of(r->payload_old.spki_sha256, CA_SHA256_LEN);
 	p.ksk = bytes_of(s->zone.ksk_rdata, s->zone.ksk_len);
 	p.zsk = bytes_of(s->zone.zsk_rdata, s->zone.zsk_len);
 	p.seal_point = bytes_of(r->seal.point, CA_POINT_LEN);

@@ -199,6 +199,23 @@
 	X(OVERLAP_GET, ST__CERT_OF_OVERLAP "WHERE o.profile = $1") \
 	X(OVERLAP_DROP, "DELETE FROM overlap WHERE profile = $1") \
 	X(OVERLAP_DUE, "SELECT profile FROM overlap WHERE ends <= $1 ORDER BY ends LIMIT $2") \
+	X(CARD_TRUST_PUT, "INSERT INTO card_trust (profile, iccid, root, issuing, signer, spki, " \
+		"announced, ready) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (profile) " \
+		"DO UPDATE SET iccid = $2, root = $3, issuing = $4, signer = $5, spki = $6, " \
+		"announced = $7, ready = $8") \
+	X(CARD_TRUST_GET, "SELECT iccid, root, issuing, signer, spki, announced, ready " \
+		"FROM card_trust WHERE profile = $1") \
+	X(CARD_TRUST_READY, "SELECT profile FROM card_trust WHERE ready > 0 AND ready <= $1 " \
+		"AND announced = $2 ORDER BY ready LIMIT $3") \
+	X(SIGNER_PROFILES, "SELECT count(*) FROM profile WHERE state IN (2, 3) AND sequence > 0") \
+	X(SIGNER_KNOWN, "SELECT count(*) FROM profile p JOIN device d ON d.id = p.device " \
+		"JOIN card_trust t ON t.profile = p.id AND t.iccid = d.iccid " \
+		"WHERE p.state IN (2, 3) AND p.sequence > 0 AND t.announced = $1") \
+	X(SIGNER_LEFT, "SELECT count(*) FROM profile p JOIN device d ON d.id = p.device " \
+		"JOIN iccid_history h ON h.device = d.id AND h.iccid = d.iccid AND h.until = 0 " \
+		"LEFT JOIN card_trust t ON t.profile = p.id AND t.iccid = d.iccid " \
+		"WHERE p.state IN (2, 3) AND p.sequence > 0 AND " \
+		"CASE WHEN t.profile IS NULL THEN h.since < $2 ELSE t.spki <> $1 END") \
 	X(CERT_BY_SHA256, ST__CERT " FROM certificate WHERE sha256 = $1") \
 	X(ESIM_ADD, "INSERT INTO esim_suspended (profile) VALUES ($1) ON CONFLICT (profile) DO NOTHING") \
 	X(ESIM_GET, "SELECT profile FROM esim_suspended WHERE profile = $1") \

@@ -522,6 +522,35 @@ enum rc store_overlap_drop(struct store *s, int64_t profile) ATT_MUST_CHECK;
 enum rc store_overlap_due(
 	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
 
+/* ---- what cards trust (trust.c) --------------------------------------------------------- */
+
+/* As the card confirmed it; see schema/011. Of another ICCID than the device's: of a SIM that the
+ * profile has left. */
+struct store_card_trust {
+	char iccid[STORE_ICCID_MAX];
+	uint8_t root[STORE_SHA256], issuing[STORE_SHA256], signer[STORE_SHA256];
+	uint8_t spki[STORE_SHA256];
+	bool has_announced;
+	uint8_t announced[STORE_SHA256];
+	int64_t ready;
+};
+enum rc store_card_trust_put(
+	struct store *s, int64_t profile, const struct store_card_trust *t) ATT_MUST_CHECK;
+/* RC_NOT_FOUND: what its SIM came with. */
+enum rc store_card_trust_get(
+	struct store *s, int64_t profile, struct store_card_trust *out) ATT_MUST_CHECK;
+/* Profiles whose devices may now be given payloads by the key that was announced. */
+enum rc store_card_trust_ready(struct store *s, int64_t now, const uint8_t spki[STORE_SHA256],
+	size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
+/* Profiles that were ever given a payload; of these, those that know a key that is to come, and
+ * those whose card has another key than `spki`, SIMs from before `since` counted so. */
+struct store_signer_counts {
+	int64_t profiles, known, left;
+};
+enum rc store_signer_count(struct store *s, const uint8_t next[STORE_SHA256],
+	const uint8_t spki[STORE_SHA256], int64_t since,
+	struct store_signer_counts *out) ATT_MUST_CHECK;
+
 struct store_receipt {
 	char file[9];
 	struct store_blob por;
