@@ -148,6 +148,12 @@ enum rc role_core_run(struct role *role)
 		rc = role_confine(role, &d);
 	if (rc == RC_OK)
 		rc = core_start(core, &d);
+	if (rc == RC_OK && !options.resolver.addr_len)
+		log_write(role->log, LOG_WARNING,
+			"no resolver set: devices get certificates, but no Registry Payload names "
+			"a "
+			"resolver to ask; `attestry resolver write` makes one, then [resolver] in "
+			"attestry.conf");
 	if (rc == RC_OK)
 		rc = role_ready(role);
 	if (rc == RC_OK)
