@@ -98,14 +98,21 @@ static void parse_sheet(char *text, struct sheet *out)
 	}
 }
 
-static double value_of(const struct sheet *s, const char *name, const char *role)
+static const struct row *find_row(const struct sheet *s, const char *name, const char *role)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		if (strcmp(s->rows[i].name, name) == 0 &&
 			(!role || strcmp(s->rows[i].role, role) == 0))
-			return s->rows[i].value;
+			return &s->rows[i];
 	}
-	return 0;
+	return NULL;
+}
+
+static double value_of(const struct sheet *s, const char *name, const char *role)
+{
+	const struct row *r = find_row(s, name, role);
+
+	return r ? r->value : 0;
 }
 
 /* ---- health ------------------------------------------------------------------------------ */
@@ -375,6 +382,33 @@ static void show_secondaries(const struct sheet *now)
 	}
 }
 
+static void show_node(const struct sheet *now)
+{
+	if (find_row(now, "node_signs", "core"))
+		printf("node %s  %.0f deltas behind  heard the database %.1f s ago  token %.0f\n",
+			value_of(now, "node_signs", "core") > 0 ? "SIGNS" : "follows",
+			value_of(now, "node_behind_deltas", "core"),
+			value_of(now, "node_heard_seconds", "core"),
+			value_of(now, "node_lease_token", "core"));
+	printf("KSK %.1f days old  ZSK %.1f days old\n\n",
+		value_of(now, "ksk_age_seconds", "keys") / 86400,
+		value_of(now, "zsk_age_seconds", "keys") / 86400);
+}
+
+/* What has moved within the last second, whoever counts it. */
+static void show_moving(const struct sheet *now, const struct sheet *before, double seconds)
+{
+	printf("\n");
+	for (size_t i = 0; i < now->count; i++) {
+		const struct row *r = &now->rows[i];
+		size_t n = strlen(r->name);
+		double per_s = rate(now, before, r->name, r->role, seconds);
+
+		if (per_s > 0 && n > 6 && strcmp(r->name + n - 6, "_total") == 0)
+			printf("%-12s %-36s %9.0f/s\n", r->role, r->name, per_s);
+	}
+}
+
 static void show(const struct sheet *now, const struct sheet *before, double seconds)
 {
 	printf("requests %.0f/s  refused %.0f/s  batches %.0f/s  queue %.0f  unserved %.0f\n",
@@ -383,10 +417,11 @@ static void show(const struct sheet *now, const struct sheet *before, double sec
 		rate(now, before, "batches_total", "core", seconds),
 		value_of(now, "queue_requests", "core"),
 		value_of(now, "unserved_requests", "core"));
-	printf("zone serial %.0f  %.0f changes behind  database %s  issuing CA %.0f days left\n\n",
+	printf("zone serial %.0f  %.0f changes behind  database %s  issuing CA %.0f days left\n",
 		value_of(now, "zone_serial", "core"), value_of(now, "zone_lag_changes", "core"),
 		value_of(now, "database_connected", "core") > 0 ? "connected" : "LOST",
 		value_of(now, "issuing_ca_seconds_left", "keys") / 86400);
+	show_node(now);
 	printf("%-12s %-5s %8s %7s %9s\n", "role", "state", "restarts", "CPU %", "MiB");
 	for (size_t i = 0; i < now->count; i++) {
 		const struct row *r = &now->rows[i];
@@ -399,6 +434,7 @@ static void show(const struct sheet *now, const struct sheet *before, double sec
 			value_of(now, "resident_bytes", r->role) / 1048576);
 	}
 	show_secondaries(now);
+	show_moving(now, before, seconds);
 	fflush(stdout);
 }
 

@@ -70,6 +70,7 @@ void core_metrics(struct core *core, core_metric_fn *put, void *to)
 		put(to, rows[i].name, "", rows[i].value);
 	core__tlsa_metrics(core, put, to);
 	core__metrics_secondaries(core, put, to);
+	core__node_metrics(core, put, to);
 }
 
 void core__answer(struct core_item *item)

@@ -296,6 +296,7 @@ void core__node_applied(struct core *core);
 void core__node_zone_gone(struct core *core);
 /* A delta, a serial, a part of an image from the zone: true when the message was taken. */
 bool core__node_message(struct core *core, Zone__FromZone *take_message);
+void core__node_metrics(struct core *core, core_metric_fn *put, void *to);
 void core__node_keep(struct core *core); /* what waits for the database, or for keys */
 /* ---- core_node_keys.c ---- */
 void core__node_keys_said(struct core *core, const Zone__KeyStatus *s);

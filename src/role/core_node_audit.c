@@ -110,6 +110,31 @@ static void anchor_others(struct core *core)
 	arena_fini(&a);
 }
 
+void core__node_metrics(struct core *core, core_metric_fn *put, void *to)
+{
+	const struct core_node *n = &core->node;
+	bool abreast = core->zone.serial == n->head.serial || n->head.n <= n->place;
+	const struct {
+		const char *name;
+		double value;
+	} rows[] = {
+		{ "node_signs", n->sign_sent },
+		{ "node_lease_token", (double)n->head.token },
+		{ "node_heard_seconds", (double)(core__now_ms(core) - n->beat_ms) / 1000 },
+		{ "node_behind_deltas", abreast ? 0 : (double)(n->head.n - n->place) },
+		{ "node_removed", n->removed },
+		{ "node_keys_behind", (double)n->head.keys_version - (double)n->keys_version },
+		{ "node_unsealed_nodes", n->sign_sent ? n->head.keyless : 0 },
+		{ "node_deltas_total", (double)n->deltas },
+		{ "node_leases_taken_total", (double)n->taken },
+		{ "node_fenced_total", (double)n->fenced },
+		{ "node_beats_failed_total", (double)n->beats_failed },
+	};
+
+	for (size_t i = 0; n->on && i < ARRAY_LEN(rows); i++)
+		put(to, rows[i].name, "", rows[i].value);
+}
+
 void core__node_audit(struct core *core)
 {
 	struct core_node *n = &core->node;

@@ -289,6 +289,18 @@ static double seconds_left(const struct keys *k, const struct ca_issuer *issuer)
 	return (double)(issuer->not_after - k->role->clock->unix_s(k->role->clock));
 }
 
+/* Since the active key of a kind began to sign. */
+static double key_age(const struct keys *k, bool ksk)
+{
+	const struct ca_zone_keys *s = k->zone.now;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (s->key[i].pub.ksk == ksk && s->key[i].state == CA_KEY_ACTIVE)
+			return (double)(k->role->clock->unix_s(k->role->clock) -
+					s->key[i].times[CA_KEY_ACTIVE]);
+	return 0;
+}
+
 static void on_metrics(struct role_metrics *m, void *user)
 {
 	const struct keys *k = user;
@@ -297,6 +309,9 @@ static void on_metrics(struct role_metrics *m, void *user)
 	role_metric(m, "refused_links_total", (double)k->count.refused);
 	role_metric(m, "issued_total", (double)ca_issued_count(k->issued));
 	role_metric(m, "issuing_ca_seconds_left", seconds_left(k, &k->ring.authority.issuing));
+	role_metric(m, "party_ca_seconds_left", seconds_left(k, &k->ring.authority.party));
+	role_metric(m, "ksk_age_seconds", key_age(k, true));
+	role_metric(m, "zsk_age_seconds", key_age(k, false));
 }
 
 static enum rc serve(struct keys *k, struct diag *d)

@@ -341,10 +341,27 @@ static enum rc pg_begin(struct pg_store *s)
 	}
 }
 
+/* A transaction that was ended while it waited for a standby is committed here and perhaps nowhere
+ * else: what commits after it waits for the standby to have both. */
+static enum rc wait_replicated(struct pg_store *s)
+{
+	static const char sql[] = "UPDATE counter SET value = value WHERE name = 'change'";
+	PGresult *res;
+	enum rc rc;
+
+	if (PQsendQueryParams(s->conn, sql, 0, NULL, NULL, NULL, NULL, 0) != 1 || !st__pg_sync(s) ||
+		!(res = st__pg_take(s)))
+		return st__pg_broken(s);
+	rc = PQresultStatus(res) == PGRES_COMMAND_OK ? RC_OK : RC_UNAVAILABLE;
+	PQclear(res);
+	return st__pg_synced(s) ? rc : RC_UNAVAILABLE;
+}
+
 /* The answer to COMMIT was lost: the server knows what became of the transaction. One that it has
  * not ended yet hangs on the old connection, which is made to end. RC_UNAVAILABLE: nobody to ask.
- */
-static enum rc ask_outcome(struct pg_store *s, int64_t xid)
+ * RC_CONFLICT: another server answers, a standby that took over and may have given the number to
+ * another transaction. */
+static enum rc ask_outcome(struct pg_store *s, int64_t xid, uint32_t timeline)
 {
 	char sql[256];
 	struct diag d = { "" };
@@ -353,6 +370,8 @@ static enum rc ask_outcome(struct pg_store *s, int64_t xid)
 
 	if (connected(s, &d) != RC_OK)
 		return RC_UNAVAILABLE;
+	if (s->timeline != timeline)
+		return RC_CONFLICT;
 	snprintf(sql, sizeof(sql),
 		"SELECT pg_xact_status('%lld'::xid8), (SELECT count(pg_terminate_backend(pid)) "
 		"FROM "
@@ -370,7 +389,9 @@ static enum rc ask_outcome(struct pg_store *s, int64_t xid)
 			rc = RC_BUSY;
 	}
 	PQclear(res);
-	return st__pg_synced(s) ? rc : RC_UNAVAILABLE;
+	if (!st__pg_synced(s))
+		return RC_UNAVAILABLE;
+	return rc == RC_OK ? wait_replicated(s) : rc;
 }
 
 static enum rc outcome(struct pg_store *s)
@@ -378,14 +399,17 @@ static enum rc outcome(struct pg_store *s)
 	static const struct timespec wait = { 0, 100000000l };
 	const struct clock *clock = clock_system();
 	uint64_t end = clock->monotonic_ms(clock) + OUTCOME_MS;
+	uint32_t timeline = s->timeline;
 	int64_t xid = s->xid;
 	enum rc rc;
 
 	forget(s);
-	while ((rc = ask_outcome(s, xid)) == RC_UNAVAILABLE && clock->monotonic_ms(clock) < end)
+	while ((rc = ask_outcome(s, xid, timeline)) == RC_UNAVAILABLE &&
+		clock->monotonic_ms(clock) < end)
 		nanosleep(&wait, NULL);
 	s->base.retry = rc == RC_BUSY;
-	return rc;
+	/* Nobody can say: refused as "unavailable", and an idempotent repeat finds out. */
+	return rc == RC_CONFLICT ? RC_UNAVAILABLE : rc;
 }
 
 static enum rc pg_commit(struct pg_store *s)

@@ -27,12 +27,13 @@ struct pg_store {
 	PGconn *conn;
 	bool writable;
 	bool described;
-	bool open;	  /* a transaction has begun on this connection */
-	bool snapshot;	  /* ... that only reads */
-	enum rc lost;	  /* the transaction cannot go on: why, until it is rolled back */
-	unsigned pending; /* statements whose results nobody has read yet */
-	unsigned syncs;	  /* ends of the pipeline that are still to come */
-	int64_t xid;	  /* of the transaction */
+	bool open;	   /* a transaction has begun on this connection */
+	bool snapshot;	   /* ... that only reads */
+	enum rc lost;	   /* the transaction cannot go on: why, until it is rolled back */
+	unsigned pending;  /* statements whose results nobody has read yet */
+	unsigned syncs;	   /* ends of the pipeline that are still to come */
+	int64_t xid;	   /* of the transaction */
+	uint32_t timeline; /* of the server: a standby that takes over begins another one */
 
 	/* The one running statement. */
 	enum st__sql current;

@@ -355,6 +355,20 @@ static enum rc describe(struct pg_store *s)
 	return RC_OK;
 }
 
+static enum rc take_timeline(struct pg_store *s, struct diag *d)
+{
+	PGresult *res = NULL;
+	enum rc rc = exec(s,
+		"SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
+		"::bit(32)::bigint",
+		&res, d);
+
+	if (rc == RC_OK)
+		s->timeline = (uint32_t)st__pg_int(res, 0, 0);
+	PQclear(res);
+	return rc;
+}
+
 enum rc st__pg_connect(struct pg_store *s, struct diag *d)
 {
 	bool first = !s->described;
@@ -362,6 +376,8 @@ enum rc st__pg_connect(struct pg_store *s, struct diag *d)
 
 	if (rc == RC_OK)
 		rc = settings(s, d);
+	if (rc == RC_OK && s->writable)
+		rc = take_timeline(s, d);
 	if (rc == RC_OK && first)
 		rc = migrate(s, d);
 	if (rc == RC_OK && (PQsetnonblocking(s->conn, 1) != 0 || PQenterPipelineMode(s->conn) != 1))

@@ -74,6 +74,7 @@ def test_metrics_follow_what_happens(lab, exporter):
     before = until(lambda: (s := now()) and ("attestry_requests_total", "core") in s and s)
     assert before["attestry_up", "core"] == 1
     assert before["attestry_issuing_ca_seconds_left", "keys"] > 86400
+    assert 0 <= before["attestry_zsk_age_seconds", "keys"] < 3600
     for _ in range(5):
         lab.api("operator", "GET", "/v1/health")
     # Each role tells its figures in a heartbeat of its own: both have come when both say so.
@@ -101,6 +102,7 @@ def test_health_of_each_role(lab, exporter):
 def test_top_shows_rates_and_roles(lab):
     text = run(program("attestry"), "top", "--once", "--lab", lab.dir).stdout
     assert re.search(r"requests \d+/s", text) and re.search(r"^dns/0 +up", text, re.M)
+    assert re.search(r"ZSK 0\.\d days old", text)
 
 
 def test_nothing_runs(lab, exporter):

@@ -50,6 +50,8 @@ def test_any_node_answers_and_all_serve_the_same(lab, nodes):
     assert {c.at for c in clients} == {0, 1, 2}
     rows, _ = status(lab)
     assert sum(r["signs"] for r in rows.values()) == 1
+    until(lambda: sorted(n.metric("node_signs") for n in nodes) == [0, 0, 1], "one says that it signs")
+    assert all(n.metric("node_behind_deltas") == 0 for n in nodes)
 
 
 def test_signer_killed(lab, nodes):

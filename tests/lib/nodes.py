@@ -5,14 +5,23 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import ssl
 import subprocess
 import threading
 import time
 
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
 from device import load_inventory
 from lab import PATIENCE, Refused, program, run
+from secondaries import alive, content
 from test_promise import DEVICES, STATES, Worker
 
 GATE = threading.Event()
@@ -82,6 +91,12 @@ class Node:
                                     start_new_session=True)
         return self.process
 
+    def stop(self):
+        """In order: what it holds it hands over."""
+        pid = self.pid()
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not alive(pid), "its end")
+
     def end(self):
         """What a test started: the lab does not know of it."""
         if self.process:
@@ -106,6 +121,12 @@ class Node:
 
     def serial(self):
         return self.view.query(self.zone, "SOA").answer[0][0].serial
+
+    def metric(self, name):
+        """A figure of core's in run/metrics.prom."""
+        text = (self.folder / "run" / "metrics.prom").read_text()
+        m = re.search(rf'^attestry_{name}{{role="core"}} (\S+)$', text, re.M)
+        return float(m[1]) if m else None
 
 
 def nodes_of(lab):
@@ -233,3 +254,88 @@ def check(lab, nodes, clients):
                      "FROM zone_delta) d WHERE whole_or(before, prev)".replace(
                          "whole_or(before, prev)", "before IS NOT NULL AND prev <> 0 AND prev <> before")) == "0"
     assert lab.cli("audit", "verify")["ok"]
+
+
+class Watch(threading.Thread):
+    """A validating resolver is asked without pause; what each node and the secondary made of each serial is compared."""
+
+    def __init__(self, lab, nodes):
+        super().__init__()
+        self.lab, self.nodes = lab, nodes
+        self.stopped, self.good, self.bad = threading.Event(), 0, []
+        self.known = {}  # serial -> what changed with it, as whoever said it first
+        self.port = lab.json["secondary"]["udp"]
+        self.since = self.secondary()
+
+    def secondary(self):
+        """The serial that Knot serves."""
+        try:
+            return dns.query.udp(dns.message.make_query(self.lab.zone, "SOA"), "127.0.0.1", timeout=2,
+                                 port=self.port).answer[0][0].serial
+        except (dns.exception.DNSException, OSError, IndexError):
+            return None
+
+    def run(self):
+        """A name that is there, and one that is not."""
+        n = 0
+        while not self.stopped.is_set():
+            n += 1
+            name, there = (f"ns1.{self.lab.zone}", True) if n % 2 else (f"x{n}.{self.lab.zone}", False)
+            try:
+                a = self.lab.resolve(name, "A")
+            except (dns.exception.DNSException, OSError, EOFError) as e:
+                self.bad.append((name, repr(e)))
+                continue
+            if a.rcode() != (dns.rcode.NOERROR if there else dns.rcode.NXDOMAIN) or not a.flags & dns.flags.AD:
+                self.bad.append((name, dns.rcode.to_text(a.rcode()), dns.flags.to_text(a.flags)))
+            self.good += 1
+            self.stopped.wait(0.02)
+
+    def differences(self, port):
+        """{serial: (gone, new)} since the begin, as IXFR tells it (RFC 1995 section 4)."""
+        rows = [(rrset, rdata) for m in dns.query.xfr("127.0.0.1", self.lab.zone, "IXFR", port=port, timeout=20,
+                                                      serial=self.since, relativize=False)
+                for rrset in m.answer for rdata in rrset]
+        assert len(rows) == 1 or rows[1][0].rdtype == dns.rdatatype.SOA, "the whole zone, not a difference"
+        out, sides = {}, [set(), set()]
+        new = True
+        for rrset, rdata in rows[1:-1]:
+            if rrset.rdtype != dns.rdatatype.SOA:
+                sides[new].add(f"{rrset.name} {rrset.ttl} {rrset.rdtype} {rdata}")
+                continue
+            new = not new
+            if new:
+                out[rdata.serial] = sides
+            else:
+                sides = [set(), set()]
+        return out
+
+    def whole(self, port):
+        """All records; None where the transfer was cut: a server is free to."""
+        try:
+            return content(dns.query.xfr("127.0.0.1", self.lab.zone, port=port, timeout=20, relativize=False))
+        except EOFError:
+            return None
+
+    def check(self):
+        assert not self.bad, self.bad[:5]
+        assert self.good > 10
+        head = self.nodes[0].serial()
+        until(lambda: self.secondary() == head, "Knot has the newest serial")
+        ports = {n.name: n.view.json["dns"]["tcp"] for n in self.nodes}
+        for who, port in ports.items():
+            said = self.differences(port)
+            assert said, who
+            for serial, what in said.items():
+                first, before = self.known.setdefault(serial, (who, what))
+                assert before == what, f"serial {serial}: {first} and {who} do not agree"
+        ports["Knot"] = self.port
+        whole = {who: until(lambda: self.whole(port), f"a transfer from {who}") for who, port in ports.items()}
+        assert len({frozenset(c) for c in whole.values()}) == 1, {who: len(c) for who, c in whole.items()}
+        log = pathlib.Path(self.lab.json["secondary"]["log"]).read_text(errors="replace")
+        assert log.count("AXFR, incoming") == 2, "Knot fetched the whole zone again"
+
+    def close(self):
+        self.stopped.set()
+        if self.ident:
+            self.join(PATIENCE)

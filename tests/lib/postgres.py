@@ -67,6 +67,21 @@ class Postgres:
         self.run(self.bin / "pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", self.folder / "log", "start")
         return self
 
+    def standby(self):
+        """A streaming standby, without which nothing commits from now on."""
+        other = Postgres(fsync=True)
+        self.run(self.bin / "pg_basebackup", "-h", self.folder, "-U", "registry", "-D", other.data, "-R", "-X", "stream")
+        with open(other.data / "postgresql.conf", "a") as f:
+            f.write(f"unix_socket_directories = '{other.folder}'\n")
+        other.start()
+        self.psql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.psql("SELECT pg_reload_conf()")
+        return other
+
+    def promote(self):
+        self.psql("ALTER SYSTEM SET synchronous_standby_names = ''")
+        self.run(self.bin / "pg_ctl", "-D", self.data, "-w", "-t", "60", "promote")
+
     def stop(self, mode="fast"):
         self.run(self.bin / "pg_ctl", "-D", self.data, "-w", "-t", "60", "-m", mode, "stop")
 
