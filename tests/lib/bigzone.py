@@ -14,7 +14,8 @@ ZONE = "iotregistry.example"
 class BigZone(lab_module.Lab):
     def __init__(self, devices, conf=()):
         super().__init__()
-        self.folder = self.top / "registry"
+        self.dir = self.top
+        self.folder = self.dir / "registry"
         self.zone, self.devices, self.daemon = ZONE, devices, None
         self.log_file = self.top / "attestryd.log"
         self.conf = list(conf)  # more settings: "section.name=value"
@@ -43,11 +44,12 @@ class BigZone(lab_module.Lab):
         for kind in ("ksk", "zsk"):
             (self.folder / f"zone/{kind}.pem").unlink()
         self.json = {"https": {"url": f"https://localhost:{ports['https.listen']}", "ca": str(self.folder / "ca/party.pem")},
-                     "dns": {"addr": "127.0.0.1", "udp": ports["dns.listen"], "tcp": ports["dns.listen"], "dot": ports["dns.dot"]},
+                     "dns": {"addr": "127.0.0.1", "udp": ports["dns.listen"], "tcp": ports["dns.listen"], "dot": ports["dns.dot"],
+                             "dot_ca": str(self.folder / "ca/party.pem")},
                      "parties": {}}
 
     def start(self):
-        with open(self.log_file, "ab") as out:
+        with open(self.log_file, "wb") as out:
             self.daemon = subprocess.Popen([program("attestryd"), "--config", self.folder / "attestry.conf"], stdout=out,
                                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment())
         with lab_module.Tail(self.log_file) as tail:

@@ -124,6 +124,8 @@ def content(messages):
 
 
 class Knot(Secondary):
+    journal = "all"
+
     def conf(self):
         return f"""
 server:
@@ -160,7 +162,7 @@ zone:
     semantic-checks: on
     storage: {self.folder}
     zonefile-load: none
-    journal-content: all
+    journal-content: {self.journal}
 """
 
     def command(self, conf):

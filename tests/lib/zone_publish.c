@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "zone/batch.h"
+#include "zone/sweep.h"
 #include "zone/udp.h"
 
 #include <arpa/inet.h>
@@ -19,6 +20,8 @@
 
 #define UDP_MAX	   1232
 #define RANDOM_TXN 1000u
+#define SWEEP_TAKE 256u
+#define HOURS	   24u
 
 struct writer {
 	struct tool *t;
@@ -28,11 +31,12 @@ struct writer {
 	pid_t dns;
 	int ask;
 	struct sockaddr_in to;
+	int64_t ahead; /* of the clock: a day in minutes */
 };
 
-static int64_t now_s(void)
+static int64_t now_of(const struct writer *w)
 {
-	return clock_system()->unix_s(clock_system());
+	return clock_system()->unix_s(clock_system()) + w->ahead;
 }
 
 /* ---- the dns process */
@@ -147,12 +151,13 @@ static enum rc change_one(struct writer *w, const char *iccid, bool there, struc
 	struct zone_key key;
 	uint8_t cert[32];
 	uint8_t spki[32];
-	enum rc rc = batch_new(w->db, &w->t->bulk.policy, now_s(), &b);
+	enum rc rc = batch_new(w->db, &w->t->bulk.policy, now_of(w), &b);
 
 	if (rc != RC_OK)
 		return rc;
 	tool_device(iccid, 2, &key, cert, spki);
-	rc = there ? batch_device(b, &key, cert, spki, now_s() + 7776000) : batch_withdraw(b, &key);
+	rc = there ? batch_device(b, &key, cert, spki, now_of(w) + 7776000)
+		   : batch_withdraw(b, &key);
 	return rc == RC_OK ? apply(w, b, SIGN_HERE, d) : rc;
 }
 
@@ -195,6 +200,15 @@ static enum rc publish_all(struct writer *w, unsigned count, double *ms, struct 
 	return rc;
 }
 
+void tool_print_times(double *ms, unsigned count)
+{
+	if (count == 0)
+		return;
+	qsort(ms, count, sizeof(*ms), by_value);
+	printf("{\"count\": %u, \"median_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n", count,
+		ms[count / 2], ms[count * 99 / 100], ms[count - 1]);
+}
+
 enum rc tool_publish(struct tool *t, unsigned count)
 {
 	struct writer w = { .t = t };
@@ -210,11 +224,8 @@ enum rc tool_publish(struct tool *t, unsigned count)
 		rc = start_dns(&w);
 	if (rc == RC_OK)
 		rc = publish_all(&w, count, ms, &d);
-	if (rc == RC_OK && count > 0) {
-		qsort(ms, count, sizeof(*ms), by_value);
-		printf("{\"count\": %u, \"median_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f}\n",
-			count, ms[count / 2], ms[count * 99 / 100], ms[count - 1]);
-	}
+	if (rc == RC_OK)
+		tool_print_times(ms, count);
 	if (d.text[0])
 		fprintf(stderr, "publish: %s\n", d.text);
 	if (w.dns > 0) {
@@ -253,7 +264,7 @@ static void shuffle(uint32_t *order, uint64_t n)
 static enum rc empty_zone(struct writer *w, struct diag *d)
 {
 	struct rebuild *r = NULL;
-	enum rc rc = rebuild_new(w->db, &w->t->bulk.policy, now_s(), &r, d);
+	enum rc rc = rebuild_new(w->db, &w->t->bulk.policy, now_of(w), &r, d);
 
 	if (rc == RC_OK)
 		rc = bulk_finish(&w->t->bulk, r, 1, d);
@@ -276,7 +287,7 @@ static enum rc load(struct writer *w, const struct load *l, struct diag *d)
 	for (uint64_t i = 0; rc == RC_OK && i < l->count;) {
 		struct batch *b;
 
-		rc = batch_new(w->db, &w->t->bulk.policy, now_s(), &b);
+		rc = batch_new(w->db, &w->t->bulk.policy, now_of(w), &b);
 		for (unsigned k = 0; rc == RC_OK && k < l->size && i < l->count; k++, i++) {
 			struct zone_key key;
 			uint8_t cert[32];
@@ -286,7 +297,7 @@ static enum rc load(struct writer *w, const struct load *l, struct diag *d)
 			tool_iccid(l->order[i % l->n], l->n, iccid);
 			tool_device(iccid, l->slot, &key, cert, spki);
 			rc = l->withdraw ? batch_withdraw(b, &key)
-					 : batch_device(b, &key, cert, spki, now_s() + 7776000);
+					 : batch_device(b, &key, cert, spki, now_of(w) + 7776000);
 		}
 		if (rc == RC_OK)
 			rc = apply(w, b, l->how, d);
@@ -316,16 +327,58 @@ static void print_space(struct writer *w, uint64_t n)
 	mdb_txn_abort(txn);
 }
 
+/* As role zone refreshes signatures: names in order, until nothing is due. */
+static enum rc refresh(struct writer *w, struct diag *d)
+{
+	const struct sweep_limits limits = { .take = SWEEP_TAKE, .look = UINT32_MAX };
+	struct sweep s = { 0 };
+	enum rc rc = RC_OK;
+
+	for (unsigned due = 1; rc == RC_OK && due > 0;) {
+		struct batch *b;
+
+		rc = batch_new(w->db, &w->t->bulk.policy, now_of(w), &b);
+		if (rc != RC_OK)
+			break;
+		rc = sweep_step(&s, w->db, &w->t->bulk.policy, now_of(w), &limits, b, &due);
+		if (rc == RC_OK && due > 0)
+			rc = apply(w, b, SIGN_ZEROES, d);
+		else
+			batch_free(b);
+	}
+	return rc;
+}
+
+/* Each hour some come, as many go, and what is due is signed anew: with signatures of 24 hours,
+ * everything twice. */
+static enum rc one_day(struct writer *w, struct load *l, unsigned churn, struct diag *d)
+{
+	enum rc rc = RC_OK;
+
+	l->count = churn / HOURS;
+	for (unsigned hour = 0; rc == RC_OK && hour < HOURS; hour++) {
+		w->ahead += 3600;
+		l->withdraw = true;
+		rc = load(w, l, d);
+		l->withdraw = false;
+		if (rc == RC_OK)
+			rc = load(w, l, d);
+		if (rc == RC_OK)
+			rc = refresh(w, d);
+		l->order += l->count;
+	}
+	return rc;
+}
+
 enum rc tool_load_random(struct tool *t, uint64_t devices, unsigned churn)
 {
 	struct writer w = { .t = t };
 	struct diag d = { 0 };
 	uint32_t *order = malloc((devices ? devices : 1) * sizeof(*order));
 	struct load all = { order, devices, devices, 1, RANDOM_TXN, false, SIGN_ZEROES };
-	struct load out = { order, devices, churn, 1, RANDOM_TXN, true, SIGN_ZEROES };
-	struct load in = { order, devices, churn, 1, RANDOM_TXN, false, SIGN_ZEROES };
 	enum rc rc = order ? zone_db_open(t->dir, ZONE_DB_BULK, 0, &w.db, &d) : RC_NOMEM;
 
+	t->bulk.policy.signature_s = HOURS * 3600;
 	if (rc == RC_OK) {
 		shuffle(order, devices);
 		rc = empty_zone(&w, &d);
@@ -333,9 +386,7 @@ enum rc tool_load_random(struct tool *t, uint64_t devices, unsigned churn)
 	if (rc == RC_OK)
 		rc = load(&w, &all, &d);
 	if (rc == RC_OK)
-		rc = load(&w, &out, &d);
-	if (rc == RC_OK)
-		rc = load(&w, &in, &d);
+		rc = one_day(&w, &all, churn < devices ? churn : (unsigned)devices, &d);
 	if (rc == RC_OK)
 		print_space(&w, devices);
 	if (d.text[0])

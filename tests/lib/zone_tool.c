@@ -4,9 +4,11 @@
  *   zone_tool make DIR ZONE DEVICES [SEQ]     sorted, signed by all cores with DIR/{ksk,zsk}.pem;
  *                                             SEQ: the change sequence it says it has (DEVICES)
  *   zone_tool sample DIR ZONE SEED            a small zone with every shape a zone can have
- *   zone_tool random DIR ZONE DEVICES N       random order, N changes after, signatures left zero
+ *   zone_tool random DIR ZONE DEVICES N       random order, then a day: N go and come, all
+ *                                             is signed twice (signatures left zero)
  *   zone_tool publish DIR ZONE COUNT          publish and withdraw one by one, asking for each
  *   zone_tool batches DIR ZONE DEVICES COUNT  publish COUNT in batches, all signed, then withdraw
+ *   zone_tool follow DIR ZONE COUNT COPY      COPY, made of DIR before, follows it change by change
  *   zone_tool serve DIR [CERT KEY]            UDP, TCP (and TLS) on free ports, until stdin ends
  *   zone_tool export DIR
  */
@@ -237,7 +239,7 @@ static enum rc with_zone(int argc, char **argv, struct diag *d)
 
 	if (rc == RC_OK)
 		rc = u64_read(argv[4], 0, 100000000, &n);
-	if (rc == RC_OK && argc > 5)
+	if (rc == RC_OK && argc > 5 && strcmp(argv[1], "follow") != 0)
 		rc = u64_read(argv[5], 0, 100000000, &churn);
 	if (rc == RC_OK && strcmp(argv[1], "make") == 0)
 		rc = make(&t, n, argc > 5 ? churn : n, d);
@@ -249,6 +251,8 @@ static enum rc with_zone(int argc, char **argv, struct diag *d)
 		rc = tool_load_random(&t, n, (unsigned)churn);
 	else if (rc == RC_OK && strcmp(argv[1], "batches") == 0)
 		rc = tool_batches(&t, n, (unsigned)churn);
+	else if (rc == RC_OK && argc > 5 && strcmp(argv[1], "follow") == 0)
+		rc = tool_follow(&t, argv[5], (unsigned)n, d);
 	else if (rc == RC_OK)
 		rc = RC_UNSUPPORTED;
 	tool_close(&t);

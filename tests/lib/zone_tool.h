@@ -30,6 +30,11 @@ enum rc tool_load_random(struct tool *t, uint64_t devices, unsigned churn);
 /* Publishes `count` in batches of a thousand, signed by all cores, each durable, beside `devices`;
  * withdraws them again. */
 enum rc tool_batches(struct tool *t, uint64_t devices, unsigned count);
+/* Changes the store name by name, and each time the one in `secondary` follows it by IXFR: a copy
+ * of this one. */
+enum rc tool_follow(struct tool *t, const char *secondary, unsigned count, struct diag *d);
+/* Sorts them and prints median, p99 and maximum as one JSON line. */
+void tool_print_times(double *ms, unsigned count);
 /* Serves on free ports of 127.0.0.1 (prints them as JSON) until standard input ends. */
 enum rc tool_serve(const char *dir, const char *dot_cert, const char *dot_key);
 /* Binds an UDP socket to a free port; *port. */
