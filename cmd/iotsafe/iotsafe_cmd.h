@@ -48,8 +48,9 @@ int cmd_card_error(
 	const struct run *run, const struct iotsafe *card, enum iotsafe_error e, const char *what);
 /* "iotsafe: text" in the form asked for. */
 int cmd_fail(const struct run *run, int code, const char *text);
-/* One or two hex digits. */
+/* One or two hex digits; of cards that have longer names, up to 40. */
 bool cmd_id(const char *text, unsigned char *id);
+bool cmd_long_id(const char *text, unsigned char bytes[IOTSAFE_ID_MAX], struct iotsafe_id *id);
 /* A request (PKCS#10) signed by a key on the card, for the names of certificate `like` or, where
  * that is NULL, common name `cn` (NULL: none). NULL when the card or OpenSSL says no. Free with
  * X509_REQ_free. */

@@ -88,17 +88,25 @@ int cmd_fail(const struct run *run, int code, const char *text)
 	return code;
 }
 
+bool cmd_long_id(const char *text, unsigned char bytes[IOTSAFE_ID_MAX], struct iotsafe_id *id)
+{
+	char two[3] = { '0', text[0], '\0' };
+
+	id->at = bytes;
+	return hex_read_upto(strlen(text) == 1 ? two : text, bytes, IOTSAFE_ID_MAX, &id->len) ==
+		       RC_OK &&
+	       id->len > 0;
+}
+
 bool cmd_id(const char *text, unsigned char *id)
 {
-	char two[3] = "0";
-	size_t n = strlen(text);
+	unsigned char bytes[IOTSAFE_ID_MAX] = { 0 };
+	struct iotsafe_id any;
+	bool ok = cmd_long_id(text, bytes, &any) && any.len == 1;
 
-	if (n == 2)
-		return hex_read(text, id, 1) == RC_OK;
-	if (n != 1)
-		return false;
-	two[1] = text[0];
-	return hex_read(two, id, 1) == RC_OK;
+	if (ok)
+		*id = bytes[0];
+	return ok;
 }
 
 void cmd_print(json_t *o)

@@ -17,16 +17,16 @@
 #define SIGNATURE_MAX 80
 
 static bool print_file(
-	const struct run *run, unsigned char id, const unsigned char *bytes, size_t len)
+	const struct run *run, struct iotsafe_id id, const unsigned char *bytes, size_t len)
 {
-	char number[3], *hex;
+	char number[2 * IOTSAFE_ID_MAX + 1], *hex;
 
 	if (!run->json)
 		return fwrite(bytes, 1, len, stdout) == len && fflush(stdout) == 0;
 	hex = malloc(2 * len + 1);
 	if (!hex)
 		return false;
-	hex_write(&id, 1, number);
+	hex_write(id.at, id.len, number);
 	hex_write(bytes, len, hex);
 	cmd_print(json_pack("{s:s, s:i, s:s}", "id", number, "size", (int)len, "hex", hex));
 	free(hex);
@@ -35,19 +35,21 @@ static bool print_file(
 
 int cmd_read(const struct run *run)
 {
+	unsigned char name[IOTSAFE_ID_MAX], *bytes;
+	struct iotsafe_id id;
 	struct iotsafe *card;
-	unsigned char id, *bytes;
 	size_t len = 0;
 	enum iotsafe_error e;
 	int code = EXIT_YES;
 
-	if (run->argc != 1 || !cmd_id(run->argv[0], &id))
+	if (run->argc != 1 || !cmd_long_id(run->argv[0], name, &id))
 		return EXIT_USAGE;
 	card = cmd_open(run);
 	if (!card)
 		return EXIT_CANNOT_TELL;
 	bytes = malloc(IOTSAFE_FILE_MAX);
-	e = bytes ? iotsafe_read_file(card, id, bytes, IOTSAFE_FILE_MAX, &len) : IOTSAFE_ENOMEM;
+	e = bytes ? iotsafe_read_file_by_id(card, id, bytes, IOTSAFE_FILE_MAX, &len)
+		  : IOTSAFE_ENOMEM;
 	if (e != IOTSAFE_OK)
 		code = cmd_card_error(run, card, e, "read");
 	else if (!print_file(run, id, bytes, len))
@@ -97,14 +99,15 @@ static bool print_signature(const struct run *run, const unsigned char sig[IOTSA
 
 int cmd_sign(const struct run *run)
 {
-	unsigned char id, digest[IOTSAFE_DIGEST_LEN], sig[IOTSAFE_SIG_LEN];
+	unsigned char name[IOTSAFE_ID_MAX], digest[IOTSAFE_DIGEST_LEN], sig[IOTSAFE_SIG_LEN];
+	struct iotsafe_id id;
 	FILE *in = stdin;
 	struct iotsafe *card;
 	enum iotsafe_error e;
 	bool ok;
 	int code = EXIT_YES;
 
-	if (run->argc < 1 || run->argc > 2 || !cmd_id(run->argv[0], &id))
+	if (run->argc < 1 || run->argc > 2 || !cmd_long_id(run->argv[0], name, &id))
 		return EXIT_USAGE;
 	if (run->argc == 2)
 		in = fopen(run->argv[1], "rbe");
@@ -118,7 +121,7 @@ int cmd_sign(const struct run *run)
 	card = cmd_open(run);
 	if (!card)
 		return EXIT_CANNOT_TELL;
-	e = iotsafe_sign(card, id, digest, sig);
+	e = iotsafe_sign_by_id(card, id, digest, sig);
 	if (e != IOTSAFE_OK)
 		code = cmd_card_error(run, card, e, "sign");
 	else if (!print_signature(run, sig))

@@ -315,6 +315,26 @@ def test_a_modem_that_hangs_is_reset(card, tmp_path):
     assert "neither at nor" in iotsafe("info", IOTSAFE_RESET="hard").stderr
 
 
+@pytest.mark.plain
+def test_a_card_with_longer_ids(tmp_path):
+    """As cards in the field have them: the halves of the pair differ, the certificate is a third number."""
+    other = Provisioned(ids={"84 01": "303031", "85 01": "303032", "83 02": "303033"})
+    try:
+        assert other.iotsafe("read", "303033", text=False).stdout == der(other.device_cert)
+        (tmp_path / "text").write_bytes(b"hello")
+        sig = other.iotsafe("sign", "303031", str(tmp_path / "text"), text=False).stdout
+        other.device_cert.public_key().verify(sig, b"hello", ec.ECDSA(hashes.SHA256()))
+        assert other.iotsafe("sign", "01", str(tmp_path / "text"), check=False).returncode == 1
+        assert other.iotsafe("read", "30303", check=False).returncode == 64
+        p = subprocess.run(["pkcs11-tool", "--module", lab_module.program("libiotsafe-pkcs11.so"), "--sign", "-m", "ECDSA-SHA256",
+                            "--id", "303031", "-f", "openssl", "-i", tmp_path / "text", "-o", tmp_path / "sig"],
+                           capture_output=True, timeout=60, env=lab_module.environment(IOTSAFE_CARD=other.card))
+        assert p.returncode == 0, p.stderr
+        other.device_cert.public_key().verify((tmp_path / "sig").read_bytes(), b"hello", ec.ECDSA(hashes.SHA256()))
+    finally:
+        other.close()
+
+
 def test_processes_share_the_modem(card):
     want = der(card.device_cert)
     env = lab_module.environment(IOTSAFE_CARD=card.card)
