@@ -2,14 +2,17 @@
 """The operator's side of a lab: keys proven by the card, a rogue gateway, another operator's SIM,
 eSIM events, receipts."""
 import base64
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
 import ota
+from enrol import est
 from lab import PATIENCE, Tail, environment, program, run
 
 NEW = "8912230200031010032f"
@@ -21,8 +24,25 @@ def ok(reply, *allowed):
     return body
 
 
-def profile(lab, name):
-    return ok(lab.api("parkoserv", "GET", f"/v1/profiles/{name}"))["profile"]
+def profile(lab, name, sponsor="parkoserv"):
+    return ok(lab.api(sponsor, "GET", f"/v1/profiles/{name}"))["profile"]
+
+
+def until(true):
+    """Asks until it is so: what a card confirms reaches the registry when its receipt does."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end
+
+
+def refused(lab, party, method, path, code, text, object_, body=None):
+    """Refused with a reason, which stays in the audit."""
+    status, no = lab.api(party, method, path, body)
+    assert status >= 400 and no["code"] == code and text in no["reason"], no
+    rows = audit(lab)
+    assert any(r["party"] == party and r["object"] == object_ and f"refused: {code} {no['reason']}"[:100] in r["detail"]
+               for r in rows), rows[-4:]
+    return no
 
 
 def wait_event(lab, party, event):
@@ -114,12 +134,9 @@ def test_esim_goes_and_comes(lab):
     assert lab.records(owner, "CERT") == before and profile(lab, name)["state"] == "activated"
 
 
-def test_another_operators_sim(lab):
-    """The device keeps its id, EID and history; its profile goes to the new SIM by itself; the old
-    SIM loses its key when it can be reached."""
-    old = lab.json["sims"][0]
-    name, owner = lab.name(), lab.owner_name()
-    before = ok(lab.api("gatineau", "GET", f"/v1/devices/{old['iccid']}"))["device"]
+@contextlib.contextmanager
+def second_operator(lab, iccid):
+    """mno2 with one SIM of its own, on its own air, and a gateway."""
     parties = lab.top / "parties2"
     parties.mkdir()
     lab.cli("party", "add", "mno2", "--role", "mno", "--out", parties, party="operator")
@@ -130,12 +147,12 @@ def test_another_operators_sim(lab):
     top.mkdir()
     one = json.loads((lab.dir / "sims" / "sim.json").read_text())
     one["euicc"] = gateway_euicc = str(top / "euicc.sock")
-    card = dict(one["sims"][0], iccid=NEW, kic=keys.kic.hex(), kid=keys.kid.hex(), kvn=3, modem=str(top / "modem"),
+    card = dict(one["sims"][0], iccid=iccid, kic=keys.kic.hex(), kid=keys.kid.hex(), kvn=3, modem=str(top / "modem"),
                 socket=str(top / "card.sock"))
     gateway = json.loads((lab.dir / "mno" / "mno.json").read_text())
     gateway.update(cert=lab.json["parties"]["mno2"]["cert"], key=lab.json["parties"]["mno2"]["key"],
                    sms=str(top / "sms.sock"), euicc=gateway_euicc, state=str(top / "state.db"), por="submit",
-                   sims=[{"iccid": NEW, "kic": keys.kic.hex(), "kid": keys.kid.hex(), "kvn": 3}])
+                   sims=[{"iccid": iccid, "kic": keys.kic.hex(), "kid": keys.kid.hex(), "kvn": 3}])
     try:
         for what, doc in (("attestry-sim", dict(one, state=str(top / "state"), sms=str(top / "sms.sock"), sims=[card])),
                           ("attestry-mno", gateway)):
@@ -147,31 +164,81 @@ def test_another_operators_sim(lab):
                                               stderr=subprocess.STDOUT, env=environment()))
             with Tail(top / f"{what}.log") as tail:
                 tail.wait(r"^ready")
-        status, no = lab.api("mno2", "POST", f"/v1/devices/{old['iccid']}/transfer", {"new_iccid": NEW, "code": "x"})
-        assert status == 403 and no["code"] == 2202
-        code = lab.cli("device", "auth", old["iccid"], party="gatineau")["code"]
-        moved = lab.cli("device", "move", old["iccid"], NEW, "--code", code, "--cert", lab.json["parties"]["mno2"]["cert"],
-                        "--key", lab.json["parties"]["mno2"]["key"])["device"]
-        assert (moved["id"], moved["eid"], moved["mno"]) == (before["id"], before["eid"], "mno2")
-        assert [h["iccid"] for h in moved["history"]] == [old["iccid"], NEW]
-        assert lab.records(owner, "CERT") == []
-        assert wait_event(lab, "parkoserv", "device.moved")["name"] == f"1.{NEW}"
-        wait_event(lab, "parkoserv", "profile.activated")
-        assert lab.records(f"1.{NEW}.{lab.zone}", "CERT")
-        now = profile(lab, f"1.{NEW}")
-        assert now["state"] == "activated"
-        # The new SIM was not loaded with its F2: recorded as not proven.
-        assert "attested" not in now or now["attested"] is False
-        status, _ = lab.api("parkoserv", "GET", f"/v1/profiles/{name}")
-        assert status == 404
-        # The old SIM was within reach: its key is gone.
-        wait = Tail(lab.dir / "log" / "attestry-mno.log")
-        with wait:
-            wait.wait(rf"job-done .*kind=wipe iccid={old['iccid']}")
+        yield card
     finally:
         for p in parts:
             p.terminate()
             p.wait(PATIENCE)
+
+
+def as_mno2(lab, *args):
+    who = lab.json["parties"]["mno2"]
+    return lab.cli(*args, "--cert", who["cert"], "--key", who["key"])
+
+
+def keys_on(socket):
+    """Of the card behind the socket: which of the slots' signature keys there are."""
+    out = json.loads(run(program("iotsafe"), "objects", "--json", env=environment(IOTSAFE_CARD=f"socket:{socket}")).stdout)
+    rows = out if isinstance(out, list) else out["objects"]
+    return {r["id"] for r in rows if r["type"] == "private key" and r["active"] and r["id"] in
+            ("01", "21")}
+
+
+def test_another_operators_sim(lab):
+    """The device keeps its id, EID and history; each of its profiles, of different providers, goes to the new SIM by
+    itself; the old SIM loses its keys when it can be reached, and until then that can be seen."""
+    old = lab.json["sims"][0]
+    sponsors = {1: "parkoserv", 2: "carparkserv"}
+    ok(lab.api("carparkserv", "POST", "/v1/profiles", {"iccid": old["iccid"], "slot": 2, "service": "carparkserv",
+                                                      "claim": old["claim"]}))
+    with lab.log("attestry-mno", from_start=False) as log:
+        ok(lab.api("carparkserv", "POST", f"/v1/profiles/{lab.name(0, 2)}/activate", {}), 202)
+        log.wait(r"job-done .*kind=install .*slot=2")
+    before = ok(lab.api("gatineau", "GET", f"/v1/devices/{old['iccid']}"))["device"]
+    spkis = {n: profile(lab, lab.name(0, n), who)["certificate"]["spki_sha256"] for n, who in sponsors.items()}
+    with second_operator(lab, NEW) as card:
+        status, no = lab.api("mno2", "POST", f"/v1/devices/{old['iccid']}/transfer", {"new_iccid": NEW, "code": "x"})
+        assert status == 403 and no["code"] == 2202
+        code = lab.cli("device", "auth", old["iccid"], party="gatineau")["code"]
+        for pid in lab.pids("attestry-mno"):
+            os.kill(pid, signal.SIGSTOP)
+        moved = as_mno2(lab, "device", "move", old["iccid"], NEW, "--code", code)["device"]
+        assert (moved["id"], moved["eid"], moved["mno"]) == (before["id"], before["eid"], "mno2")
+        assert [h["iccid"] for h in moved["history"]] == [old["iccid"], NEW]
+        for slot, who in sponsors.items():
+            assert lab.records(lab.owner_name(0, slot), "CERT") == []
+            assert wait_event(lab, who, "device.moved")["name"] == f"{slot}.{NEW}"
+            wait_event(lab, who, "profile.activated")
+            now = profile(lab, f"{slot}.{NEW}", who)
+            assert now["state"] == "activated" and now["service"] == who and now["sponsor"] == who
+            assert now["certificate"]["spki_sha256"] != spkis[slot]
+            assert lab.records(f"{slot}.{NEW}.{lab.zone}", "CERT")
+            # The new SIM was not loaded with its F2: recorded as not proven.
+            assert not now.get("attested")
+            assert lab.api(who, "GET", f"/v1/profiles/{lab.name(0, slot)}")[0] == 404
+            assert now["wipe_pending"] is True
+        # The old SIM is out of reach: it still has its keys, and everybody concerned can see that.
+        seen = as_mno2(lab, "device", "show", NEW)["device"]
+        assert seen["wipe_pending"] == [f"1.{NEW}", f"2.{NEW}"] and keys_on(old["socket"]) == {"01", "21"}
+        with lab.log("attestry-mno", from_start=False) as log:
+            for pid in lab.pids("attestry-mno"):
+                os.kill(pid, signal.SIGCONT)
+            for _ in sponsors:
+                log.wait(rf"job-done .*kind=wipe iccid={old['iccid']}")
+        assert keys_on(old["socket"]) == set()
+        for slot, who in sponsors.items():
+            wait_event(lab, who, "job.done")
+            until(lambda: not profile(lab, f"{slot}.{NEW}", who)["wipe_pending"])
+        # The end of stewardship: not while providers have profiles on it, nor while a key may still be there.
+        refused(lab, "mno2", "DELETE", f"/v1/devices/{NEW}", 2305, f"1.{NEW}", NEW)
+        for slot, who in sponsors.items():
+            until(lambda: profile(lab, f"{slot}.{NEW}", who)["card_current"])
+            ok(lab.api(who, "DELETE", f"/v1/profiles/{slot}.{NEW}"))
+        until(lambda: not ok(lab.api("mno2", "GET", f"/v1/devices/{NEW}"))["device"].get("wipe_pending"))
+        assert keys_on(card["socket"]) == set()
+        as_mno2(lab, "device", "delete", NEW)
+        assert lab.api("gatineau", "GET", f"/v1/devices/{NEW}")[0] == 404
+        assert any(r["object"] == NEW and "removed" in r["detail"] for r in audit(lab))
 
 
 def test_a_software_key_is_refused(rogue):
@@ -184,7 +251,9 @@ def test_a_software_key_is_refused(rogue):
     for _ in range(2):
         status, no = lab.api("mno", "POST", f"/v1/jobs/{job['id']}/result", {"status": "ok", "csr": csr})
         assert status == 422 and no["code"] == 2306 and "attestation" in no["reason"], no
-    # Nor without a job.
+    # Nor by EST, nor without a job.
+    answer = est(lab, "mno", "simpleenroll", base64.b64decode(csr))
+    assert answer.status == 422 and "attestation" in answer.text
     status, no = lab.api("parkoserv", "POST", f"/v1/profiles/{name}/activate", {"csr": csr})
     assert no["code"] == 2306, no
     assert profile(lab, name)["state"] == "registered" and lab.records(f"{name}.{lab.zone}", "CERT") == []
