@@ -30,7 +30,7 @@ static int failed(enum rc rc, const struct diag *d)
 		"%s", d->text[0] ? d->text : rc_text(rc));
 }
 
-static int run_prepare(struct cli *cli)
+static int step(struct cli *cli, enum rc (*make)(const char *dir, struct diag *d), const char *done)
 {
 	char dir[PATH_MAX];
 	struct diag d = { 0 };
@@ -39,44 +39,34 @@ static int run_prepare(struct cli *cli)
 
 	if (code != EXIT_DONE)
 		return code;
-	rc = ca_signer_prepare(dir, clock_system()->unix_s(clock_system()), &d);
+	rc = make(dir, &d);
 	if (rc != RC_OK)
 		return failed(rc, &d);
-	out_say(cli, "made keys/payload-next.key; once attestryd runs, every card is told of it");
+	out_say(cli, "%s", done);
 	return EXIT_DONE;
+}
+
+static enum rc prepare(const char *dir, struct diag *d)
+{
+	return ca_signer_prepare(dir, clock_system()->unix_s(clock_system()), d);
+}
+
+static int run_prepare(struct cli *cli)
+{
+	return step(cli, prepare,
+		"made keys/payload-next.key; once attestryd runs, every card is told of it");
 }
 
 static int run_switch(struct cli *cli)
 {
-	char dir[PATH_MAX];
-	struct diag d = { 0 };
-	int code = folder_of(cli, dir);
-	enum rc rc;
-
-	if (code != EXIT_DONE)
-		return code;
-	rc = ca_signer_switch(dir, &d);
-	if (rc != RC_OK)
-		return failed(rc, &d);
-	out_say(cli, "once attestryd runs, cards that know the new signer get its certificate (0C) "
-		     "and payloads by it; the others are told of it first, by the former");
-	return EXIT_DONE;
+	return step(cli, ca_signer_switch,
+		"once attestryd runs, cards that know the new signer get its certificate (0C) and "
+		"payloads by it; the others are told of it first, by the former");
 }
 
 static int run_retire(struct cli *cli)
 {
-	char dir[PATH_MAX];
-	struct diag d = { 0 };
-	int code = folder_of(cli, dir);
-	enum rc rc;
-
-	if (code != EXIT_DONE)
-		return code;
-	rc = ca_signer_retire(dir, &d);
-	if (rc != RC_OK)
-		return failed(rc, &d);
-	out_say(cli, "the former signer is gone");
-	return EXIT_DONE;
+	return step(cli, ca_signer_retire, "the former signer is gone");
 }
 
 static int run_show(struct cli *cli)

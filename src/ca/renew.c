@@ -31,8 +31,10 @@ struct folder {
 	struct ca__records records;
 };
 
-/* The six files of a signer: its key and a certificate under each issuing CA. */
-static const char *const signer_files[] = { "ca/%s.pem", "ca/%s-devkit.pem", "keys/%s.key" };
+/* The files of a signer: a certificate under each issuing CA, and its key. */
+static const struct {
+	const char *folder, *end;
+} signer_files[] = { { "ca", ".pem" }, { "ca", "-devkit.pem" }, { "keys", ".key" } };
 
 static enum rc load_key(const char *dir, const char *name, struct ca_key *out, struct diag *d)
 {
@@ -100,9 +102,10 @@ static enum rc signer_path(
 	char out[PATH_MAX], const char *dir, size_t which, const char *name, struct diag *d)
 {
 	char file[64];
+	enum rc rc = str_format(file, sizeof(file), "%s/%s%s", signer_files[which].folder, name,
+		signer_files[which].end);
 
-	(void)snprintf(file, sizeof(file), signer_files[which], name);
-	return ca__path(out, dir, file, d);
+	return rc == RC_OK ? ca__path(out, dir, file, d) : rc;
 }
 
 static bool signer_there(const char *dir, const char *name)
@@ -207,12 +210,12 @@ enum rc ca_signer_retire(const char *dir, struct diag *d)
 
 static const struct {
 	const char *file;
-	const char *name; /* as init gives it: %s is the zone */
+	const char *name; /* as init gives it, after the zone */
 	enum ca_profile profile;
 } cas[] = {
-	[CA_RENEW_ROOT] = { "ca/root.pem", "%s IoT Registry Root CA", CA_ROOT },
-	[CA_RENEW_ISSUING] = { "ca/issuing.pem", "%s IoT Registry CA", CA_ISSUING },
-	[CA_RENEW_DEVKIT] = { "ca/devkit.pem", "%s IoT Registry Devkit CA", CA_ISSUING },
+	[CA_RENEW_ROOT] = { "ca/root.pem", "Root CA", CA_ROOT },
+	[CA_RENEW_ISSUING] = { "ca/issuing.pem", "CA", CA_ISSUING },
+	[CA_RENEW_DEVKIT] = { "ca/devkit.pem", "Devkit CA", CA_ISSUING },
 };
 
 /* What another has signed: of the same key and name as before, by this root, and good now. */
@@ -259,7 +262,8 @@ static enum rc make_cert(struct folder *f, const struct ca_renew_params *p,
 		.not_after = p->now + (int64_t)(p->days ? p->days : days) * DAY };
 	enum rc rc = ca_issuer_init(&root, &f->root_key, f->root_der, f->root_len, d);
 
-	(void)snprintf(cn, sizeof(cn), cas[p->what].name, f->zone);
+	if (rc == RC_OK)
+		rc = str_format(cn, sizeof(cn), "%s IoT Registry %s", f->zone, cas[p->what].name);
 	if (rc == RC_OK && p->what != CA_RENEW_ROOT && spec.not_after > root.not_after)
 		spec.not_after = root.not_after;
 	return rc == RC_OK

@@ -246,6 +246,7 @@ def by_device(lab, card, operation, der=None, **more):
     return curl(lab, path, cert="pkcs11:id=%01;type=cert", key="pkcs11:id=%01;type=private", env=card, **more)
 
 
+@pytest.mark.plain  # curl loads our module
 def test_a_device_renews_itself(lab, mno2, card):
     name, owner = lab.name(), lab.owner_name()
     before = ok(lab.api("parkoserv", "GET", f"/v1/profiles/{name}"))["profile"]
@@ -301,6 +302,7 @@ def wait_current(lab, name):
     raise AssertionError("the card has not confirmed")
 
 
+@pytest.mark.plain
 def test_what_a_device_may_not(lab, mno2, card):
     name, owner = lab.name(), lab.owner_name()
     csr = device_csr(lab, card, owner)
