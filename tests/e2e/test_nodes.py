@@ -13,7 +13,7 @@ import pytest
 
 import lab as lab_module
 import postgres
-from lab import Refused
+from lab import BUILD, PATIENCE, Refused
 from nodes import abreast, check, nodes_of, psql, start_clients, status, until, wait_signer
 from test_promise import finish, wait_answers
 
@@ -50,8 +50,8 @@ def test_any_node_answers_and_all_serve_the_same(lab, nodes):
     assert {c.at for c in clients} == {0, 1, 2}
     rows, _ = status(lab)
     assert sum(r["signs"] for r in rows.values()) == 1
-    until(lambda: sorted(n.metric("node_signs") for n in nodes) == [0, 0, 1], "one says that it signs")
-    assert all(n.metric("node_behind_deltas") == 0 for n in nodes)
+    until(lambda: sorted(str(n.metric("node_signs")) for n in nodes) == ["0.0", "0.0", "1.0"], "one says that it signs")
+    until(lambda: all(n.metric("node_behind_deltas") == 0 for n in nodes), "all say that they are abreast")
 
 
 def test_signer_killed(lab, nodes):
@@ -159,3 +159,30 @@ def test_audit_chains_hold_each_other(lab, nodes):
         # The lab goes on with its own past.
         psql(lab, "UPDATE audit SET party = past.party, hash = past.hash FROM past WHERE past.seq = audit.seq;"
                   "DROP TABLE past")
+
+
+def test_rolling_upgrade(lab, nodes, monkeypatch):
+    """The last: a later version, which brings a migration, on one node after the other while clients work. Nodes of the old
+    version go on beside it; one of them that starts again says that it is too old."""
+    later = BUILD / "tests/lib/next"
+    before = {n.name: row["schema"] for n, row in zip(nodes, status(lab)[0].values())}
+    monkeypatch.setattr(lab_module, "BUILD", later)
+    clients, stop = start_clients(nodes, 4000)
+    try:
+        for n in nodes:
+            wait_answers(clients, 30)
+            n.stop()
+            n.start(build=later)
+            until(n.up, "the node with the later version")
+            until(lambda: status(lab)[0][n.name]["schema"] == before[n.name] + 1, "its version")
+            if n is nodes[0]:
+                nodes[1].stop()
+                nodes[1].start(build=BUILD)
+                assert nodes[1].process.wait(PATIENCE) != 0
+                assert "is newer than this program's" in nodes[1].logs()
+        wait_answers(clients, 30)
+    finally:
+        stop.set()
+    finish(clients, stop)
+    check(lab, nodes, clients)
+    assert psql(lab, "SELECT version FROM schema_version") == str(max(before.values()) + 1)

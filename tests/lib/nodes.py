@@ -93,6 +93,8 @@ class Node:
 
     def stop(self):
         """In order: what it holds it hands over."""
+        if self.process and self.process.poll() is not None:
+            return
         pid = self.pid()
         os.kill(pid, signal.SIGTERM)
         until(lambda: not alive(pid), "its end")

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the numbered migrations as one C table: embed.py OUT FILE..."""
+"""Writes the numbered migrations as one C table: embed.py OUT FILE... A file `next.sql` comes after all of them."""
 import os
 import sys
 
-out, files = sys.argv[1], sorted(sys.argv[2:])
+out, files = sys.argv[1], sorted(sys.argv[2:], key=os.path.basename)
 for i, f in enumerate(files, 1):
-    if int(os.path.basename(f)[:3]) != i:
+    if os.path.basename(f) != "next.sql" and int(os.path.basename(f)[:3]) != i:
         sys.exit(f"{f}: migrations must be numbered 001, 002, ... without a gap")
 with open(out, "w") as c:
     c.write('/* SPDX-License-Identifier: Apache-2.0 */\n#include "store/engine.h"\n\n')
