@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands to a card in memory: the first two bytes choose the quirks, then APDUs follow, each
- * behind its length (two bytes, as on the socket). */
+/* Commands to a card in memory: the first two bytes choose the quirks and whether ids are other
+ * cards', then APDUs follow, each behind its length (two bytes, as on the socket). */
 #include "card/session.h"
 #include "fuzz.h"
 
@@ -29,6 +29,8 @@ static struct card *new_card(unsigned quirks)
 		.keys = { .kvn = 1, .kic = key, .kid = key },
 		.clock = &still,
 	};
+	static const struct card_name names[] = { { 0x84, 0x01, "001", 3 },
+		{ 0x85, 0x01, "002", 3 }, { 0x83, 0x02, "a name of 20 bytes..", 20 } };
 	static uint8_t file[600];
 	struct card *card = NULL;
 	size_t count = 0;
@@ -38,6 +40,10 @@ static struct card *new_card(unsigned quirks)
 	for (size_t i = 0; i < count; i++)
 		if (card_quirks_set(&opts.quirks, q[i].name, q[i].values[quirks >> i & 1]) != RC_OK)
 			abort();
+	if (quirks >> 15) {
+		memcpy(opts.names, names, sizeof(names));
+		opts.name_count = ARRAY_LEN(names);
+	}
 	memset(file, 0x30, sizeof(file));
 	if (card_new(&opts, &card, &blank, NULL) != RC_OK ||
 		card__key_from_private(&card->state, 0x01, ALG_P256, scalar, sizeof(scalar)) !=
