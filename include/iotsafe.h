@@ -62,6 +62,9 @@ enum iotsafe_error iotsafe_eid(struct iotsafe *card, char out[IOTSAFE_EID_TEXT])
  * be reset (socket:). */
 enum iotsafe_error iotsafe_reset(struct iotsafe *card);
 
+/* What the applet says of itself: version, room, algorithms. IOTSAFE_EPROTO: an applet that is
+ * known to get this wrong. */
+enum iotsafe_error iotsafe_applet(struct iotsafe *card, struct iotsafe_applet *out);
 /* All objects; *count is their number, also when it is above `cap` (IOTSAFE_ETOOLARGE). */
 enum iotsafe_error iotsafe_list(
 	struct iotsafe *card, struct iotsafe_object *out, size_t cap, size_t *count);

@@ -51,6 +51,11 @@ enum iotsafe_error iotsafe_core_select(struct iotsafe_core *core);
 /* Closes the channel, if it is not the basic one. */
 void iotsafe_core_close(struct iotsafe_core *core);
 
+/* What the applet says of itself. */
+enum iotsafe_error iotsafe_core_applet(struct iotsafe_core *core, struct iotsafe_applet *out);
+/* What a card's objects make of its slots: how many hold anything. */
+size_t iotsafe_slots(const struct iotsafe_object *objects, size_t count,
+	struct iotsafe_slot out[IOTSAFE_SLOTS_MAX]);
 /* All objects. `list` holds the list as it comes; IOTSAFE_ETOOLARGE when it is too small, or when
  * there are more than `cap` objects (*count is their number then). */
 enum iotsafe_error iotsafe_core_list(struct iotsafe_core *core, unsigned char *list,

@@ -28,6 +28,8 @@ enum iotsafe_error {
 #define IOTSAFE_SIG_LEN	   64 /* r | s */
 #define IOTSAFE_SECRET_LEN 32 /* the x coordinate that ECDH gives */
 #define IOTSAFE_FILE_MAX   65535
+#define IOTSAFE_APPLET_MAX 32 /* bytes of an applet's identifier */
+#define IOTSAFE_SLOTS_MAX  9
 
 enum iotsafe_type {
 	IOTSAFE_PRIVATE_KEY = 0xc1,
@@ -48,6 +50,28 @@ struct iotsafe_object {
 	unsigned char usage;	       /* of a key, or of a file (02: X.509) */
 	unsigned char functions;       /* 01 sign, 02 generate, 04 agree, 08 derive */
 	size_t size;		       /* of a file */
+};
+
+/* What the applet says of itself (IoT.05 v1: GET DATA). What it did not send is 0. */
+struct iotsafe_applet {
+	unsigned char version; /* 10: 1.0 */
+	unsigned char identifier[IOTSAFE_APPLET_MAX];
+	size_t identifier_len;
+	unsigned char files, private_keys, public_keys, secret_keys; /* the most that it holds */
+	unsigned char sessions;
+	unsigned char functions;   /* as of an object */
+	unsigned short hashes;	   /* 01 SHA-256, 02 SHA-384, 04 SHA-512 */
+	unsigned char signatures;  /* 01 RSA PKCS#1 v1.5, 02 RSA-PSS, 04 ECDSA */
+	unsigned char agreements;  /* 01 ECDH */
+	unsigned char derivations; /* 01 TLS 1.2 PRF, 02 HKDF */
+};
+
+/* What a profile's slot holds of the registry's objects. Provisioned: all three. */
+struct iotsafe_slot {
+	unsigned number;	   /* 1..9 */
+	unsigned char key;	   /* 0 none, 1 not active (blocked, or not made yet), 2 active */
+	unsigned char certificate; /* 1: there is one */
+	unsigned char payload;
 };
 
 /* A container's name on the card: bytes as they are, mostly one. */

@@ -17,6 +17,9 @@ _TYPES = {0xC1: "private key", 0xC2: "public key", 0xC3: "file", 0xC4: "secret k
 _ERRORS = ("ok", "wrong argument", "no card", "time-out", "protocol", "not found", "denied", "card", "too large", "crypto",
            "no memory")
 
+Applet = collections.namedtuple("Applet", "version identifier files private_keys public_keys secret_keys sessions functions hashes "
+                                          "signatures agreements derivations")
+Slot = collections.namedtuple("Slot", "number key certificate payload")
 Object = collections.namedtuple("Object", "type id label access state key_type usage functions size")
 
 
@@ -36,6 +39,18 @@ class _Object(ctypes.Structure):
                 ("size", ctypes.c_size_t)]
 
 
+class _Applet(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_ubyte), ("identifier", ctypes.c_ubyte * 32), ("identifier_len", ctypes.c_size_t),
+                ("files", ctypes.c_ubyte), ("private_keys", ctypes.c_ubyte), ("public_keys", ctypes.c_ubyte),
+                ("secret_keys", ctypes.c_ubyte), ("sessions", ctypes.c_ubyte), ("functions", ctypes.c_ubyte),
+                ("hashes", ctypes.c_ushort), ("signatures", ctypes.c_ubyte), ("agreements", ctypes.c_ubyte),
+                ("derivations", ctypes.c_ubyte)]
+
+
+class _Slot(ctypes.Structure):
+    _fields_ = [("number", ctypes.c_uint), ("key", ctypes.c_ubyte), ("certificate", ctypes.c_ubyte), ("payload", ctypes.c_ubyte)]
+
+
 class _Options(ctypes.Structure):
     _fields_ = [("card", ctypes.c_char_p), ("aid", ctypes.c_char_p), ("aid_len", ctypes.c_size_t),
                 ("timeout_ms", ctypes.c_uint), ("reset", ctypes.c_char_p)]
@@ -49,7 +64,7 @@ def _load():
     lib = ctypes.CDLL(os.environ.get("IOTSAFE_LIBRARY", "libiotsafe.so.0"))
     p, size, ubyte = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ubyte
     out = ctypes.POINTER(size)
-    for name, arguments in (("open", [p, p, p, size]), ("iccid", [p, p]), ("eid", [p, p]), ("reset", [p]),
+    for name, arguments in (("open", [p, p, p, size]), ("iccid", [p, p]), ("eid", [p, p]), ("reset", [p]), ("applet", [p, p]),
                             ("list", [p, p, size, out]),
                             ("file_info", [p, ubyte, p]), ("read_file", [p, ubyte, p, size, out]),
                             ("public_key", [p, ubyte, p]), ("sign", [p, ubyte, p, p]),
@@ -58,6 +73,7 @@ def _load():
         function.argtypes, function.restype = arguments, ctypes.c_int
     lib.iotsafe_close.argtypes, lib.iotsafe_close.restype = [p], None
     lib.iotsafe_last_error.argtypes, lib.iotsafe_last_error.restype = [p], ctypes.c_char_p
+    lib.iotsafe_slots.argtypes, lib.iotsafe_slots.restype = [p, size, p], size
     lib.iotsafe_discover.argtypes, lib.iotsafe_discover.restype = [p, size, ctypes.c_uint], size
     return lib
 
@@ -124,10 +140,28 @@ class Card:
         """Starts the modem (or the card in a reader) again and waits until the card answers."""
         self._call("reset")
 
-    def objects(self):
-        """Every key and file: what the card says of it."""
+    def applet(self):
+        """What the applet says of itself."""
+        raw = _Applet()
+        self._call("applet", ctypes.byref(raw))
+        return Applet(f"{raw.version >> 4}.{raw.version & 15}", bytes(raw.identifier[:raw.identifier_len]),
+                      *(getattr(raw, name) for name in Applet._fields[2:]))
+
+    def _list(self):
         raw, n = (_Object * 512)(), ctypes.c_size_t()
         self._call("list", raw, len(raw), ctypes.byref(n))
+        return raw, n
+
+    def slots(self):
+        """What each profile's slot holds; `key` is "none", "inactive" or "active"."""
+        raw, n = self._list()
+        slots = (_Slot * 9)()
+        held = _lib.iotsafe_slots(raw, n.value, slots)
+        return [Slot(s.number, ("none", "inactive", "active")[s.key], bool(s.certificate), bool(s.payload)) for s in slots[:held]]
+
+    def objects(self):
+        """Every key and file: what the card says of it."""
+        raw, n = self._list()
         return [Object(_TYPES.get(o.type, o.type), bytes(o.id[:o.id_len]), o.label.decode(), o.access, o.state, o.key_type,
                        o.usage, o.functions, o.size) for o in raw[:n.value]]
 

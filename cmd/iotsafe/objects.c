@@ -8,8 +8,6 @@
 #include <string.h>
 
 #define OBJECTS_MAX 256
-#define N_CERT	    2
-#define N_PAYLOAD   0xd
 
 static const char *type_text(enum iotsafe_type t)
 {
@@ -96,36 +94,34 @@ out:
 	return code;
 }
 
-static const struct iotsafe_object *find(
-	const struct iotsafe_object *o, size_t n, enum iotsafe_type type, unsigned char id)
-{
-	for (size_t i = 0; i < n; i++)
-		if (o[i].type == type && o[i].id_len == 1 && o[i].id[0] == id)
-			return &o[i];
-	return NULL;
-}
-
-static bool has_file(const struct iotsafe_object *o, size_t n, unsigned char id)
-{
-	const struct iotsafe_object *f = find(o, n, IOTSAFE_FILE, id);
-
-	return f && f->size > 0;
-}
-
 /* A slot's line: what a person wants to know first. */
-static json_t *slot_json(const struct iotsafe_object *o, size_t n, unsigned slot)
+static json_t *slot_json(const struct iotsafe_slot *s)
 {
-	const struct iotsafe_object *key =
-		find(o, n, IOTSAFE_PRIVATE_KEY, iotsafe_container(slot, 1));
+	static const char *const keys[] = { "none", "inactive", "active" };
 
-	if (!key && !has_file(o, n, iotsafe_container(slot, N_CERT)))
-		return NULL;
-	return json_pack("{s:i, s:s, s:b, s:b}", "slot", (int)slot, "key",
-		!key		  ? "none"
-		: key->state == 1 ? "active"
-				  : "inactive",
-		"certificate", has_file(o, n, iotsafe_container(slot, N_CERT)), "payload",
-		has_file(o, n, iotsafe_container(slot, N_PAYLOAD)));
+	return json_pack("{s:i, s:s, s:b, s:b}", "slot", (int)s->number, "key", keys[s->key],
+		"certificate", s->certificate, "payload", s->payload);
+}
+
+/* An applet's own name: text, where it is one. */
+static json_t *applet_json(const struct iotsafe_applet *a)
+{
+	char version[16], hex[2 * IOTSAFE_APPLET_MAX + 1];
+	size_t n = a->identifier_len;
+
+	while (n > 0 && a->identifier[n - 1] == 0)
+		n--;
+	for (size_t i = 0; i < n; i++)
+		if (a->identifier[i] < ' ' || a->identifier[i] > '~')
+			n = 0;
+	hex_write(a->identifier, a->identifier_len, hex);
+	if (str_format(version, sizeof(version), "%u.%u", a->version >> 4, a->version & 0xf) !=
+		RC_OK)
+		version[0] = '\0';
+	return json_pack("{s:s, s:o, s:i, s:i, s:i, s:i}", "version", version, "identifier",
+		n > 0 ? json_stringn((const char *)a->identifier, n) : json_string(hex), "files",
+		a->files, "private_keys", a->private_keys, "public_keys", a->public_keys,
+		"secret_keys", a->secret_keys);
 }
 
 static void print_info(const json_t *info)
@@ -133,12 +129,16 @@ static void print_info(const json_t *info)
 	const json_t *slots = json_object_get(info, "slots");
 	const json_t *iccid = json_object_get(info, "iccid");
 	const json_t *eid = json_object_get(info, "eid");
+	const json_t *applet = json_object_get(info, "applet");
 	size_t i;
 	json_t *s;
 
 	printf("card   %s\n", json_string_value(json_object_get(info, "card")));
 	if (json_is_string(eid))
 		printf("EID    %s\n", json_string_value(eid));
+	if (applet)
+		printf("applet %s, %s\n", json_string_value(json_object_get(applet, "version")),
+			json_string_value(json_object_get(applet, "identifier")));
 	printf("ICCID  %s\n", json_is_string(iccid) ? json_string_value(iccid) : "cannot be read");
 	json_array_foreach(slots, i, s)
 		printf("slot %" JSON_INTEGER_FORMAT " key %s, certificate %s, payload %s\n",
@@ -153,8 +153,10 @@ int cmd_info(const struct run *run)
 	struct iotsafe *card = run->argc == 0 ? cmd_open(run) : NULL;
 	char iccid[IOTSAFE_ICCID_TEXT], eid[IOTSAFE_EID_TEXT];
 	struct iotsafe_object *o;
+	struct iotsafe_slot slot[IOTSAFE_SLOTS_MAX];
+	struct iotsafe_applet applet;
 	json_t *info = NULL, *slots;
-	size_t n = 0;
+	size_t n = 0, held;
 	int code = EXIT_YES;
 
 	if (run->argc != 0)
@@ -165,13 +167,13 @@ int cmd_info(const struct run *run)
 	if (!o)
 		goto out;
 	slots = json_array();
-	for (unsigned slot = 1; slot <= 9; slot++) {
-		json_t *s = slot_json(o, n, slot);
-		if (s)
-			json_array_append_new(slots, s);
-	}
+	held = iotsafe_slots(o, n, slot);
+	for (size_t i = 0; i < held; i++)
+		json_array_append_new(slots, slot_json(&slot[i]));
 	info = json_pack(
 		"{s:s, s:i, s:o}", "card", iotsafe_name(card), "objects", (int)n, "slots", slots);
+	if (iotsafe_applet(card, &applet) == IOTSAFE_OK)
+		json_object_set_new(info, "applet", applet_json(&applet));
 	if (iotsafe_iccid(card, iccid) == IOTSAFE_OK)
 		json_object_set_new(info, "iccid", json_string(iccid));
 	if (iotsafe_eid(card, eid) == IOTSAFE_OK)

@@ -64,6 +64,16 @@ enum rc dev__core(struct iotsafe *card, enum iotsafe_error e, struct iotsafe_id 
 		word == 0x6984 ? "being updated over the air" : map[e].text);
 }
 
+static enum rc applet_op(struct iotsafe *card, void *arg, struct diag *d)
+{
+	return dev__core(card, iotsafe_core_applet(&card->core, arg), DEV_NO_ID, d);
+}
+
+enum iotsafe_error iotsafe_applet(struct iotsafe *card, struct iotsafe_applet *out)
+{
+	return dev__run(card, applet_op, out);
+}
+
 struct list_arg {
 	struct iotsafe_object *out;
 	size_t cap, *count;

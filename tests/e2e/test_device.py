@@ -32,6 +32,8 @@ def test_info_and_objects(card):
     info = json.loads(card.iotsafe("info", "--json").stdout)
     assert info["iccid"] == ICCID and info["eid"] == EID
     assert f"EID    {EID}" in card.iotsafe("info").stdout
+    assert info["applet"]["version"] == "1.0" and info["applet"]["identifier"] == "attestry IoT SAFE applet"
+    assert "applet 1.0, attestry IoT SAFE applet" in card.iotsafe("info").stdout
     assert info["slots"][0]["slot"] == 1 and info["slots"][0]["key"] == "active" and info["slots"][0]["certificate"]
     objects = json.loads(card.iotsafe("--json", "objects").stdout)
     sizes = {o["id"]: o["size"] for o in objects if o["type"] == "file"}

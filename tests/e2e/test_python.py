@@ -20,6 +20,8 @@ import iotsafe
 with iotsafe.Card() as card:
     print(card.iccid())
     print(card.eid())
+    print(card.applet().version, card.applet().identifier.rstrip(bytes(1)).decode(), card.applet().signatures & 4)
+    print(tuple(card.slots()[0]))
     print(card.read(0x02).hex())
     print(card.sign(0x01, hashlib.sha256(b"text").digest()).hex())
     print(card.public_key(0x0b).hex())
@@ -53,7 +55,8 @@ def test_python_uses_the_card():
                            env=lab_module.environment(IOTSAFE_CARD=card.card, PYTHONPATH=str(lab_module.ROOT / "python"),
                                                       IOTSAFE_LIBRARY=f"{build}/src/device/libiotsafe.so.0"))
         assert p.returncode == 0, p.stderr
-        iccid, eid, cert, sig, agree, secret, varied, size, missing, good, nobody = p.stdout.splitlines()
+        iccid, eid, applet, slot, cert, sig, agree, secret, varied, size, missing, good, nobody = p.stdout.splitlines()
+        assert applet == "1.0 attestry IoT SAFE applet 4" and slot == "(1, 'active', True, False)"
         assert iccid == ICCID and eid == EID and bytes.fromhex(cert) == der(card.device_cert)
         raw = bytes.fromhex(sig)
         card.device_cert.public_key().verify(

@@ -33,6 +33,9 @@ enum iotsafe_error core__nonsense(struct iotsafe_core *core, const char *what);
  * is their number. */
 enum rc dev__objects_parse(const uint8_t *bytes, size_t len, struct iotsafe_object *out, size_t cap,
 	size_t *count) ATT_MUST_CHECK;
+/* GET DATA 00. Tags in any order, unknown ones skipped. */
+enum rc dev__applet_parse(
+	const uint8_t *bytes, size_t len, struct iotsafe_applet *out) ATT_MUST_CHECK;
 /* 34 45 49 43 86 41 04..., or the bare point. */
 enum rc dev__point_parse(
 	const uint8_t *bytes, size_t len, uint8_t point[IOTSAFE_POINT_LEN]) ATT_MUST_CHECK;

@@ -10,6 +10,10 @@
 #define CHUNK	      255 /* some clients and cards cannot do 256 */
 #define PARTS_MAX     256 /* of a list */
 #define TAG_FILE_ID   0x83
+/* Objects of a slot, doc/card.md. */
+#define N_SIGN	  0x1
+#define N_CERT	  0x2
+#define N_PAYLOAD 0xd
 
 enum iotsafe_error iotsafe_core_list(struct iotsafe_core *core, unsigned char *list,
 	size_t list_cap, struct iotsafe_object *out, size_t cap, size_t *count)
@@ -36,6 +40,45 @@ enum iotsafe_error iotsafe_core_list(struct iotsafe_core *core, unsigned char *l
 	if (dev__objects_parse(list, len, out, cap, count) != RC_OK)
 		return core__nonsense(core, what);
 	return *count > cap ? IOTSAFE_ETOOLARGE : IOTSAFE_OK;
+}
+
+enum iotsafe_error iotsafe_core_applet(struct iotsafe_core *core, struct iotsafe_applet *out)
+{
+	static const char what[] = "GET DATA";
+	enum iotsafe_error e = core__ask(core, CORE_HEADER(INS_GET_DATA, 0, 0), NULL, 0, 0, what);
+
+	if (e != IOTSAFE_OK)
+		return e;
+	if (dev__applet_parse(core->answer, core->answer_len, out) != RC_OK)
+		return core__nonsense(core, what);
+	return IOTSAFE_OK;
+}
+
+size_t iotsafe_slots(const struct iotsafe_object *objects, size_t count,
+	struct iotsafe_slot out[IOTSAFE_SLOTS_MAX])
+{
+	struct iotsafe_slot slots[IOTSAFE_SLOTS_MAX + 1] = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct iotsafe_object *o = &objects[i];
+		unsigned id = o->id[0], slot = id < 0x10 ? 1 : id >> 4, number = id & 0x0f;
+
+		if (o->id_len != 1 || slot > IOTSAFE_SLOTS_MAX || (id >= 0x10 && slot == 1))
+			continue;
+		if (o->type == IOTSAFE_PRIVATE_KEY && number == N_SIGN)
+			slots[slot].key = o->state == 1 ? 2 : 1;
+		if (o->type == IOTSAFE_FILE && number == N_CERT)
+			slots[slot].certificate = o->size > 0;
+		if (o->type == IOTSAFE_FILE && number == N_PAYLOAD)
+			slots[slot].payload = o->size > 0;
+	}
+	for (unsigned slot = 1; slot <= IOTSAFE_SLOTS_MAX; slot++) {
+		slots[slot].number = slot;
+		if (slots[slot].key || slots[slot].certificate || slots[slot].payload)
+			out[n++] = slots[slot];
+	}
+	return n;
 }
 
 /* 83 id; the length in bytes, or 0 when it is no name of a container. */

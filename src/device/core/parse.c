@@ -123,6 +123,47 @@ enum rc dev__objects_parse(
 	return RC_OK;
 }
 
+enum rc dev__applet_parse(const uint8_t *bytes, size_t len, struct iotsafe_applet *out)
+{
+	struct cur c = cur_init(bytes, len);
+	struct iotsafe_applet a = { 0 };
+	struct tlv t;
+
+	while (c.left > 0) {
+		if (!tlv_read(&c, TLV_ISO, &t))
+			return RC_MALFORMED;
+		switch (t.tag) {
+		case 0x10: a.version = cur_u8(&t.value); break;
+		case 0x11:
+			if (t.value.left > sizeof(a.identifier))
+				return RC_MALFORMED;
+			a.identifier_len = t.value.left;
+			cur_copy(&t.value, a.identifier, t.value.left);
+			break;
+		case 0xb1: a.files = cur_u8(&t.value); break;
+		case 0xb2: a.private_keys = cur_u8(&t.value); break;
+		case 0xb3: a.public_keys = cur_u8(&t.value); break;
+		case 0xb4: a.secret_keys = cur_u8(&t.value); break;
+		case 0xb7: a.sessions = cur_u8(&t.value); break;
+		/* Cards differ in these two tags. */
+		case 0x90:
+		case 0x61: a.functions = cur_u8(&t.value); break;
+		case 0x93:
+		case 0x6f: a.agreements = cur_u8(&t.value); break;
+		case 0x91:
+			a.hashes = t.value.left == 1 ? cur_u8(&t.value) : cur_u16(&t.value);
+			break;
+		case 0x92: a.signatures = cur_u8(&t.value); break;
+		case 0x94: a.derivations = cur_u8(&t.value); break;
+		default: cur_skip(&t.value, t.value.left); break;
+		}
+		if (!cur_done(&t.value))
+			return RC_MALFORMED;
+	}
+	*out = a;
+	return RC_OK;
+}
+
 enum rc dev__point_parse(const uint8_t *bytes, size_t len, uint8_t point[IOTSAFE_POINT_LEN])
 {
 	static const uint8_t head[] = { 0x34, 0x45, 0x49, 0x43, 0x86, 0x41 };

@@ -115,6 +115,62 @@ static void lists(void **state)
 	}
 }
 
+/* Both pairs of tags in which cards differ, any order, a tag of tomorrow; every cut is refused. */
+static void what_an_applet_says(void **state)
+{
+	static const uint8_t said[] = { 0x11, 3, 'a', 'b', 'c', 0x10, 1, 0x14, 0xb1, 1, 0x0a, 0xb2,
+		1, 2, 0xb3, 1, 3, 0xb4, 1, 4, 0x61, 1, 0x0f, 0x91, 2, 0, 7, 0x92, 1, 4, 0x6f, 1, 1,
+		0x94, 1, 3, 0xb7, 1, 8, 0x7f, 1, 1 };
+	static const uint8_t ends[] = { 5, 8, 11, 14, 17, 20, 23, 27, 30, 33, 36, 39, 42 };
+	struct iotsafe_applet a;
+
+	(void)state;
+	for (size_t len = 1, next = 0; len <= sizeof(said); len++) {
+		bool whole = len == ends[next];
+		next += whole;
+		assert_int_equal(dev__applet_parse(said, len, &a) == RC_OK, whole);
+	}
+	assert_int_equal(a.version, 0x14);
+	assert_int_equal(a.identifier_len, 3);
+	assert_memory_equal(a.identifier, "abc", 3);
+	assert_int_equal(a.files, 10);
+	assert_int_equal(a.secret_keys, 4);
+	assert_int_equal(a.functions, 0x0f);
+	assert_int_equal(a.hashes, 7);
+	assert_int_equal(a.agreements, 1);
+	assert_int_equal(a.sessions, 8);
+	const uint8_t wrong[] = { 0x10, 2, 1, 1 };
+	assert_rc(RC_MALFORMED, dev__applet_parse(wrong, sizeof(wrong), &a));
+	uint8_t large[2 + IOTSAFE_APPLET_MAX + 1] = { 0x11, IOTSAFE_APPLET_MAX + 1 };
+	assert_rc(RC_MALFORMED, dev__applet_parse(large, sizeof(large), &a));
+	large[1] = IOTSAFE_APPLET_MAX;
+	assert_rc(RC_OK, dev__applet_parse(large, sizeof(large) - 1, &a));
+}
+
+static void what_slots_hold(void **state)
+{
+	const struct iotsafe_object objects[] = {
+		{ .type = IOTSAFE_PRIVATE_KEY, .id = { 0x01 }, .id_len = 1, .state = 1 },
+		{ .type = IOTSAFE_FILE, .id = { 0x02 }, .id_len = 1, .size = 400 },
+		{ .type = IOTSAFE_FILE, .id = { 0x0d }, .id_len = 1, .size = 400 },
+		{ .type = IOTSAFE_PRIVATE_KEY, .id = { 0x31 }, .id_len = 1 },
+		{ .type = IOTSAFE_FILE, .id = { 0x42 }, .id_len = 1 },		     /* empty */
+		{ .type = IOTSAFE_FILE, .id = { 0x52, 0 }, .id_len = 2, .size = 1 }, /* another's */
+		{ .type = IOTSAFE_FILE, .id = { 0xf2 }, .id_len = 1, .size = 1 }, /* the card's */
+		{ .type = IOTSAFE_FILE, .id = { 0x12 }, .id_len = 1, .size = 1 }, /* no slot's */
+		{ .type = IOTSAFE_PUBLIC_KEY, .id = { 0x91 }, .id_len = 1, .state = 1 },
+		{ .type = IOTSAFE_FILE, .id = { 0x92 }, .id_len = 1, .size = 1 },
+	};
+	struct iotsafe_slot s[IOTSAFE_SLOTS_MAX];
+
+	(void)state;
+	assert_int_equal(iotsafe_slots(objects, ARRAY_LEN(objects), s), 3);
+	assert_true(s[0].number == 1 && s[0].key == 2 && s[0].certificate && s[0].payload);
+	assert_true(s[1].number == 3 && s[1].key == 1 && !s[1].certificate && !s[1].payload);
+	assert_true(s[2].number == 9 && s[2].key == 0 && s[2].certificate);
+	assert_int_equal(iotsafe_slots(objects, 0, s), 0);
+}
+
 static void signatures_and_points(void **state)
 {
 	uint8_t b[80] = { 0x33, 0x40 }, out[65];
@@ -142,6 +198,8 @@ int main(void)
 		cmocka_unit_test(lines),
 		cmocka_unit_test(iccids),
 		cmocka_unit_test(lists),
+		cmocka_unit_test(what_an_applet_says),
+		cmocka_unit_test(what_slots_hold),
 		cmocka_unit_test(signatures_and_points),
 	};
 
