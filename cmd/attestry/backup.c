@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include "backup.h"
+#include "migrate_zone.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
@@ -24,10 +25,22 @@
 #define MANIFEST_MAX (4u << 20)
 #define CONF_NAME    "attestry.conf"
 
+/* A line when a table begins, and every hundred thousand rows. */
+struct progress {
+	const struct cli *cli;
+	const char *table;
+	uint64_t told;
+};
+
 static void show_progress(const char *table, uint64_t rows, void *user)
 {
-	if (rows && rows % 100000 == 0 && isatty(2) && !((struct cli *)user)->json)
-		fprintf(stderr, "%s %llu\n", table, (unsigned long long)rows);
+	struct progress *p = user;
+
+	if (p->cli->json || (p->table && strcmp(p->table, table) == 0 && rows - p->told < 100000))
+		return;
+	fprintf(stderr, "%s: %llu rows in all\n", table, (unsigned long long)rows);
+	p->table = table;
+	p->told = rows;
 }
 
 /* {"party": {"rows": n, "sha256": hex}, ...} */
@@ -64,8 +77,9 @@ static enum rc digest_of(struct store *s, json_t **out, uint64_t *rows, struct d
 static enum rc copy_and_compare(struct cli *cli, struct store *from, struct store *to, json_t **out,
 	uint64_t *rows, struct diag *d)
 {
+	struct progress progress = { .cli = cli };
 	json_t *a = NULL, *b = NULL;
-	enum rc rc = store_copy(from, to, show_progress, cli, d);
+	enum rc rc = store_copy(from, to, show_progress, &progress, d);
 
 	if (rc == RC_OK)
 		rc = digest_of(from, &a, rows, d);
@@ -301,7 +315,7 @@ static enum rc check_stopped(const struct config *config, struct diag *d)
 }
 
 static enum rc migrate(struct cli *cli, const struct config *config, const char *url,
-	uint64_t *rows, struct diag *d)
+	uint64_t *rows, struct zone_compared *zone, struct diag *d)
 {
 	char database[CONFIG_DATABASE_MAX];
 	struct store *from = NULL, *to = NULL;
@@ -328,6 +342,9 @@ static enum rc migrate(struct cli *cli, const struct config *config, const char 
 	}
 	if (rc == RC_OK)
 		rc = check_audit(to, d);
+	if (rc == RC_OK)
+		rc = migrate_zone_compare(
+			config->zone.folder, to, clock_system()->unix_s(clock_system()), zone, d);
 	json_decref(tables);
 	store_close(to);
 	store_close(from);
@@ -341,6 +358,8 @@ static int run_migrate(struct cli *cli)
 	struct config config = { 0 };
 	struct diag d = { "" };
 	char path[PATH_MAX];
+	struct zone_compared zone = { .have = false };
+	char said[120] = "there is no zone yet";
 	uint64_t rows = 0;
 	enum rc rc;
 
@@ -350,12 +369,19 @@ static int run_migrate(struct cli *cli)
 		return cli_usage(cli, "--dir DIR is missing (or --lab)");
 	rc = config_read(path, &config, &d);
 	if (rc == RC_OK)
-		rc = migrate(cli, &config, url, &rows, &d);
+		rc = migrate(cli, &config, url, &rows, &zone, &d);
 	config_free(&config);
 	if (rc != RC_OK)
 		return cli_error(EXIT_REFUSED, "%s", *d.text ? d.text : rc_text(rc));
-	out_say(cli, "rows=%llu, every table and the audit chain equal; %s now names %s",
-		(unsigned long long)rows, path, url);
+	if (zone.behind)
+		snprintf(said, sizeof(said),
+			"the zone was %llu changes behind and was not compared",
+			(unsigned long long)zone.behind);
+	else if (zone.have)
+		snprintf(said, sizeof(said), "the zone serves its %llu devices and no other",
+			(unsigned long long)zone.names);
+	out_say(cli, "rows=%llu, every table and the audit chain equal; %s; %s now names %s",
+		(unsigned long long)rows, said, path, url);
 	return EXIT_DONE;
 }
 

@@ -3,6 +3,7 @@
 signs is killed, paused, cut off; then every answer is looked up in the database and on every node."""
 import hashlib
 import json
+import pathlib
 import re
 import signal
 import struct
@@ -13,8 +14,8 @@ import pytest
 
 import lab as lab_module
 import postgres
-from lab import BUILD, PATIENCE, Refused
-from nodes import abreast, check, nodes_of, psql, start_clients, status, until, wait_signer
+from lab import BUILD, PATIENCE, Refused, free_port, program
+from nodes import Node, abreast, check, nodes_of, psql, start_clients, status, until, wait_signer
 from test_promise import finish, wait_answers
 
 
@@ -159,6 +160,53 @@ def test_audit_chains_hold_each_other(lab, nodes):
         # The lab goes on with its own past.
         psql(lab, "UPDATE audit SET party = past.party, hash = past.hash FROM past WHERE past.seq = audit.seq;"
                   "DROP TABLE past")
+
+
+def add_node(lab, name):
+    """As on two machines: a key made there, what is sealed to it here, both joined there."""
+    run = lambda *args: lab_module.run(program("attestry"), "node", *args)
+    folder, bundle = lab.dir / f"node-{name}", lab.dir / f"for-{name}"
+    ports = {k: free_port() for k in ("dns", "dot", "https", "epp")}
+    run("key", name, "--to", folder)
+    run("add", name, "--lab", lab.dir, "--request", folder / "node.request", "--out", bundle)
+    for p in filter(pathlib.Path.is_file, bundle.rglob("*")):
+        assert b"PRIVATE" not in p.read_bytes(), p
+    sets = {"dns.listen": "dns", "dns.dot": "dot", "https.listen": "https", "epp.listen": "epp"}
+    run("join", bundle, "--to", folder, *(a for k, v in sets.items() for a in ("--set", f"{k}=127.0.0.1:{ports[v]}")))
+    lab.json["nodes"].append({"name": name, "config": str(folder / "attestry.conf"), "https": f"https://localhost:{ports['https']}",
+                              "dns": {"addr": "127.0.0.1", "udp": ports["dns"], "tcp": ports["dns"], "dot": ports["dot"]}})
+    return Node(lab, len(lab.json["nodes"]) - 1)
+
+
+def test_node_added_and_removed_while_serving(lab, nodes):
+    """The new one copies the zone and follows; removed, it may do nothing any more, and says so."""
+    clients, stop = start_clients(nodes, 5000)
+    new = None
+    try:
+        wait_answers(clients, 30)
+        new = add_node(lab, "d")
+        new.start()
+        until(new.up, "the new node")
+        wait_answers(clients, 30)
+        until(lambda: status(lab)[0]["d"]["behind"] == 0, "it follows")
+        assert "copied serial=" in new.logs()
+        code, _ = new.view.api("operator", "GET", "/v1/parties")
+        assert code == 200
+        abreast_now = lambda: new.serial() == nodes[0].serial()
+        until(abreast_now, "the same serial")
+        lab.cli("node", "remove", "d")
+        until(lambda: "this node was removed" in new.logs(), "it knows")
+        code, answer = new.view.api("operator", "POST", "/v1/parties", {"id": "late", "name": "Late", "roles": ["asp"]})
+        assert code == 503, answer
+        wait_answers(clients, 30)
+        assert "d" not in status(lab)[0]
+    finally:
+        stop.set()
+        if new:
+            lab.json["nodes"].pop()
+            new.end()
+    finish(clients, stop)
+    check(lab, nodes, clients)
 
 
 def test_rolling_upgrade(lab, nodes, monkeypatch):

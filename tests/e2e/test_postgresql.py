@@ -4,8 +4,10 @@ sessions; backup and restore on both engines; the move from SQLite."""
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -227,7 +229,18 @@ def test_move_to_postgresql(server):
         before = state_on_disk(lab)
         records = sorted(lab.records(lab.owner_name()))
         stop_lab_registry(lab)
-        run(*move)
+        # A zone that serves something else is noticed, and the registry stays where it is.
+        with sqlite3.connect(lab.json["db"]) as db:
+            kept = db.execute("SELECT id, sha256 FROM certificate WHERE state = 1").fetchall()
+            db.execute("UPDATE certificate SET sha256 = zeroblob(32) WHERE state = 1")
+        server.psql("CREATE DATABASE other")
+        refused = run(*move[:-1], server.url.replace("/postgres?", "/other?"), check=False)
+        assert refused.returncode == 1 and f"{lab.name()} has another certificate" in refused.stderr, refused.stderr
+        with sqlite3.connect(lab.json["db"]) as db:
+            db.executemany("UPDATE certificate SET sha256 = ?2 WHERE id = ?1", kept)
+        moved = run(*move)
+        assert "the zone serves its 1 devices and no other" in moved.stdout, moved.stdout
+        assert re.search(r"^profile: \d+ rows in all$", moved.stderr, re.M)
         p = start_registry(lab.dir / "registry")
         try:
             settle(lab)

@@ -59,8 +59,7 @@ class Node:
         return self.lab.dir / "log" / f"attestryd{end}.log"
 
     def logs(self):
-        return self.log.read_text(errors="replace") + (
-            self.again.read_text(errors="replace") if self.again else "")
+        return "".join(p.read_text(errors="replace") for p in (self.log, self.again) if p and p.exists())
 
     def pid(self, role="attestryd"):
         return int((self.folder / "run" / f"{role}.pid").read_text())
