@@ -48,9 +48,10 @@ static bool put_rr(struct message *m, const uint8_t *labels, size_t labels_len, 
 	if (m->owner_at) {
 		rec_put16(p, (uint16_t)(0xc000u | m->owner_at));
 	} else {
-		if (labels_len > 0)
+		if (labels_len > 0) {
 			m->owner_at = (unsigned)m->len;
-		memcpy(p, labels, labels_len);
+			memcpy(p, labels, labels_len);
+		}
 		rec_put16(p + labels_len, ZONE_POINTER);
 	}
 	p += owner;

@@ -14,7 +14,7 @@ import pytest
 
 import lab as lab_module
 import postgres
-from lab import BUILD, PATIENCE, Refused, free_port, program
+from lab import BUILD, PATIENCE, SANITIZED, Refused, free_port, program
 from nodes import Node, abreast, check, nodes_of, psql, start_clients, status, until, wait_signer
 from test_promise import finish, wait_answers
 
@@ -23,14 +23,18 @@ from test_promise import finish, wait_answers
 def lab():
     if not postgres.programs():
         pytest.skip("no PostgreSQL server is installed")
-    one, made = lab_module.Lab(), []
+    one, made, server = lab_module.Lab(), [], None
     one.made = made
     try:
-        yield one.up("--empty", "--nodes", "3")
+        # A server that is not ours does not start under a sanitizer's library.
+        server = postgres.Postgres() if SANITIZED else None
+        yield one.up("--empty", "--nodes", "3", *(["--database", server.start().url] if server else []))
     finally:
         for n in made:
             n.end()
         one.down()
+        if server:
+            server.remove()
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ import dns.rcode
 import dns.rdatatype
 
 from device import load_inventory
-from lab import PATIENCE, Refused, program, run
+from lab import PATIENCE, Refused, environment, program, run
 from secondaries import alive, content
 from test_promise import DEVICES, STATES, Worker
 
@@ -86,7 +86,7 @@ class Node:
         with open(self.again, "ab") as log:
             self.process = subprocess.Popen([str(build / "attestryd") if build else program("attestryd"), "--config",
                                      str(self.folder / "attestry.conf")], stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=log, env=dict(os.environ, ATTESTRY_LAB_OWNER=str(self.lab.dir), **env),
+                                    stderr=log, env=environment(ATTESTRY_LAB_OWNER=str(self.lab.dir), **env),
                                     start_new_session=True)
         return self.process
 
