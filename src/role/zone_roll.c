@@ -92,12 +92,12 @@ static struct zone_life *key_in(struct zone_role *z, bool ksk, unsigned from, un
 
 /* ---- time */
 
-/* A state that began in the future began before the clock was set back: then the time that this
- * process has seen counts. */
+/* Whole seconds: one more than needed has begun. A state that began in the future began before the
+ * clock was set back: then the time that this process has seen counts. */
 bool zone__waited(const struct zone_role *z, int64_t since, uint64_t known_ms, int64_t need_s)
 {
 	if (since <= wall(z))
-		return wall(z) - since >= need_s;
+		return wall(z) - since > need_s;
 	return mono(z) - known_ms >= (uint64_t)need_s * 1000;
 }
 

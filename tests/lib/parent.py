@@ -86,7 +86,7 @@ zone:
             while not self.end.wait(every):
                 q = dns.message.make_query(ZONE, "CDS", want_dnssec=True)
                 try:
-                    a = dns.query.udp(q, "127.0.0.1", port=resolver_port, timeout=5)
+                    a = dns.query.udp(q, "127.0.0.1", port=resolver_port, timeout=2)
                 except dns.exception.Timeout:
                     continue
                 seen = sorted(r.to_text() for s in a.answer if s.rdtype == dns.rdatatype.CDS for r in s)
