@@ -208,6 +208,17 @@ static bool no_extension(struct epp_command *cmd, const struct xml_node *ext)
 	return epp__no(cmd, 2103, first, "this extension says nothing in this command");
 }
 
+static bool extensions(struct epp_command *cmd, const struct xml_node *ext,
+	const struct epp_mapping *map, enum epp_verb verb)
+{
+	struct xml_node *first = ext ? ext->first : NULL;
+
+	if (first && !first->next && epp__speaks(cmd, NS_ORGEXT) && map->orgs & 1u << verb &&
+		epp__ns_find(first->ns) == NS_ORGEXT)
+		return epp__orgs_take(cmd, first, verb);
+	return no_extension(cmd, ext);
+}
+
 static bool may(struct epp_command *cmd, enum epp_rate rate)
 {
 	if (epp__may(cmd->session, rate))
@@ -238,7 +249,7 @@ static bool object(struct epp_command *cmd, enum epp_verb verb, struct xml_node 
 	cmd->row = &map->rows[verb];
 	if (!cmd->row->grammar)
 		return epp__no(cmd, 2101, node, "this object has no such command");
-	if (!gram_check(node, cmd->row->grammar, &cmd->fault) || !no_extension(cmd, ext))
+	if (!gram_check(node, cmd->row->grammar, &cmd->fault) || !extensions(cmd, ext, map, verb))
 		return false;
 	if (!may(cmd, rates[verb]))
 		return false;

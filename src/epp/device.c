@@ -22,19 +22,16 @@ static const struct gram_type imei = { .kind = GRAM_TOKEN,
 	.max = 16,
 	.ok = all_digits,
 	.form = "an IMEI is 14 to 16 digits" };
-static const struct gram_type salt = { .kind = GRAM_B64, .min = 16, .max = 16 };
-static const struct gram_type sha256 = { .kind = GRAM_B64, .min = 32, .max = 32 };
-static const struct gram_part claim_parts[] = { { "salt", &salt, 1, 1 },
-	{ "sha256", &sha256, 1, 1 }, { 0 } };
-static const struct gram_type claim = { .kind = GRAM_SEQ, .parts = claim_parts };
-
 static const struct gram_part check_parts[] = { { "iccid", &epp__t_iccid, 1, EPP_IDS_MAX }, { 0 } };
 static const struct gram_type check = { .kind = GRAM_SEQ, .parts = check_parts };
 static const struct gram_part one_parts[] = { { "iccid", &epp__t_iccid, 1, 1 }, { 0 } };
+static const struct gram_part info_parts[] = { { "iccid", &epp__t_iccid, 1, 1 },
+	{ "authInfo", &epp__t_auth, 0, 1 }, { 0 } };
+static const struct gram_type look = { .kind = GRAM_SEQ, .parts = info_parts };
 static const struct gram_type one = { .kind = GRAM_SEQ, .parts = one_parts };
 static const struct gram_part create_parts[] = { { "iccid", &epp__t_iccid, 1, 1 },
 	{ "eid", &eid, 0, 1 }, { "imei", &imei, 0, 1 }, { "owner", &epp__t_clid, 0, 1 },
-	{ "claim", &claim, 0, 1 }, { 0 } };
+	{ "claim", &epp__t_sim_claim, 0, 1 }, { "attestCert", &epp__t_attest, 0, 1 }, { 0 } };
 static const struct gram_type create = { .kind = GRAM_SEQ, .parts = create_parts };
 
 static const struct gram_attr status_attrs[] = { { "s", true, statuses }, { 0 } };
@@ -45,15 +42,9 @@ static const struct gram_type addrem = { .kind = GRAM_SEQ, .parts = addrem_parts
 static const struct gram_part make_parts[] = { { "generate", &epp__t_generate, 1, 1 }, { 0 } };
 static const struct gram_type make = { .kind = GRAM_SEQ, .parts = make_parts };
 static const struct gram_part chg_parts[] = { { "owner", &epp__t_clid, 0, 1 },
-	{ "imei", &imei, 0, 1 }, { "moveTo", &epp__t_clid, 0, 1 }, { "authInfo", &make, 0, 1 },
-	{ 0 } };
-static const struct gram_type pw = { .kind = GRAM_NORM, .min = 1, .max = 64, .secret = true };
-static const struct gram_part auth_parts[] = { { "pw", &pw, 1, 1 }, { 0 } };
-static const struct gram_type auth = { .kind = GRAM_SEQ, .parts = auth_parts };
-static const struct gram_part transfer_parts[] = { { "iccid", &epp__t_iccid, 1, 1 },
-	{ "newIccid", &epp__t_iccid, 0, 1 }, { "claim", &claim, 0, 1 }, { "authInfo", &auth, 0, 1 },
-	{ 0 } };
-static const struct gram_type transfer = { .kind = GRAM_SEQ, .parts = transfer_parts };
+	{ "imei", &imei, 0, 1 }, { "moveTo", &epp__t_clid, 0, 1 },
+	{ "attestCert", &epp__t_attest, 0, 1 }, { "reason", &epp__t_text, 0, 1 },
+	{ "authInfo", &make, 0, 1 }, { 0 } };
 static const struct gram_type chg = { .kind = GRAM_SEQ, .parts = chg_parts };
 static const struct gram_part update_parts[] = { { "iccid", &epp__t_iccid, 1, 1 },
 	{ "add", &addrem, 0, 1 }, { "rem", &addrem, 0, 1 }, { "chg", &chg, 0, 1 }, { 0 } };
@@ -73,12 +64,28 @@ static void check_answer(struct epp_command *cmd, const Registry__Reply *reply)
 
 /* ---- info ---- */
 
+/* With its code a device is shown to whoever has it: before a transfer, say. */
+static bool look_ask(struct epp_command *cmd, const struct xml_node *auth)
+{
+	Registry__DeviceLook *m = epp__new(cmd, &registry__device_look__descriptor);
+
+	if (!m)
+		return false;
+	m->iccid = epp__text(cmd->object, "iccid");
+	m->code = epp__text(auth, "pw");
+	cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_LOOK;
+	cmd->request.device_look = m;
+	return true;
+}
+
 static bool info_ask(struct epp_command *cmd)
 {
 	Registry__DeviceInfo *m = epp__new(cmd, &registry__device_info__descriptor);
 
 	if (!m)
 		return false;
+	if (xml_child(cmd->object, "authInfo"))
+		return look_ask(cmd, xml_child(cmd->object, "authInfo"));
 	m->iccid = epp__text(cmd->object, "iccid");
 	cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_INFO;
 	cmd->request.device_info = m;
@@ -95,8 +102,27 @@ static void write_statuses(struct out *o, const Registry__Device *d)
 		out_raw(o, "<o:status s=\"broken\"/>");
 	if (d->n_profiles)
 		out_raw(o, "<o:status s=\"linked\"/>");
-	if (!d->locked && !d->stolen && !d->broken && !d->n_profiles)
+	if (d->transfer_pending)
+		out_raw(o, "<o:status s=\"pendingTransfer\"/>");
+	if (!d->locked && !d->stolen && !d->broken && !d->n_profiles && !d->transfer_pending)
 		out_raw(o, "<o:status s=\"ok\"/>");
+}
+
+/* What was reported of it, and the keys that its SIM still has to give up. */
+static void write_reports(struct out *o, const Registry__Device *d)
+{
+	for (size_t i = 0; i < d->n_flags; i++) {
+		const Registry__DeviceFlag *f = d->flags[i];
+
+		out_fmt(o, "<o:report s=\"%s\">",
+			strcmp(f->flag, "stolen") == 0 ? "stolen" : "broken");
+		out_leaf(o, "o:who", f->who);
+		out_leaf_time(o, "o:since", f->since);
+		out_leaf_if(o, "o:reason", f->reason);
+		out_raw(o, "</o:report>");
+	}
+	for (size_t i = 0; i < d->n_wipe_pending; i++)
+		out_leaf(o, "o:wipePending", d->wipe_pending[i]);
 }
 
 void epp__device_data(struct epp_command *cmd, const Registry__Device *d)
@@ -125,6 +151,14 @@ void epp__device_data(struct epp_command *cmd, const Registry__Device *d)
 	}
 	for (size_t i = 0; i < d->n_consents; i++)
 		out_leaf(o, "o:consent", d->consents[i]);
+	write_reports(o, d);
+	out_leaf_if(o, "o:moveTo", d->move_to);
+	if (*d->maker) {
+		out_fmt(o, "<o:maker by=\"%s\">",
+			strcmp(d->maker_by, "list") == 0 ? "list" : "attestation");
+		out_text(o, d->maker);
+		out_raw(o, "</o:maker>");
+	}
 	out_leaf(o, "o:clID", d->mno);
 	out_leaf_time(o, "o:crDate", d->created);
 	epp__res_close(cmd, "infData");
@@ -132,8 +166,21 @@ void epp__device_data(struct epp_command *cmd, const Registry__Device *d)
 
 static void info_answer(struct epp_command *cmd, const Registry__Reply *reply)
 {
-	if (reply->result_case == REGISTRY__REPLY__RESULT_DEVICE)
-		epp__device_data(cmd, reply->device->device);
+	const Registry__Device *d;
+
+	if (reply->result_case != REGISTRY__REPLY__RESULT_DEVICE)
+		return;
+	d = reply->device->device;
+	epp__device_data(cmd, d);
+	if (!epp__speaks(cmd, NS_ORGEXT))
+		return;
+	epp__orgs_open(cmd);
+	epp__orgs_write(cmd, "mno", d->mno);
+	epp__orgs_write(cmd, "owner", d->owner);
+	epp__orgs_write(cmd, "maker", d->maker);
+	for (size_t i = 0; i < d->n_consents; i++)
+		epp__orgs_write(cmd, "asp", d->consents[i]);
+	epp__orgs_close(cmd);
 }
 
 /* ---- create: one row of the inventory ---- */
@@ -142,7 +189,6 @@ static bool create_ask(struct epp_command *cmd)
 {
 	Registry__InventoryLoad *m = epp__new(cmd, &registry__inventory_load__descriptor);
 	Registry__InventoryRow *row = epp__new(cmd, &registry__inventory_row__descriptor);
-	const struct xml_node *code = xml_child(cmd->object, "claim");
 
 	if (!m || !row)
 		return false;
@@ -155,8 +201,9 @@ static bool create_ask(struct epp_command *cmd)
 	row->eid = epp__text(cmd->object, "eid");
 	row->imei = epp__text(cmd->object, "imei");
 	row->owner = epp__text(cmd->object, "owner");
-	if (code && (!epp__b64(cmd, xml_child(code, "salt"), &row->claim_salt) ||
-			    !epp__b64(cmd, xml_child(code, "sha256"), &row->claim_sha256)))
+	if (!epp__sim(cmd, &row->claim_salt, &row->claim_sha256, &row->attest_cert) ||
+		!epp__orgs_set(
+			cmd, cmd->orgs, (struct epp_org[]){ { "owner", &row->owner }, { 0 } }))
 		return false;
 	cmd->request.op_case = REGISTRY__REQUEST__OP_INVENTORY_LOAD;
 	cmd->request.inventory_load = m;
@@ -212,6 +259,22 @@ static bool auth_ask(struct epp_command *cmd, const struct xml_node *info)
 	return true;
 }
 
+/* orgext: the owner, the operator that may take the device over, providers with consent. */
+static bool update_orgs(struct epp_command *cmd, Registry__DeviceUpdate *m)
+{
+	const struct xml_node *list[3] = { NULL };
+	static const char *const names[3] = { "add", "rem", "chg" };
+
+	for (int i = 0; cmd->orgs && i < 3; i++)
+		list[i] = xml_child(cmd->orgs, names[i]);
+	return epp__orgs_set(
+		       cmd, list[0], (struct epp_org[]){ { "asp", &m->add_consent }, { 0 } }) &&
+	       epp__orgs_set(
+		       cmd, list[1], (struct epp_org[]){ { "asp", &m->rem_consent }, { 0 } }) &&
+	       epp__orgs_set(cmd, list[2],
+		       (struct epp_org[]){ { "owner", &m->owner }, { "mno", &m->move_to }, { 0 } });
+}
+
 static bool update_ask(struct epp_command *cmd)
 {
 	Registry__DeviceUpdate *m = epp__new(cmd, &registry__device_update__descriptor);
@@ -222,7 +285,7 @@ static bool update_ask(struct epp_command *cmd)
 
 	if (!m)
 		return false;
-	if (info && (add || rem || change->first != change->last))
+	if (info && (add || rem || cmd->orgs || change->first != change->last))
 		return epp__no(cmd, 2306, info, "a code is asked for by a command of its own");
 	if (info)
 		return auth_ask(cmd, info);
@@ -235,6 +298,9 @@ static bool update_ask(struct epp_command *cmd)
 	m->owner = epp__text(change, "owner");
 	m->imei = epp__text(change, "imei");
 	m->move_to = epp__text(change, "moveTo");
+	m->reason = epp__text(change, "reason");
+	if (!epp__b64_if(cmd, change, "attestCert", &m->attest_cert) || !update_orgs(cmd, m))
+		return false;
 	cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_UPDATE;
 	cmd->request.device_update = m;
 	return true;
@@ -246,57 +312,28 @@ static void update_answer(struct epp_command *cmd, const Registry__Reply *reply)
 		epp__auth_data(cmd, NS_DEVICE, "iccid", reply->auth);
 }
 
-/* ---- transfer: the device gets another operator's SIM, at once ---- */
+/* ---- delete: the end of the operator's stewardship ---- */
 
-static bool transfer_ask(struct epp_command *cmd)
+static bool delete_ask(struct epp_command *cmd)
 {
-	Registry__DeviceTransfer *m = epp__new(cmd, &registry__device_transfer__descriptor);
-	const struct xml_node *code = xml_child(cmd->object, "claim");
-	const struct xml_node *info = xml_child(cmd->object, "authInfo");
+	Registry__DeviceDelete *m = epp__new(cmd, &registry__device_delete__descriptor);
 
 	if (!m)
 		return false;
-	if (strcmp(xml_attr(cmd->verb, "op"), "request") != 0)
-		return epp__no(cmd, 2101, cmd->verb, "a device's transfer is done at once");
-	if (!xml_child(cmd->object, "newIccid")) {
-		cmd->fault.missing = "newIccid";
-		return epp__no(cmd, 2003, cmd->object, "the gaining operator's SIM");
-	}
-	if (code && (!epp__b64(cmd, xml_child(code, "salt"), &m->claim_salt) ||
-			    !epp__b64(cmd, xml_child(code, "sha256"), &m->claim_sha256)))
-		return false;
 	m->iccid = epp__text(cmd->object, "iccid");
-	m->new_iccid = epp__text(cmd->object, "newIccid");
-	m->code = epp__text(info, "pw");
-	cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_TRANSFER;
-	cmd->request.device_transfer = m;
+	cmd->request.op_case = REGISTRY__REQUEST__OP_DEVICE_DELETE;
+	cmd->request.device_delete = m;
 	return true;
 }
 
-static void transfer_answer(struct epp_command *cmd, const Registry__Reply *reply)
-{
-	const struct clock *clock = cmd->session->server->o.clock;
-	struct out *o = &cmd->res.text;
-	int64_t now = clock->unix_s(clock);
-
-	if (reply->result_case != REGISTRY__REPLY__RESULT_DEVICE)
-		return;
-	epp__res_open(cmd, NS_DEVICE, "trnData");
-	out_leaf(o, "o:iccid", reply->device->device->iccid);
-	out_leaf(o, "o:roid", reply->device->device->id);
-	out_leaf(o, "o:trStatus", "serverApproved");
-	out_leaf(o, "o:reID", cmd->session->id);
-	out_leaf_time(o, "o:reDate", now);
-	out_leaf(o, "o:acID", cmd->session->id);
-	out_leaf_time(o, "o:acDate", now);
-	epp__res_close(cmd, "trnData");
-}
-
 const struct epp_mapping epp__device = { .ns = NS_DEVICE,
+	.orgs = 1u << VERB_CREATE | 1u << VERB_UPDATE,
 	.rows = {
 		[VERB_CHECK] = { &check, check_ask, check_answer },
-		[VERB_INFO] = { &one, info_ask, info_answer },
+		[VERB_INFO] = { &look, info_ask, info_answer },
 		[VERB_CREATE] = { &create, create_ask, create_answer },
 		[VERB_UPDATE] = { &update, update_ask, update_answer },
-		[VERB_TRANSFER] = { &transfer, transfer_ask, transfer_answer },
+		[VERB_TRANSFER] = { &epp__t_device_transfer, epp__device_transfer_ask,
+			epp__device_transfer_answer },
+		[VERB_DELETE] = { &one, delete_ask, NULL },
 	} };

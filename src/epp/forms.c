@@ -48,6 +48,16 @@ const struct gram_type epp__t_generate = { .kind = GRAM_EMPTY, .attrs = generate
 const struct gram_type epp__t_datetime = { .kind = GRAM_DATETIME };
 const struct gram_type epp__t_csr = { .kind = GRAM_B64, .min = 1, .max = 1024 };
 const struct gram_type epp__t_claim = { .kind = GRAM_TOKEN, .min = 1, .max = 128, .secret = true };
+static const struct gram_type salt = { .kind = GRAM_B64, .min = 16, .max = 16 };
+static const struct gram_type sha256 = { .kind = GRAM_B64, .min = 32, .max = 32 };
+static const struct gram_part sim_claim_parts[] = { { "salt", &salt, 1, 1 },
+	{ "sha256", &sha256, 1, 1 }, { 0 } };
+const struct gram_type epp__t_sim_claim = { .kind = GRAM_SEQ, .parts = sim_claim_parts };
+const struct gram_type epp__t_attest = { .kind = GRAM_B64, .min = 1, .max = 2048 };
+/* RFC 9154 section 4.1: an empty password unsets; anything short of 128 bits is refused later. */
+const struct gram_type epp__t_pw = { .kind = GRAM_NORM, .max = 64, .secret = true };
+static const struct gram_part auth_parts[] = { { "pw", &epp__t_pw, 1, 1 }, { 0 } };
+const struct gram_type epp__t_auth = { .kind = GRAM_SEQ, .parts = auth_parts };
 const struct gram_type epp__t_url = { .kind = GRAM_TOKEN, .max = 512 };
 const struct gram_type epp__t_text = { .kind = GRAM_NORM, .max = 128 };
 
@@ -85,6 +95,41 @@ bool epp__b64(struct epp_command *cmd, const struct xml_node *node, ProtobufCBin
 	if (b64_read(node->text, node->text_len, out->data, cap, &out->len) != RC_OK)
 		return epp__no(cmd, 2005, node, "not base64Binary");
 	return true;
+}
+
+bool epp__b64_if(struct epp_command *cmd, const struct xml_node *parent, const char *name,
+	ProtobufCBinaryData *out)
+{
+	const struct xml_node *node = parent ? xml_child(parent, name) : NULL;
+
+	return !node || epp__b64(cmd, node, out);
+}
+
+bool epp__sim(struct epp_command *cmd, ProtobufCBinaryData *salt_out,
+	ProtobufCBinaryData *sha256_out, ProtobufCBinaryData *attest)
+{
+	const struct xml_node *claim = xml_child(cmd->object, "claim");
+
+	return epp__b64_if(cmd, claim, "salt", salt_out) &&
+	       epp__b64_if(cmd, claim, "sha256", sha256_out) &&
+	       epp__b64_if(cmd, cmd->object, "attestCert", attest);
+}
+
+Registry__TransferStep epp__transfer_step(const struct epp_command *cmd)
+{
+	static const char *const steps[] = { "", "request", "query", "cancel", "approve", "reject",
+		NULL };
+
+	return (Registry__TransferStep)epp__word(xml_attr(cmd->verb, "op"), steps);
+}
+
+void epp__transfer_fields(struct out *o, const Registry__Transfer *t)
+{
+	out_leaf(o, "o:trStatus", t->status);
+	out_leaf(o, "o:reID", t->requester);
+	out_leaf_time(o, "o:reDate", t->requested);
+	out_leaf(o, "o:acID", t->actor);
+	out_leaf_time(o, "o:acDate", t->act_date);
 }
 
 bool epp__hex(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out)

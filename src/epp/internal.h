@@ -29,6 +29,7 @@ enum epp_ns {
 	NS_SECURE_AUTH,
 	NS_UNHANDLED,
 	NS_CHANGE_POLL,
+	NS_ORGEXT,
 	NS_COUNT,
 	NS_NONE = NS_COUNT
 };
@@ -62,6 +63,7 @@ struct epp_row {
 
 struct epp_mapping {
 	enum epp_ns ns;
+	unsigned orgs; /* bit 1 << enum epp_verb: orgext may say something there */
 	struct epp_row rows[VERBS];
 };
 
@@ -81,6 +83,7 @@ struct epp_command {
 	const struct xml_node *command; /* <command>, NULL for what is none */
 	const struct xml_node *verb;	/* its first child */
 	const struct xml_node *object;	/* the element of the mapping in it */
+	const struct xml_node *orgs;	/* orgext's, NULL: none */
 	const char *cl_trid;		/* NULL: none */
 	char sv_trid[EPP_TRID_MAX];
 	const struct epp_row *row;
@@ -192,7 +195,27 @@ bool epp__login(struct epp_command *cmd, struct xml_node *login, struct xml_node
 bool epp__poll(struct epp_command *cmd, const struct xml_node *poll);
 void epp__poll_answer(struct epp_command *cmd, const Registry__Reply *reply);
 
+/* ---- orgext.c ---- */
+struct epp_org {
+	const char *role; /* NULL ends */
+	char **id;	  /* where it goes; "" until then */
+};
+/* Whether the extension's element is one for this command. */
+bool epp__orgs_take(struct epp_command *cmd, struct xml_node *node, enum epp_verb verb);
+/* The ids of a list (NULL: none) to where their roles go. */
+bool epp__orgs_set(
+	struct epp_command *cmd, const struct xml_node *list, const struct epp_org *into);
+/* <orgext:infData>, for sessions that named the extension. */
+void epp__orgs_open(struct epp_command *cmd);
+void epp__orgs_write(struct epp_command *cmd, const char *role, const char *party);
+void epp__orgs_close(struct epp_command *cmd);
+
 /* ---- helpers for the objects' files ---- */
+static inline bool epp__speaks(const struct epp_command *cmd, enum epp_ns ns)
+{
+	return cmd->session->services & 1u << ns;
+}
+
 /* A fault at `node`; false. */
 bool epp__no(struct epp_command *cmd, unsigned code, const struct xml_node *node, const char *fmt,
 	...) ATT_PRINTF(4, 5);
@@ -200,6 +223,16 @@ bool epp__no(struct epp_command *cmd, unsigned code, const struct xml_node *node
 void *epp__new(struct epp_command *cmd, const ProtobufCMessageDescriptor *type);
 /* The decoded bytes of an element that the grammar has checked. */
 bool epp__b64(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out);
+/* Where the parent has it. */
+bool epp__b64_if(struct epp_command *cmd, const struct xml_node *parent, const char *name,
+	ProtobufCBinaryData *out);
+/* What an operator says of a SIM: the claim code's hash, file F2. */
+bool epp__sim(struct epp_command *cmd, ProtobufCBinaryData *salt, ProtobufCBinaryData *sha256,
+	ProtobufCBinaryData *attest);
+/* The transfer command's op. */
+Registry__TransferStep epp__transfer_step(const struct epp_command *cmd);
+/* trStatus to acDate. */
+void epp__transfer_fields(struct out *o, const Registry__Transfer *t);
 bool epp__hex(struct epp_command *cmd, const struct xml_node *node, ProtobufCBinaryData *out);
 char *epp__text(const struct xml_node *parent, const char *name); /* "" when there is none */
 /* The seconds that <generate ttl=""> asks for; 0 when it does not say. */
@@ -226,9 +259,14 @@ void epp__service_data(struct epp_command *cmd, const Registry__Service *s);
 /* <job:infData>, for info, results and poll. */
 void epp__job_data(
 	struct epp_command *cmd, const Registry__Job *j, const ProtobufCBinaryData *certificate);
+/* device_transfer.c */
+bool epp__device_transfer_ask(struct epp_command *cmd);
+void epp__device_transfer_answer(struct epp_command *cmd, const Registry__Reply *reply);
+void epp__device_transfer_data(struct epp_command *cmd, const Registry__Transfer *t);
 void epp__transfer_data(struct epp_command *cmd, const Registry__Transfer *t);
 
 /* ---- grammar of the forms that several mappings use: forms.c ---- */
 extern const struct gram_type epp__t_clid, epp__t_iccid, epp__t_name, epp__t_handle, epp__t_empty,
 	epp__t_bool, epp__t_generate, epp__t_datetime, epp__t_csr, epp__t_claim, epp__t_url,
-	epp__t_text;
+	epp__t_text, epp__t_sim_claim, epp__t_attest, epp__t_pw, epp__t_auth,
+	epp__t_device_transfer;

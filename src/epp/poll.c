@@ -154,24 +154,13 @@ static bool ask_object(struct epp_command *cmd, const struct message *m)
 	}
 	if (!is_profile(m->name))
 		return false;
-	if (strncmp(m->event, "transfer", 8) == 0) {
-		Registry__TransferMove *q = epp__new(cmd, &registry__transfer_move__descriptor);
+	Registry__ProfileInfo *q = epp__new(cmd, &registry__profile_info__descriptor);
 
-		if (!q)
-			return false;
-		q->name = m->name;
-		q->step = REGISTRY__TRANSFER_STEP__TRANSFER_QUERY;
-		cmd->request.op_case = REGISTRY__REQUEST__OP_TRANSFER_MOVE;
-		cmd->request.transfer_move = q;
-	} else {
-		Registry__ProfileInfo *q = epp__new(cmd, &registry__profile_info__descriptor);
-
-		if (!q)
-			return false;
-		q->name = m->name;
-		cmd->request.op_case = REGISTRY__REQUEST__OP_PROFILE_INFO;
-		cmd->request.profile_info = q;
-	}
+	if (!q)
+		return false;
+	q->name = m->name;
+	cmd->request.op_case = REGISTRY__REQUEST__OP_PROFILE_INFO;
+	cmd->request.profile_info = q;
 	return true;
 }
 
@@ -205,10 +194,6 @@ static void second(struct epp_command *cmd, const Registry__Reply *reply)
 	cmd->code = CODE_(ACK_TO_DEQUEUE);
 	if (reply->code >= 2000)
 		return;
-	if (reply->result_case == REGISTRY__REPLY__RESULT_TRANSFER) {
-		epp__transfer_data(cmd, reply->transfer->transfer);
-		return;
-	}
 	if (reply->result_case == REGISTRY__REPLY__RESULT_MAINTENANCE) {
 		/* maintenance.create: the word behind the dot is RFC 9167's. */
 		epp__maintenance_data(cmd, reply->maintenance, false, m->event + 12);
@@ -226,6 +211,14 @@ static void second(struct epp_command *cmd, const Registry__Reply *reply)
 /* The object as it was or is, kept with the message. False: it has none. */
 static bool kept(struct epp_command *cmd, const Registry__PollObject *o)
 {
+	if (o && o->transfer) {
+		/* trnData says all that there is to say of it. */
+		if (*o->transfer->device)
+			epp__device_transfer_data(cmd, o->transfer);
+		else
+			epp__transfer_data(cmd, o->transfer);
+		return true;
+	}
 	if (o && o->profile)
 		epp__profile_data(cmd, o->profile);
 	else if (o && o->device)

@@ -12,11 +12,7 @@ static const char *const kinds[] = { "uta-iot", "devkit", NULL };
 
 static const struct gram_type kind = { .kind = GRAM_TOKEN, .min = 1, .values = kinds };
 static const struct gram_type state = { .kind = GRAM_TOKEN, .min = 1, .values = states };
-/* RFC 9154 section 4.1: an empty password unsets; anything short of 128 bits is refused later. */
-static const struct gram_type pw = { .kind = GRAM_NORM, .max = 64, .secret = true };
-static const struct gram_part auth_parts[] = { { "pw", &pw, 1, 1 }, { 0 } };
-static const struct gram_type auth = { .kind = GRAM_SEQ, .parts = auth_parts };
-static const struct gram_part new_auth_parts[] = { { "pw", &pw, 1, 1 },
+static const struct gram_part new_auth_parts[] = { { "pw", &epp__t_pw, 1, 1 },
 	{ "generate", &epp__t_generate, 1, 1 }, { 0 } };
 static const struct gram_type new_auth = { .kind = GRAM_CHOICE, .parts = new_auth_parts };
 
@@ -24,9 +20,12 @@ static const struct gram_part check_parts[] = { { "name", &epp__t_name, 1, EPP_I
 static const struct gram_type check = { .kind = GRAM_SEQ, .parts = check_parts };
 static const struct gram_part one_parts[] = { { "name", &epp__t_name, 1, 1 }, { 0 } };
 static const struct gram_type one = { .kind = GRAM_SEQ, .parts = one_parts };
+static const struct gram_part info_parts[] = { { "name", &epp__t_name, 1, 1 },
+	{ "authInfo", &epp__t_auth, 0, 1 }, { 0 } };
+static const struct gram_type look = { .kind = GRAM_SEQ, .parts = info_parts };
 static const struct gram_part create_parts[] = { { "name", &epp__t_name, 1, 1 },
 	{ "service", &epp__t_handle, 1, 1 }, { "kind", &kind, 0, 1 },
-	{ "claim", &epp__t_claim, 0, 1 }, { "authInfo", &auth, 0, 1 }, { 0 } };
+	{ "claim", &epp__t_claim, 0, 1 }, { "authInfo", &epp__t_auth, 0, 1 }, { 0 } };
 static const struct gram_type create = { .kind = GRAM_SEQ, .parts = create_parts };
 static const struct gram_part chg_parts[] = { { "state", &state, 0, 1 },
 	{ "reason", &epp__t_text, 0, 1 }, { "csr", &epp__t_csr, 0, 1 },
@@ -39,7 +38,7 @@ static const struct gram_part renew_parts[] = { { "name", &epp__t_name, 1, 1 },
 	{ "curExpDate", &epp__t_datetime, 1, 1 }, { 0 } };
 static const struct gram_type renew = { .kind = GRAM_SEQ, .parts = renew_parts };
 static const struct gram_part transfer_parts[] = { { "name", &epp__t_name, 1, 1 },
-	{ "service", &epp__t_handle, 0, 1 }, { "authInfo", &auth, 0, 1 }, { 0 } };
+	{ "service", &epp__t_handle, 0, 1 }, { "authInfo", &epp__t_auth, 0, 1 }, { 0 } };
 static const struct gram_type transfer = { .kind = GRAM_SEQ, .parts = transfer_parts };
 
 static char *name_of(const struct epp_command *cmd)
@@ -117,6 +116,14 @@ void epp__profile_data(struct epp_command *cmd, const Registry__Profile *p)
 	out_leaf(o, "o:kind", p->kind == REGISTRY__CERT_KIND__KIND_DEVKIT ? "devkit" : "uta-iot");
 	if (p->certificate)
 		write_certificate(o, p->certificate);
+	if (p->overlap && p->overlap->certificate) {
+		out_raw(o, "<o:overlap>");
+		write_certificate(o, p->overlap->certificate);
+		out_leaf_time(o, "o:ends", p->overlap->ends);
+		out_raw(o, "</o:overlap>");
+	}
+	if (p->attested)
+		out_leaf(o, "o:attestedBy", p->attested_by);
 	out_leaf_uint(o, "o:payloadSequence", p->payload_sequence);
 	out_leaf_if(o, "o:job", p->pending_job);
 	out_leaf(o, "o:clID", p->sponsor);
@@ -147,16 +154,49 @@ static void check_answer(struct epp_command *cmd, const Registry__Reply *reply)
 	epp__check_answer(cmd, reply, NS_PROFILE, "name");
 }
 
+/* With its code a profile is shown to whoever has it: to a provider before the transfer, say. */
+static bool look_ask(struct epp_command *cmd, const struct xml_node *auth)
+{
+	Registry__ProfileLook *m = epp__new(cmd, &registry__profile_look__descriptor);
+
+	if (!m)
+		return false;
+	m->name = name_of(cmd);
+	m->code = epp__text(auth, "pw");
+	cmd->request.op_case = REGISTRY__REQUEST__OP_PROFILE_LOOK;
+	cmd->request.profile_look = m;
+	return true;
+}
+
 static bool info_ask(struct epp_command *cmd)
 {
 	Registry__ProfileInfo *m = epp__new(cmd, &registry__profile_info__descriptor);
 
 	if (!m)
 		return false;
+	if (xml_child(cmd->object, "authInfo"))
+		return look_ask(cmd, xml_child(cmd->object, "authInfo"));
 	m->name = name_of(cmd);
 	cmd->request.op_case = REGISTRY__REQUEST__OP_PROFILE_INFO;
 	cmd->request.profile_info = m;
 	return true;
+}
+
+static void info_answer(struct epp_command *cmd, const Registry__Reply *reply)
+{
+	const Registry__Profile *p;
+
+	if (reply->result_case != REGISTRY__REPLY__RESULT_PROFILE || !reply->profile->profile)
+		return;
+	p = reply->profile->profile;
+	epp__profile_data(cmd, p);
+	if (!epp__speaks(cmd, NS_ORGEXT))
+		return;
+	epp__orgs_open(cmd);
+	epp__orgs_write(cmd, "asp", p->sponsor);
+	epp__orgs_write(cmd, "mno", p->mno);
+	epp__orgs_write(cmd, "owner", p->owner);
+	epp__orgs_close(cmd);
 }
 
 static bool delete_ask(struct epp_command *cmd)
@@ -332,12 +372,10 @@ static void renew_answer(struct epp_command *cmd, const Registry__Reply *reply)
 
 /* ---- transfer ---- */
 
-static const char *const steps[] = { "", "request", "query", "cancel", "approve", "reject", NULL };
-
 /* With the code at once, without it when the losing sponsor agrees. */
 static bool transfer_ask(struct epp_command *cmd)
 {
-	int step = epp__word(xml_attr(cmd->verb, "op"), steps);
+	Registry__TransferStep step = epp__transfer_step(cmd);
 	const struct xml_node *info = xml_child(cmd->object, "authInfo");
 	const struct xml_node *service = xml_child(cmd->object, "service");
 	bool request = step == REGISTRY__TRANSFER_STEP__TRANSFER_REQUEST;
@@ -369,7 +407,7 @@ static bool transfer_ask(struct epp_command *cmd)
 	if (!m)
 		return false;
 	m->name = name_of(cmd);
-	m->step = (Registry__TransferStep)step;
+	m->step = step;
 	m->service = service ? service->text : m->service;
 	cmd->request.op_case = REGISTRY__REQUEST__OP_TRANSFER_MOVE;
 	cmd->request.transfer_move = m;
@@ -382,11 +420,7 @@ void epp__transfer_data(struct epp_command *cmd, const Registry__Transfer *t)
 
 	epp__res_open(cmd, NS_PROFILE, "trnData");
 	out_leaf(o, "o:name", t->name);
-	out_leaf(o, "o:trStatus", t->status);
-	out_leaf(o, "o:reID", t->requester);
-	out_leaf_time(o, "o:reDate", t->requested);
-	out_leaf(o, "o:acID", t->actor);
-	out_leaf_time(o, "o:acDate", t->act_date);
+	epp__transfer_fields(o, t);
 	out_leaf_if(o, "o:service", t->service);
 	epp__res_close(cmd, "trnData");
 }
@@ -402,7 +436,7 @@ static void transfer_answer(struct epp_command *cmd, const Registry__Reply *repl
 const struct epp_mapping epp__profile = { .ns = NS_PROFILE,
 	.rows = {
 		[VERB_CHECK] = { &check, check_ask, check_answer },
-		[VERB_INFO] = { &one, info_ask, profile_answer },
+		[VERB_INFO] = { &look, info_ask, info_answer },
 		[VERB_CREATE] = { &create, create_ask, create_answer },
 		[VERB_UPDATE] = { &update, update_ask, update_answer },
 		[VERB_RENEW] = { &renew, renew_ask, renew_answer },

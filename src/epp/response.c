@@ -16,6 +16,7 @@ const char *const epp__uris[NS_COUNT] = {
 	[NS_SECURE_AUTH] = "urn:ietf:params:xml:ns:epp:secure-authinfo-transfer-1.0",
 	[NS_UNHANDLED] = "urn:ietf:params:xml:ns:epp:unhandled-namespaces-1.0",
 	[NS_CHANGE_POLL] = "urn:ietf:params:xml:ns:changePoll-1.0",
+	[NS_ORGEXT] = "urn:ietf:params:xml:ns:epp:orgext-1.0",
 };
 
 enum epp_ns epp__ns_find(const char *uri)

@@ -36,6 +36,11 @@ const struct api_route api_routes[] = {
 		"make a code with which another operator takes the device over; shown once" },
 	{ "POST", "/v1/devices/{iccid}/transfer", "device_transfer", "", NULL, NULL, 200, 0,
 		"take a device over with a new SIM" },
+	{ "POST", "/v1/devices/{iccid}/move", "device_move", "", NULL, NULL, 200, 0,
+		"a change of operator that the losing side answers: request, query, cancel, "
+		"approve, reject" },
+	{ "POST", "/v1/devices/{iccid}/look", "device_look", "", NULL, NULL, 200, 0,
+		"one device, for whoever has its code" },
 	{ "POST", "/v1/devices/{iccid}/event", "device_event", "", NULL, NULL, 200, 0,
 		"what the eSIM's manager says: enabled, disabled, deleted" },
 
@@ -61,6 +66,8 @@ const struct api_route api_routes[] = {
 	{ "POST", "/v1/profiles/{name}/move", "transfer_move", "", NULL, NULL, 200, 0,
 		"a transfer that the losing side answers: request, query, cancel, approve, "
 		"reject" },
+	{ "POST", "/v1/profiles/{name}/look", "profile_look", "", NULL, NULL, 200, 0,
+		"one profile, for whoever has its code" },
 	{ "POST", "/v1/maintenance", "maintenance_create", "maintenance", NULL,
 		"id,created,updated", 201, 0, "announce maintenance to every party" },
 	{ "GET", "/v1/maintenance", "maintenance_info", NULL, NULL, NULL, 200, 0,

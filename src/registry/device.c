@@ -67,7 +67,7 @@ static enum rc load_row(struct registry_run *run, const Registry__InventoryRow *
 	*fault = row_fault(row, &d, code);
 	if (!*fault && *row->owner)
 		rc = owner_fault(run, row->owner, code, fault);
-	if (!*fault && rc == RC_OK && !reg__range_ok(run, d.iccid)) {
+	if (!*fault && rc == RC_OK && !reg__range_ok(run, run->caller->id, d.iccid)) {
 		*code = CODE(AUTHORIZATION);
 		*fault = "iccid: outside your ranges of ICCIDs";
 		rc = reg__audit(run, d.iccid, "refused: %d %s", (int)*code, *fault);
@@ -176,29 +176,6 @@ static enum rc fill_history(
 	return RC_OK;
 }
 
-/* Providers on one device do not learn of one another: neither names nor the owner's consents. */
-static enum rc only_own(struct registry_run *run, const struct store_device *d, Registry__Device *m)
-{
-	size_t n = 0, consents = 0;
-
-	for (size_t i = 0; i < m->n_profiles; i++) {
-		struct store_profile_view v;
-		enum rc rc = store_profile_get(
-			run->reg->store, d->iccid, (uint32_t)(m->profiles[i][0] - '0'), &v);
-
-		if (rc != RC_OK)
-			return rc;
-		if (reg__is_caller(run, v.p.sponsor))
-			m->profiles[n++] = m->profiles[i];
-	}
-	m->n_profiles = n;
-	for (size_t i = 0; i < m->n_consents; i++)
-		if (reg__is_caller(run, m->consents[i]))
-			m->consents[consents++] = m->consents[i];
-	m->n_consents = consents;
-	return RC_OK;
-}
-
 enum rc reg__device_message(
 	struct registry_run *run, const struct store_device *d, Registry__Device **out)
 {
@@ -225,6 +202,8 @@ enum rc reg__device_message(
 	if (rc == RC_OK)
 		rc = reg__maker_show(run, d, m);
 	if (rc == RC_OK)
+		rc = reg__moving_show(run, d, m);
+	if (rc == RC_OK)
 		rc = fill_history(run, d, m);
 	if (rc == RC_OK)
 		rc = store_consent_list(
@@ -240,10 +219,52 @@ enum rc reg__device_message(
 				arena_printf(run->arena, "%u.%s", slot, d->iccid);
 	}
 	*out = m;
-	if (reg__is_caller(run, d->mno) || reg__is_caller(run, d->owner) ||
+	return RC_OK;
+}
+
+/* Providers on one device do not learn of one another: neither names nor the owner's consents. */
+static enum rc own_names(
+	struct registry_run *run, const struct store_device *d, char **names, size_t *count)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < *count; i++) {
+		struct store_profile_view v;
+		enum rc rc = store_profile_get(
+			run->reg->store, d->iccid, (uint32_t)(names[i][0] - '0'), &v);
+
+		if (rc != RC_OK && rc != RC_NOT_FOUND)
+			return rc;
+		if (rc == RC_OK && reg__is_caller(run, v.p.sponsor))
+			names[n++] = names[i];
+	}
+	*count = n;
+	return RC_OK;
+}
+
+static enum rc only_own(struct registry_run *run, const struct store_device *d, Registry__Device *m)
+{
+	size_t consents = 0;
+	enum rc rc = own_names(run, d, m->profiles, &m->n_profiles);
+
+	if (rc == RC_OK)
+		rc = own_names(run, d, m->wipe_pending, &m->n_wipe_pending);
+	for (size_t i = 0; i < m->n_consents; i++)
+		if (reg__is_caller(run, m->consents[i]))
+			m->consents[consents++] = m->consents[i];
+	m->n_consents = consents;
+	return rc;
+}
+
+/* As the caller may see it. */
+static enum rc view(struct registry_run *run, const struct store_device *d, Registry__Device **out)
+{
+	enum rc rc = reg__device_message(run, d, out);
+
+	if (rc != RC_OK || reg__is_caller(run, d->mno) || reg__is_caller(run, d->owner) ||
 		reg__has_role(run, ROLE_BIT(OPERATOR)))
-		return RC_OK;
-	return only_own(run, d, m);
+		return rc;
+	return only_own(run, d, *out);
 }
 
 enum rc reg__device_answer(struct registry_run *run, const struct store_device *d)
@@ -254,34 +275,44 @@ enum rc reg__device_answer(struct registry_run *run, const struct store_device *
 	if (!out)
 		return RC_NOMEM;
 	registry__device_data__init(out);
-	rc = reg__device_message(run, d, &out->device);
+	rc = view(run, d, &out->device);
 	run->reply.code = CODE(OK);
 	run->reply.result_case = REGISTRY__REPLY__RESULT_DEVICE;
 	run->reply.device = out;
 	return rc;
 }
 
+enum rc reg__device_seen(struct registry_run *run, const struct store_device *d, bool *seen)
+{
+	enum rc rc;
+
+	*seen = reg__is_caller(run, d->mno) || reg__is_caller(run, d->owner) ||
+		reg__has_role(run, ROLE_BIT(OPERATOR));
+	if (*seen)
+		return RC_OK;
+	rc = store_device_sponsored(run->reg->store, d->id, run->caller->id);
+	if (rc == RC_NOT_FOUND)
+		rc = store_consent_check(run->reg->store, d->id, run->caller->id);
+	*seen = rc == RC_OK;
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
 /* Reads a device that the caller may see; false: refused, or failed with *rc set. */
 bool reg__device(struct registry_run *run, const char *text, struct store_device *d, enum rc *rc)
 {
 	char iccid[STORE_ICCID_MAX];
+	bool seen = false;
 
 	*rc = RC_OK;
 	if (!reg__iccid(run, text, iccid))
 		return false;
 	*rc = store_device_by_iccid(run->reg->store, iccid, d);
-	if (*rc == RC_OK) {
-		if (reg__is_caller(run, d->mno) || reg__is_caller(run, d->owner) ||
-			reg__has_role(run, ROLE_BIT(OPERATOR)))
-			return true;
-		*rc = store_device_sponsored(run->reg->store, d->id, run->caller->id);
-		if (*rc == RC_NOT_FOUND)
-			*rc = store_consent_check(run->reg->store, d->id, run->caller->id);
-		if (*rc == RC_OK)
-			return true;
-	}
+	if (*rc == RC_OK)
+		*rc = reg__device_seen(run, d, &seen);
+	if (*rc == RC_OK && seen)
+		return true;
 	/* Somebody else's device is not told from none. */
-	if (*rc == RC_NOT_FOUND)
+	if (*rc == RC_NOT_FOUND || *rc == RC_OK)
 		*rc = reg__no(run, CODE(NOT_FOUND), "iccid", "no such device");
 	return false;
 }
@@ -324,7 +355,7 @@ enum rc reg__device_list(struct registry_run *run)
 	registry__device_list_data__init(out);
 	out->devices = arena_array(run->arena, n, sizeof(*out->devices));
 	for (size_t i = 0; rc == RC_OK && out->devices && i < n; i++)
-		rc = reg__device_message(run, &list[i], &out->devices[out->n_devices++]);
+		rc = view(run, &list[i], &out->devices[out->n_devices++]);
 	if (rc == RC_OK && n == limit)
 		out->next = arena_printf(run->arena, "%lld", (long long)list[n - 1].id);
 	run->reply.code = CODE(OK);

@@ -83,7 +83,13 @@ enum rc reg__before_device(
 /* One party, unless it is "" or made the change itself. */
 enum rc reg__tell(struct registry_run *run, const char *party, const char *event, const char *name,
 	const struct reg__tale *t, const char *fmt, ...) ATT_PRINTF(6, 7) ATT_MUST_CHECK;
+/* The end of a transfer that waited, to those whom it concerns; the registry's own end of one to
+ * the caller too. */
+enum rc reg__tell_ended(struct registry_run *run, const char *const who[3], const char *name,
+	Registry__Transfer *transfer) ATT_MUST_CHECK;
 enum rc reg__shoot_service(struct registry_run *run, Registry__Service *service,
+	struct store_blob *out) ATT_MUST_CHECK;
+enum rc reg__shoot_transfer(struct registry_run *run, Registry__Transfer *transfer,
 	struct store_blob *out) ATT_MUST_CHECK;
 /* All whom the object concerns; the state after is taken here. */
 enum rc reg__tell_profile(struct registry_run *run, const struct store_profile_view *v,
@@ -129,8 +135,12 @@ enum rc reg__stored_csr(struct registry_run *run, const struct store_profile_vie
 	struct reg__csr *out) ATT_MUST_CHECK;
 
 /* ---- device.c, deactivate.c, transfer.c: what devices that move share ----------------------- */
+/* Whether the caller may see the device: its operator, owner, sponsors, those with consent. */
+enum rc reg__device_seen(
+	struct registry_run *run, const struct store_device *d, bool *seen) ATT_MUST_CHECK;
 /* Reads a device that the caller may see; false: refused, or failed with *rc set. */
 bool reg__device(struct registry_run *run, const char *text, struct store_device *d, enum rc *rc);
+/* All of it: for the caller's eyes reg__device_answer. */
 enum rc reg__device_message(struct registry_run *run, const struct store_device *d,
 	Registry__Device **out) ATT_MUST_CHECK;
 enum rc reg__device_answer(struct registry_run *run, const struct store_device *d) ATT_MUST_CHECK;
@@ -151,6 +161,27 @@ enum rc reg__device_extras(
 /* The MNO's part of an update: F2, and who may take the device over. */
 enum rc reg__device_set_extras(struct registry_run *run, const Registry__DeviceUpdate *m,
 	const struct store_device *d) ATT_MUST_CHECK;
+
+/* Gives the device the SIM that `m` names, of operator `mno`: nothing is asked any more about the
+ * right to it. *d is then as it now stands. */
+enum rc reg__device_take(struct registry_run *run, const Registry__DeviceTransfer *m,
+	struct store_device *d, const char *mno) ATT_MUST_CHECK;
+/* What is wrong with the new SIM in itself, or is not possible with the device now; *d gets what
+ * `m` says. */
+enum rc reg__device_may_take(struct registry_run *run, const Registry__DeviceTransfer *m,
+	struct store_device *d, const char *mno) ATT_MUST_CHECK;
+/* Whether the present MNO lets the caller have the device, or it is the caller's. */
+enum rc reg__device_named(
+	struct registry_run *run, const struct store_device *d, bool *named) ATT_MUST_CHECK;
+
+/* ---- move_ask.c: those that the owner or the present operator answers ----------------------- */
+/* Remembers a change of operator that was just made, and answers with it. */
+enum rc reg__moving_made(struct registry_run *run, const struct store_device *was,
+	const struct store_device *d) ATT_MUST_CHECK;
+/* The registry's own end of one that waits. */
+enum rc reg__moving_expire(struct registry_run *run, int64_t device) ATT_MUST_CHECK;
+enum rc reg__moving_show(
+	struct registry_run *run, const struct store_device *d, Registry__Device *m) ATT_MUST_CHECK;
 
 /* ---- lifecycle.c: flags, the end of stewardship -------------------------------------------- */
 /* Withdraws the records, suspends the certificate, has the card block the key and take the payload
@@ -249,7 +280,7 @@ enum rc reg__trust_sweep(struct registry_run *run, size_t limit, size_t *n) ATT_
 /* Does a row of the settings, "mno" or "mno/ICCID prefix", say so of this operator's SIM? */
 bool reg__range_covers(const char *row, const char *mno, const char *iccid);
 /* May the caller bring this ICCID? */
-bool reg__range_ok(const struct registry_run *run, const char *iccid);
+bool reg__range_ok(const struct registry_run *run, const char *mno, const char *iccid);
 
 /* ---- attest.c: proofs that keys live on SIMs ----------------------------------------------- */
 bool reg__attest_required(const struct registry_run *run, const struct store_profile_view *v);
@@ -289,6 +320,7 @@ reg__handler reg__service_create, reg__service_update, reg__service_info, reg__s
 reg__handler reg__service_delete;
 reg__handler reg__inventory_load, reg__device_info, reg__device_list, reg__device_update;
 reg__handler reg__device_set_auth, reg__device_transfer, reg__device_event, reg__device_delete;
+reg__handler reg__device_move, reg__device_look, reg__profile_look;
 reg__handler reg__profile_register, reg__profile_info, reg__profile_list;
 reg__handler reg__profile_activate, reg__profile_deactivate, reg__profile_delete;
 reg__handler reg__profile_set_auth, reg__profile_transfer;

@@ -565,7 +565,7 @@ static enum rc find_job(
 	rc = store_profile_get(run->reg->store, iccid, slot, &v);
 	if (rc == RC_NOT_FOUND || (rc == RC_OK && !reg__is_caller(run, v.mno)))
 		return reg__no(run, CODE(AUTHORIZATION), "name", "not a SIM of yours");
-	if (rc == RC_OK && !reg__range_ok(run, v.iccid))
+	if (rc == RC_OK && !reg__range_ok(run, run->caller->id, v.iccid))
 		return reg__no(run, CODE(AUTHORIZATION), "name", "outside your ranges of ICCIDs");
 	if (rc == RC_OK)
 		rc = reg__job_find(run, &v, JOB(KEYGEN), &id);

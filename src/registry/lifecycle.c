@@ -236,6 +236,10 @@ static enum rc forget(struct registry_run *run, const struct store_device *d)
 	if (rc == RC_OK)
 		rc = store_move_drop(s, d->id);
 	if (rc == RC_OK)
+		rc = reg__moving_expire(run, d->id);
+	if (rc == RC_OK)
+		rc = store_moving_drop(s, d->id);
+	if (rc == RC_OK)
 		rc = store_attest_drop(s, d->id);
 	if (rc == RC_OK)
 		rc = store_flag_drop(s, d->id, "stolen");

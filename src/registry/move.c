@@ -109,9 +109,18 @@ enum rc reg__device_set_auth(struct registry_run *run)
 	return rc;
 }
 
-/* The MNO that the present one has named, or the code. Wrong codes are counted; at the limit the
- * code is withdrawn. */
-static enum rc check_right(struct registry_run *run, const char *code, const struct store_device *d)
+enum rc reg__device_named(struct registry_run *run, const struct store_device *d, bool *named)
+{
+	struct store_move move = { 0 };
+	enum rc rc = store_move_get(run->reg->store, d->id, &move);
+
+	/* An MNO that gives its own device another SIM needs nobody's leave. */
+	*named = reg__is_caller(run, d->mno) || reg__is_caller(run, move.move_to);
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+/* Wrong codes are counted; at the limit the code is withdrawn. */
+static enum rc check_code(struct registry_run *run, const char *code, const struct store_device *d)
 {
 	struct store_move move = { 0 };
 	uint8_t hash[STORE_SHA256];
@@ -120,8 +129,6 @@ static enum rc check_right(struct registry_run *run, const char *code, const str
 
 	if (rc != RC_OK && rc != RC_NOT_FOUND)
 		return rc;
-	if (*move.move_to && reg__is_caller(run, move.move_to))
-		return RC_OK;
 	reg__sha256(move.auth_salt, sizeof(move.auth_salt), code, strlen(code), hash);
 	if (mem_equal_ct(hash, move.auth_sha256, sizeof(hash)) && live)
 		return RC_OK;
@@ -138,6 +145,26 @@ static enum rc check_right(struct registry_run *run, const char *code, const str
 	if (rc == RC_OK)
 		reg__no(run, CODE(BAD_AUTHINFO), "code", "not the code of this device");
 	return rc;
+}
+
+/* Whoever has the code may see what it is for. */
+enum rc reg__device_look(struct registry_run *run)
+{
+	const Registry__DeviceLook *m = run->request->device_look;
+	struct store_device d;
+	char iccid[STORE_ICCID_MAX];
+	enum rc rc;
+
+	if (!reg__iccid(run, m->iccid, iccid))
+		return RC_OK;
+	if (strlen(m->code) > 128)
+		return reg__no(run, CODE(VALUE_SYNTAX), "code", "at most 128 bytes");
+	rc = store_device_by_iccid(run->reg->store, iccid, &d);
+	if (rc == RC_NOT_FOUND)
+		return reg__no(run, CODE(NOT_FOUND), "iccid", "no such device");
+	if (rc == RC_OK)
+		rc = check_code(run, m->code, &d);
+	return rc == RC_OK && !reg__refused(run) ? reg__device_answer(run, &d) : rc;
 }
 
 /* ---- the change ------------------------------------------------------------------------- */
@@ -213,15 +240,16 @@ static enum rc move_profiles(struct registry_run *run, const struct store_device
 	return rc;
 }
 
-static bool take_form(
-	struct registry_run *run, const Registry__DeviceTransfer *m, struct store_device *d)
+static bool take_form(struct registry_run *run, const Registry__DeviceTransfer *m,
+	struct store_device *d, const char *mno)
 {
 	char iccid[STORE_ICCID_MAX];
 
-	if (!reg__iccid(run, m->new_iccid, iccid))
+	if (!reg__iccid(run, m->new_iccid, iccid)) {
+		run->reply.field = (char *)(uintptr_t) "new_iccid";
 		return false;
-	run->reply.field = NULL;
-	if (!reg__range_ok(run, iccid)) {
+	}
+	if (!reg__range_ok(run, mno, iccid)) {
 		reg__no(run, CODE(AUTHORIZATION), "new_iccid", "outside your ranges of ICCIDs");
 		return false;
 	}
@@ -239,7 +267,7 @@ static bool take_form(
 		return false;
 	}
 	snprintf(d->iccid, sizeof(d->iccid), "%s", iccid);
-	snprintf(d->mno, sizeof(d->mno), "%s", run->caller->id);
+	snprintf(d->mno, sizeof(d->mno), "%s", mno);
 	d->has_claim = m->claim_salt.len != 0;
 	if (d->has_claim) {
 		memcpy(d->claim_salt, m->claim_salt.data, STORE_SALT);
@@ -267,12 +295,51 @@ static enum rc tell(struct registry_run *run, const struct store_device *was,
 	return rc;
 }
 
+enum rc reg__device_may_take(struct registry_run *run, const Registry__DeviceTransfer *m,
+	struct store_device *d, const char *mno)
+{
+	enum rc rc;
+
+	if (d->locked)
+		return reg__no(run, CODE(STATUS_PROHIBITS), "iccid", "the device is locked");
+	if (d->stolen)
+		return reg__no(run, CODE(STATUS_PROHIBITS), "iccid", "reported stolen");
+	if (!take_form(run, m, d, mno))
+		return RC_OK;
+	rc = store_device_known(run->reg->store, d->iccid);
+	if (rc == RC_OK)
+		return reg__no(run, CODE(EXISTS), "new_iccid", "the registry knows it already");
+	return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+enum rc reg__device_take(struct registry_run *run, const Registry__DeviceTransfer *m,
+	struct store_device *d, const char *mno)
+{
+	struct store_device was = *d;
+	struct reg__tale t;
+	enum rc rc = reg__device_may_take(run, m, d, mno);
+
+	if (rc != RC_OK || reg__refused(run))
+		return rc;
+	rc = reg__before_device(run, &was, &t);
+	if (rc == RC_OK)
+		rc = move_profiles(run, d);
+	if (rc == RC_OK)
+		rc = store_move_drop(run->reg->store, d->id);
+	if (rc == RC_OK)
+		rc = store_attest_drop(run->reg->store, d->id);
+	if (rc == RC_OK && m->attest_cert.len)
+		rc = store_attest_set(run->reg->store, d->id,
+			(struct store_blob){ m->attest_cert.data, m->attest_cert.len });
+	return rc == RC_OK ? tell(run, &was, d, &t) : rc;
+}
+
 enum rc reg__device_transfer(struct registry_run *run)
 {
 	const Registry__DeviceTransfer *m = run->request->device_transfer;
 	struct store_device d, was;
-	struct reg__tale t;
 	char iccid[STORE_ICCID_MAX];
+	bool named = false;
 	enum rc rc;
 
 	if (!reg__iccid(run, m->iccid, iccid))
@@ -282,36 +349,15 @@ enum rc reg__device_transfer(struct registry_run *run)
 	rc = store_device_by_iccid(run->reg->store, iccid, &d);
 	if (rc == RC_NOT_FOUND)
 		return reg__no(run, CODE(NOT_FOUND), "iccid", "no such device");
-	/* An MNO that gives its own device another SIM needs nobody's leave. */
-	if (rc == RC_OK && !reg__is_caller(run, d.mno))
-		rc = check_right(run, m->code, &d);
+	if (rc == RC_OK)
+		rc = reg__device_named(run, &d, &named);
+	if (rc == RC_OK && !named)
+		rc = check_code(run, m->code, &d);
 	if (rc != RC_OK || reg__refused(run))
 		return rc;
-	if (d.locked)
-		return reg__no(run, CODE(STATUS_PROHIBITS), "iccid", "the device is locked");
-	if (d.stolen)
-		return reg__no(run, CODE(STATUS_PROHIBITS), "iccid", "reported stolen");
 	was = d;
-	if (!take_form(run, m, &d))
-		return RC_OK;
-	rc = store_device_known(run->reg->store, d.iccid);
-	if (rc == RC_OK)
-		return reg__no(run, CODE(EXISTS), "new_iccid", "the registry knows it already");
-	if (rc != RC_NOT_FOUND)
-		return rc;
-	rc = reg__before_device(run, &was, &t);
-	if (rc == RC_OK)
-		rc = move_profiles(run, &d);
-	if (rc == RC_OK && !reg__refused(run))
-		rc = store_move_drop(run->reg->store, d.id);
-	if (rc == RC_OK && !reg__refused(run))
-		rc = store_attest_drop(run->reg->store, d.id);
-	if (rc == RC_OK && !reg__refused(run) && m->attest_cert.len)
-		rc = store_attest_set(run->reg->store, d.id,
-			(struct store_blob){ m->attest_cert.data, m->attest_cert.len });
-	if (rc == RC_OK && !reg__refused(run))
-		rc = tell(run, &was, &d, &t);
+	rc = reg__device_take(run, m, &d, run->caller->id);
 	if (rc != RC_OK || reg__refused(run))
 		return rc;
-	return reg__device_answer(run, &d);
+	return reg__moving_made(run, &was, &d);
 }

@@ -72,6 +72,8 @@ enum rc reg__profile_message(struct registry_run *run, const struct store_profil
 	m->device = arena_printf(a, "D%lld-IOT", (long long)v->p.device);
 	m->sponsor = arena_str(a, v->p.sponsor);
 	m->service = arena_str(a, v->p.service);
+	m->mno = arena_str(a, v->mno);
+	m->owner = arena_str(a, v->owner);
 	m->state = (Registry__ProfileState)v->p.state;
 	m->kind = (Registry__CertKind)v->p.kind;
 	m->wipe_pending = v->p.wipe_pending;

@@ -13,12 +13,12 @@ bool reg__range_covers(const char *row, const char *mno, const char *iccid)
 	       strncmp(iccid, range, strlen(range)) == 0;
 }
 
-bool reg__range_ok(const struct registry_run *run, const char *iccid)
+bool reg__range_ok(const struct registry_run *run, const char *mno, const char *iccid)
 {
 	const struct registry_settings *s = &run->reg->settings;
 	bool found = !s->range_count;
 
 	for (size_t i = 0; i < s->range_count && !found; i++)
-		found = reg__range_covers(s->ranges[i], run->caller->id, iccid);
+		found = reg__range_covers(s->ranges[i], mno, iccid);
 	return found;
 }

@@ -169,6 +169,11 @@ static const struct op_row ops[] = {
 		ROLE_BIT(MNO) | ROLE_BIT(OPERATOR), reg__device_delete },
 	{ OP(PROFILE_REENROL), { "profile.reenrol", REGISTRY_WRITE, true }, REGISTRY_API, NOBODY,
 		reg__profile_reenrol },
+	{ OP(DEVICE_MOVE), { "device.transfer", REGISTRY_WRITE, false }, ANY, PARTY,
+		reg__device_move },
+	{ OP(PROFILE_LOOK), { "profile.look", REGISTRY_WRITE, false }, ANY, PARTY,
+		reg__profile_look },
+	{ OP(DEVICE_LOOK), { "device.look", REGISTRY_WRITE, false }, ANY, PARTY, reg__device_look },
 	{ OP(REFUSAL), { "refusal", REGISTRY_WRITE, false }, ANY, NOBODY, reg__refusal },
 };
 

@@ -69,6 +69,7 @@ enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 	size_t jobs = 0;
 	size_t transfers = 0;
 	size_t signers = 0;
+	size_t moves = 0;
 	enum rc rc;
 
 	if (limit > REG__SWEEP_MAX)
@@ -91,10 +92,14 @@ enum rc registry_sweep(struct registry_run *run, size_t limit, bool *more)
 	if (rc == RC_OK)
 		rc = reg__trust_sweep(run, limit, &signers);
 	if (rc == RC_OK)
+		rc = store_moving_due(run->reg->store, run->now, limit, ids, &moves);
+	for (size_t i = 0; i < moves && rc == RC_OK; i++)
+		rc = reg__moving_expire(run, ids[i]);
+	if (rc == RC_OK)
 		rc = store_idem_expire(run->reg->store, run->now, limit);
 	if (rc == RC_OK)
 		rc = store_feed_prune(run->reg->store, run->now - run->reg->settings.feed_s, limit);
 	*more = overlaps == limit || certs == limit || jobs == limit || transfers == limit ||
-		signers == limit;
+		signers == limit || moves == limit;
 	return rc;
 }

@@ -52,6 +52,15 @@ enum rc reg__shoot_service(
 	return service ? pack(run, &m, out) : RC_NOMEM;
 }
 
+enum rc reg__shoot_transfer(
+	struct registry_run *run, Registry__Transfer *transfer, struct store_blob *out)
+{
+	Registry__PollObject m = REGISTRY__POLL_OBJECT__INIT;
+
+	m.transfer = transfer;
+	return transfer ? pack(run, &m, out) : RC_NOMEM;
+}
+
 static bool other(const struct registry_run *run, const char *party)
 {
 	return *party && !reg__is_caller(run, party);
@@ -135,6 +144,72 @@ enum rc reg__tell(struct registry_run *run, const char *party, const char *event
 	return tell_va(run, party, event, name, t, text);
 }
 
+enum rc reg__tell_ended(struct registry_run *run, const char *const who[3], const char *name,
+	Registry__Transfer *transfer)
+{
+	bool cancelled = transfer && strcmp(transfer->status, "serverCancelled") == 0;
+	struct reg__tale t = { 0 };
+	enum rc rc = reg__shoot_transfer(run, transfer, &t.after);
+
+	for (int i = 0; i < 3 && rc == RC_OK; i++) {
+		bool again = (i > 0 && strcmp(who[i], who[0]) == 0) ||
+			     (i > 1 && strcmp(who[i], who[1]) == 0);
+
+		if (*who[i] && !again && (cancelled || other(run, who[i])))
+			rc = tell_va(run, who[i], "transfer.ended", name, &t,
+				arena_printf(run->arena, "transfer to %s: %s", transfer->requester,
+					transfer->status));
+	}
+	return rc;
+}
+
+/* ---- what providers hear of one another --------------------------------------------------- */
+
+static void *take(void *user, size_t len)
+{
+	return arena_alloc(user, len);
+}
+
+static void give_back(void *user ATT_UNUSED, void *p ATT_UNUSED)
+{
+}
+
+static size_t keep(char **names, size_t count, uint32_t slots)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (slots & 1u << (names[i][0] - '0'))
+			names[n++] = names[i];
+	return n;
+}
+
+/* A device as one of its sponsors may see it: with the profiles in `slots` (1 << slot) and its own
+ * consent alone. */
+static enum rc narrow(struct registry_run *run, const char *party, uint32_t slots,
+	const struct store_blob *in, struct store_blob *out)
+{
+	ProtobufCAllocator alloc = { take, give_back, run->arena };
+	Registry__PollObject *m;
+	Registry__Device *d;
+	size_t consents = 0;
+
+	*out = (struct store_blob){ 0 };
+	if (!in->len)
+		return RC_OK;
+	m = registry__poll_object__unpack(&alloc, in->len, in->bytes);
+	d = m ? m->device : NULL;
+	if (!d)
+		return RC_INTERNAL;
+	d->n_profiles = keep(d->profiles, d->n_profiles, slots);
+	d->n_wipe_pending = keep(d->wipe_pending, d->n_wipe_pending, slots);
+	for (size_t i = 0; i < d->n_consents; i++)
+		if (strcmp(d->consents[i], party) == 0)
+			d->consents[consents++] = d->consents[i];
+	d->n_consents = consents;
+	return pack(run, m, out);
+}
+
 /* ---- all whom an object concerns -------------------------------------------------------- */
 
 enum rc reg__tell_profile(struct registry_run *run, const struct store_profile_view *v,
@@ -161,40 +236,73 @@ enum rc reg__tell_profile(struct registry_run *run, const struct store_profile_v
 	return rc;
 }
 
-static bool told(char (*list)[STORE_ID_MAX], size_t n, const char *party)
+/* Whom a device concerns: its operator, its owner, its sponsors. */
+struct audience {
+	struct {
+		char id[STORE_ID_MAX];
+		bool all;	/* sees all of it */
+		uint32_t slots; /* 1 << slot: its profiles */
+	} who[SLOTS + 2];
+	size_t n;
+};
+
+static size_t listener(struct audience *a, const char *party)
 {
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(list[i], party) == 0)
-			return true;
-	return false;
+	size_t i = 0;
+
+	while (i < a->n && strcmp(a->who[i].id, party) != 0)
+		i++;
+	if (i == a->n) {
+		snprintf(a->who[i].id, sizeof(a->who[i].id), "%s", party);
+		a->n++;
+	}
+	return i;
+}
+
+static enum rc gather(struct registry_run *run, const struct store_device *d, struct audience *a)
+{
+	struct store_profile_view *v = arena_alloc(run->arena, sizeof(*v));
+	int64_t ids[SLOTS];
+	size_t n = 0;
+	enum rc rc = v ? store_device_profiles(run->reg->store, d->id, SLOTS, ids, &n) : RC_NOMEM;
+
+	a->who[listener(a, d->mno)].all = true;
+	if (*d->owner)
+		a->who[listener(a, d->owner)].all = true;
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		rc = store_profile_by_id(run->reg->store, ids[i], v);
+		if (rc == RC_OK)
+			a->who[listener(a, v->p.sponsor)].slots |= 1u << v->p.slot;
+	}
+	return rc;
 }
 
 enum rc reg__tell_device(struct registry_run *run, const struct store_device *d, const char *event,
 	struct reg__tale *t, const char *fmt, ...)
 {
-	char who[SLOTS + 2][STORE_ID_MAX] = { "" };
-	struct store_profile_view *v = arena_alloc(run->arena, sizeof(*v));
-	int64_t ids[SLOTS];
+	struct audience a = { 0 };
 	char text[300];
-	size_t n = 0, count = 0;
 	va_list ap;
-	enum rc rc = v ? store_device_profiles(run->reg->store, d->id, SLOTS, ids, &n) : RC_NOMEM;
+	enum rc rc = gather(run, d, &a);
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (rc == RC_OK)
 		rc = shoot_device(run, d, &t->after);
-	snprintf(who[count++], STORE_ID_MAX, "%s", d->mno);
-	if (*d->owner && !told(who, count, d->owner))
-		snprintf(who[count++], STORE_ID_MAX, "%s", d->owner);
-	for (size_t i = 0; i < n && rc == RC_OK; i++) {
-		rc = store_profile_by_id(run->reg->store, ids[i], v);
-		if (rc == RC_OK && !told(who, count, v->p.sponsor))
-			snprintf(who[count++], STORE_ID_MAX, "%s", v->p.sponsor);
+	for (size_t i = 0; i < a.n && rc == RC_OK; i++) {
+		struct reg__tale own = *t;
+
+		if (!other(run, a.who[i].id))
+			continue;
+		if (!a.who[i].all) {
+			rc = narrow(run, a.who[i].id, a.who[i].slots, &t->before, &own.before);
+			if (rc == RC_OK)
+				rc = narrow(
+					run, a.who[i].id, a.who[i].slots, &t->after, &own.after);
+		}
+		if (rc == RC_OK)
+			rc = tell_va(run, a.who[i].id, event, d->iccid, &own, text);
 	}
-	for (size_t i = 0; i < count && rc == RC_OK; i++)
-		if (other(run, who[i]))
-			rc = tell_va(run, who[i], event, d->iccid, t, text);
 	return rc;
 }

@@ -166,6 +166,22 @@ static enum rc check_code(struct registry_run *run, struct store_profile_view *v
 	return rc;
 }
 
+/* Whoever has the code may see what it is for. */
+enum rc reg__profile_look(struct registry_run *run)
+{
+	const Registry__ProfileLook *m = run->request->profile_look;
+	struct store_profile_view *v;
+	enum rc rc;
+
+	v = reg__profile(run, m->name, &rc);
+	if (!v)
+		return rc;
+	if (strlen(m->code) > 128)
+		return reg__no(run, CODE(VALUE_SYNTAX), "code", "at most 128 bytes");
+	rc = check_code(run, v, m->code);
+	return rc == RC_OK && !reg__refused(run) ? reg__profile_reply(run, v, NULL, 0) : rc;
+}
+
 static enum rc check_transfer(struct registry_run *run, struct store_profile_view *v)
 {
 	const Registry__ProfileTransfer *m = run->request->profile_transfer;

@@ -50,23 +50,20 @@ static enum rc answer(struct registry_run *run, const struct store_profile_view 
 	return out->transfer ? RC_OK : RC_NOMEM;
 }
 
-/* Sets the end of a transfer and tells `party`. */
+/* Sets the end of a transfer and tells all three. */
 static enum rc end(struct registry_run *run, const struct store_profile_view *v,
-	struct store_transfer *t, const char *status, const char *party)
+	struct store_transfer *t, const char *status)
 {
-	const char *who = run->caller ? run->caller->id : "registry";
+	const char *const who[3] = { t->requester, v->p.sponsor, v->owner };
 	enum rc rc;
 
 	snprintf(t->status, sizeof(t->status), "%s", status);
-	snprintf(t->actor, sizeof(t->actor), "%s", who);
+	snprintf(t->actor, sizeof(t->actor), "%s", run->caller ? run->caller->id : "registry");
 	t->act_date = run->now;
 	rc = store_transfer_save(run->reg->store, t);
 	if (rc == RC_OK)
-		rc = reg__poll(run, party, "transfer.ended", reg__profile_name(run, v),
-			"transfer to %s: %s", t->requester, status);
-	if (rc == RC_OK)
-		rc = reg__tell(run, v->owner, "transfer.ended", reg__profile_name(run, v),
-			&(struct reg__tale){ 0 }, "transfer to %s: %s", t->requester, status);
+		rc = reg__tell_ended(
+			run, who, reg__profile_name(run, v), reg__transfer_message(run, v, t));
 	return rc == RC_OK ? reg__audit(run, reg__profile_name(run, v), "transfer to=%s status=%s",
 				     t->requester, status)
 			   : rc;
@@ -81,13 +78,7 @@ enum rc reg__transfer_expire(struct registry_run *run, int64_t profile)
 
 	if (rc == RC_OK)
 		rc = reg__transfer_waits(run, v, &t, &waits);
-	if (rc != RC_OK || !waits)
-		return rc;
-	rc = end(run, v, &t, "serverCancelled", t.requester);
-	if (rc == RC_OK)
-		rc = reg__poll(run, v->p.sponsor, "transfer.ended", reg__profile_name(run, v),
-			"transfer to %s: serverCancelled", t.requester);
-	return rc;
+	return rc == RC_OK && waits ? end(run, v, &t, "serverCancelled") : rc;
 }
 
 static enum rc request(struct registry_run *run, struct store_profile_view *v, bool waits)
@@ -97,6 +88,7 @@ static enum rc request(struct registry_run *run, struct store_profile_view *v, b
 		.status = "pending",
 		.requested = run->now,
 		.act_date = run->now + run->reg->settings.transfer_wait_s };
+	struct reg__tale tale = { 0 };
 	enum rc rc;
 
 	if (!reg__has_role(run, ROLE_BIT(ASP)))
@@ -118,11 +110,13 @@ static enum rc request(struct registry_run *run, struct store_profile_view *v, b
 	snprintf(t.actor, sizeof(t.actor), "%s", v->p.sponsor);
 	rc = store_transfer_save(run->reg->store, &t);
 	if (rc == RC_OK)
-		rc = reg__poll(run, v->p.sponsor, "transfer.requested", reg__profile_name(run, v),
-			"%s asks for the transfer", run->caller->id);
+		rc = reg__shoot_transfer(run, reg__transfer_message(run, v, &t), &tale.after);
+	if (rc == RC_OK)
+		rc = reg__tell(run, v->p.sponsor, "transfer.requested", reg__profile_name(run, v),
+			&tale, "%s asks for the transfer", run->caller->id);
 	if (rc == RC_OK)
 		rc = reg__tell(run, v->owner, "transfer.requested", reg__profile_name(run, v),
-			&(struct reg__tale){ 0 }, "%s asks for the transfer", run->caller->id);
+			&tale, "%s asks for the transfer", run->caller->id);
 	if (rc == RC_OK)
 		rc = reg__audit(run, reg__profile_name(run, v), "transfer to=%s status=pending",
 			run->caller->id);
@@ -132,8 +126,7 @@ static enum rc request(struct registry_run *run, struct store_profile_view *v, b
 static enum rc cancel_or_reject(struct registry_run *run, struct store_profile_view *v,
 	struct store_transfer *t, bool cancel)
 {
-	enum rc rc = end(run, v, t, cancel ? "clientCancelled" : "clientRejected",
-		cancel ? v->p.sponsor : t->requester);
+	enum rc rc = end(run, v, t, cancel ? "clientCancelled" : "clientRejected");
 
 	return rc == RC_OK ? answer(run, v, t, CODE(OK)) : rc;
 }
@@ -168,7 +161,7 @@ static enum rc approve(
 	rc = reg__move(run, v, t->requester, t->service, &der, &done);
 	if (rc != RC_OK || !done || run->planning)
 		return rc;
-	rc = end(run, v, t, "clientApproved", t->requester);
+	rc = end(run, v, t, "clientApproved");
 	return rc == RC_OK ? answer(run, v, t, CODE(OK)) : rc;
 }
 

@@ -91,6 +91,8 @@ enum rc st__end_one(struct st__q *q, bool found);
 enum rc st__run(struct st__q *q);
 /* For one that gives exactly one integer: RC_NOT_FOUND when it gives none. */
 enum rc st__run_int(struct st__q *q, int64_t *out);
+/* For one that gives a list of them. */
+enum rc st__ids(struct st__q *q, size_t limit, int64_t *out, size_t *n);
 
 int64_t st__col_int(struct st__q *q, int col);
 /* Copies with a NUL; NULL becomes "". A longer value sets RC_INTERNAL. */

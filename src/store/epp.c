@@ -91,14 +91,9 @@ enum rc store_transfer_due(struct store *s, int64_t now, size_t limit, int64_t *
 {
 	struct st__q q = st__start(s, ST__TRANSFER_DUE);
 
-	*n = 0;
 	st__int(&q, now);
 	st__int(&q, (int64_t)limit);
-	while (st__row(&q)) {
-		if (*n < limit)
-			out[(*n)++] = st__col_int(&q, 0);
-	}
-	return st__end(&q);
+	return st__ids(&q, limit, out, n);
 }
 
 enum rc store_pending_save(struct store *s, int64_t profile, const char *cl, const char *sv)

@@ -146,16 +146,6 @@ enum rc store_job_queue_take(struct store *s, const char *mno, int64_t id)
 	return st__run_int(&q, &taken);
 }
 
-static enum rc ids(struct st__q *q, size_t limit, int64_t *out, size_t *n)
-{
-	size_t got = 0;
-
-	while (got < limit && st__row(q))
-		out[got++] = st__col_int(q, 0);
-	*n = got;
-	return st__end(q);
-}
-
 enum rc store_job_of_profile(
 	struct store *s, int64_t profile, int64_t *out, size_t limit, size_t *n)
 {
@@ -163,7 +153,7 @@ enum rc store_job_of_profile(
 
 	st__int(&q, profile);
 	st__int(&q, (int64_t)limit);
-	return ids(&q, limit, out, n);
+	return st__ids(&q, limit, out, n);
 }
 
 enum rc store_job_expired(struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n)
@@ -172,7 +162,7 @@ enum rc store_job_expired(struct store *s, int64_t now, size_t limit, int64_t *o
 
 	st__int(&q, now);
 	st__int(&q, (int64_t)limit);
-	return ids(&q, limit, out, n);
+	return st__ids(&q, limit, out, n);
 }
 
 enum rc store_receipt_add(

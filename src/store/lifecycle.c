@@ -190,12 +190,8 @@ enum rc store_overlap_drop(struct store *s, int64_t profile)
 enum rc store_overlap_due(struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n)
 {
 	struct st__q q = st__start(s, ST__OVERLAP_DUE);
-	size_t got = 0;
 
 	st__int(&q, now);
 	st__int(&q, (int64_t)limit);
-	while (got < limit && st__row(&q))
-		out[got++] = st__col_int(&q, 0);
-	*n = got;
-	return st__end(&q);
+	return st__ids(&q, limit, out, n);
 }

@@ -112,6 +112,70 @@ enum rc store_move_drop(struct store *s, int64_t device)
 	return st__run(&q);
 }
 
+enum rc store_moving_get(struct store *s, int64_t device, struct arena *a, struct store_moving *out)
+{
+	struct st__q q = st__start(s, ST__MOVING_GET);
+	struct store_moving m = { .device = device };
+	bool found = false;
+	enum rc rc;
+
+	st__int(&q, device);
+	if (st__row(&q)) {
+		found = true;
+		st__col_text(&q, 0, m.status, sizeof(m.status));
+		st__col_text(&q, 1, m.requester, sizeof(m.requester));
+		m.requested = st__col_int(&q, 2);
+		st__col_text(&q, 3, m.actor, sizeof(m.actor));
+		m.act_date = st__col_int(&q, 4);
+		st__col_text(&q, 5, m.iccid, sizeof(m.iccid));
+		st__col_text(&q, 6, m.new_iccid, sizeof(m.new_iccid));
+		m.has_claim = st__col_fixed(&q, 7, m.claim_salt, sizeof(m.claim_salt)) &&
+			      st__col_fixed(&q, 8, m.claim_sha256, sizeof(m.claim_sha256));
+		m.attest_cert = st__col_blob(&q, 9, a);
+	}
+	rc = st__end(&q);
+	if (rc == RC_OK && !found)
+		return RC_NOT_FOUND;
+	if (rc == RC_OK)
+		*out = m;
+	return rc;
+}
+
+enum rc store_moving_save(struct store *s, const struct store_moving *m)
+{
+	struct st__q q = st__start(s, ST__MOVING_SAVE);
+
+	st__int(&q, m->device);
+	st__text(&q, m->status);
+	st__text(&q, m->requester);
+	st__int(&q, m->requested);
+	st__text(&q, m->actor);
+	st__int(&q, m->act_date);
+	st__text(&q, m->iccid);
+	st__text(&q, m->new_iccid);
+	st__blob(&q, m->has_claim ? m->claim_salt : NULL, sizeof(m->claim_salt));
+	st__blob(&q, m->has_claim ? m->claim_sha256 : NULL, sizeof(m->claim_sha256));
+	st__blob(&q, m->attest_cert.len ? m->attest_cert.bytes : NULL, m->attest_cert.len);
+	return st__run(&q);
+}
+
+enum rc store_moving_drop(struct store *s, int64_t device)
+{
+	struct st__q q = st__start(s, ST__MOVING_DROP);
+
+	st__int(&q, device);
+	return st__run(&q);
+}
+
+enum rc store_moving_due(struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n)
+{
+	struct st__q q = st__start(s, ST__MOVING_DUE);
+
+	st__int(&q, now);
+	st__int(&q, (int64_t)limit);
+	return st__ids(&q, limit, out, n);
+}
+
 enum rc store_device_rename(struct store *s, const struct store_device *d, int64_t now)
 {
 	struct st__q q = st__start(s, ST__DEVICE_RENAME);

@@ -182,23 +182,13 @@ enum rc store_profile_list(struct store *s, enum store_side side, const char *pa
 
 /* ---- sweeps ----------------------------------------------------------------------------- */
 
-static enum rc ids(struct st__q *q, size_t limit, int64_t *out, size_t *n)
-{
-	size_t got = 0;
-
-	while (got < limit && st__row(q))
-		out[got++] = st__col_int(q, 0);
-	*n = got;
-	return st__end(q);
-}
-
 enum rc store_profile_due(struct store *s, int64_t after, size_t limit, int64_t *out, size_t *n)
 {
 	struct st__q q = st__start(s, ST__PROFILE_DUE);
 
 	st__int(&q, after);
 	st__int(&q, (int64_t)limit);
-	return ids(&q, limit, out, n);
+	return st__ids(&q, limit, out, n);
 }
 
 enum rc store_profile_due_service(struct store *s, const char *service)
@@ -215,5 +205,5 @@ enum rc store_profile_expired(struct store *s, int64_t now, size_t limit, int64_
 
 	st__int(&q, now);
 	st__int(&q, (int64_t)limit);
-	return ids(&q, limit, out, n);
+	return st__ids(&q, limit, out, n);
 }

@@ -177,6 +177,19 @@
 		"auth_sha256 = excluded.auth_sha256, auth_expires = excluded.auth_expires, " \
 		"auth_tries = excluded.auth_tries") \
 	X(MOVE_DROP, "DELETE FROM device_move WHERE device = $1") \
+	X(MOVING_GET, "SELECT status, requester, requested, actor, act_date, iccid, new_iccid, " \
+		"claim_salt, claim_sha256, attest_cert FROM device_transfer WHERE device = $1") \
+	X(MOVING_SAVE, "INSERT INTO device_transfer (device, status, requester, requested, actor, " \
+		"act_date, iccid, new_iccid, claim_salt, claim_sha256, attest_cert) " \
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (device) " \
+		"DO UPDATE SET status = excluded.status, requester = excluded.requester, " \
+		"requested = excluded.requested, actor = excluded.actor, " \
+		"act_date = excluded.act_date, iccid = excluded.iccid, " \
+		"new_iccid = excluded.new_iccid, claim_salt = excluded.claim_salt, " \
+		"claim_sha256 = excluded.claim_sha256, attest_cert = excluded.attest_cert") \
+	X(MOVING_DROP, "DELETE FROM device_transfer WHERE device = $1") \
+	X(MOVING_DUE, "SELECT device FROM device_transfer WHERE status = 'pending' AND " \
+		"act_date <= $1 ORDER BY act_date LIMIT $2") \
 	X(DEVICE_RENAME, "UPDATE device SET iccid = $2, mno = $3, claim_salt = $4, " \
 		"claim_sha256 = $5, claim_tries = 0, claim_tried = 0 WHERE id = $1") \
 	X(HISTORY_CLOSE, "UPDATE iccid_history SET until = $2 WHERE device = $1 AND until = 0") \

@@ -67,6 +67,16 @@ enum rc st__run(struct st__q *q)
 	return st__end(q);
 }
 
+enum rc st__ids(struct st__q *q, size_t limit, int64_t *out, size_t *n)
+{
+	size_t got = 0;
+
+	while (got < limit && st__row(q))
+		out[got++] = st__col_int(q, 0);
+	*n = got;
+	return st__end(q);
+}
+
 enum rc st__run_int(struct st__q *q, int64_t *out)
 {
 	bool found = false;

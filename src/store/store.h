@@ -472,6 +472,31 @@ enum rc store_move_get(struct store *s, int64_t device, struct store_move *out) 
 enum rc store_move_set(
 	struct store *s, int64_t device, const struct store_move *move) ATT_MUST_CHECK;
 enum rc store_move_drop(struct store *s, int64_t device) ATT_MUST_CHECK;
+
+/* The last change of operator of a device; `status` is EPP's trStatus. */
+struct store_moving {
+	int64_t device;
+	char status[16];
+	char requester[STORE_ID_MAX];
+	int64_t requested;
+	char actor[STORE_ID_MAX]; /* who acted, or is to act */
+	int64_t act_date;	  /* when, or until when */
+	char iccid[STORE_ICCID_MAX];
+	char new_iccid[STORE_ICCID_MAX];
+	bool has_claim; /* of the new SIM */
+	uint8_t claim_salt[STORE_SALT];
+	uint8_t claim_sha256[STORE_SHA256];
+	struct store_blob attest_cert; /* of the new SIM; len 0: none */
+};
+/* RC_NOT_FOUND: there was none. The blob is in `a`. */
+enum rc store_moving_get(
+	struct store *s, int64_t device, struct arena *a, struct store_moving *out) ATT_MUST_CHECK;
+/* Replaces the device's last one. */
+enum rc store_moving_save(struct store *s, const struct store_moving *m) ATT_MUST_CHECK;
+enum rc store_moving_drop(struct store *s, int64_t device) ATT_MUST_CHECK;
+/* Devices whose change of operator has waited long enough. */
+enum rc store_moving_due(
+	struct store *s, int64_t now, size_t limit, int64_t *out, size_t *n) ATT_MUST_CHECK;
 /* Gives `d` its new ICCID, which nobody has, MNO and claim (already in *d); the history goes on. */
 enum rc store_device_rename(
 	struct store *s, const struct store_device *d, int64_t now) ATT_MUST_CHECK;

@@ -13,8 +13,9 @@ import time
 import pytest
 
 import epp
+from enrol import Party
 from epp import DEVICE, ORG, PROFILE, SERVICE, Epp, session, until
-from lab import PATIENCE, ROOT, Refused, run
+from lab import PATIENCE, Refused, run
 
 CODE = "Tr4nsfer-c0de/with,enough;bits"
 
@@ -101,8 +102,9 @@ def test_a_profile_s_whole_life(empty_lab):
         assert empty_lab.records(empty_lab.owner_name())
         before = s.info(name).text(".//p:exDate")
         assert s.object("renew", PROFILE, f"<name>{name}</name><curExpDate>2001-01-01T00:00:00Z</curExpDate>").code == 2306
-        time.sleep(1.1)  # a certificate that ends no later than the present one is refused
-        r = s.object("renew", PROFILE, f"<name>{name}</name><curExpDate>{before}</curExpDate>")
+        # 2105 until a new one would end later than the present one, which is a second after that was made.
+        r = until(lambda: s.object("renew", PROFILE, f"<name>{name}</name><curExpDate>{before}</curExpDate>"),
+                  lambda r: r.code != 2105)
         assert r.code == 1000 and r.text(".//p:exDate") > before
         roid = s.info(name).text(".//p:roid")
         end(s, empty_lab)
@@ -228,7 +230,7 @@ def test_a_device_changes_its_operator(empty_lab):
         code = r.text(".//d:authData/d:pw")
         assert r.code == 1000 and len(code) >= 20
         move = f"<iccid>{old}</iccid><newIccid>{new}</newIccid><authInfo><pw>{{}}</pw></authInfo>"
-        assert m.object("transfer", DEVICE, f"<iccid>{old}</iccid>", op="query").code == 2101
+        assert m.object("transfer", DEVICE, f"<iccid>{old}</iccid>", op="query").code == 2301
         assert m.object("transfer", DEVICE, f"<iccid>{old}</iccid>", op="request").code == 2003
         assert o.object("transfer", DEVICE, move.format(code), op="request").code == 2201
         r = m.object("transfer", DEVICE, move.format(code), op="request")
@@ -236,6 +238,116 @@ def test_a_device_changes_its_operator(empty_lab):
         r = m.object("info", DEVICE, f"<iccid>{new}</iccid>")
         assert r.text(".//d:roid") == roid and len(r.all(".//d:history")) == 2
         assert m.object("info", DEVICE, f"<iccid>{old}</iccid>").code == 2303
+        r = m.object("transfer", DEVICE, f"<iccid>{new}</iccid>", op="query")
+        assert r.text(".//d:trStatus") == "serverApproved" and r.text(".//d:newIccid") == new
+
+
+@pytest.fixture(scope="module")
+def mno2(empty_lab):
+    Party(empty_lab, "mno2", "mno", "An0ther-MNO")
+
+
+def test_a_change_of_operator_that_is_answered(empty_lab, mno2):
+    old, new = "8912230200031010131f", "8912230200031010149f"
+    at = f"<iccid>{old}</iccid>"
+    salt, sha = (base64.b64encode(bytes(n)).decode() for n in (16, 32))
+    sim = f"{at}<newIccid>{new}</newIccid><claim><salt>{salt}</salt><sha256>{sha}</sha256></claim>"
+    with contextlib.ExitStack() as stack:
+        m, o, b, asp = (stack.enter_context(session(empty_lab, who)) for who in ("mno", "gatineau", "mno2", "parkoserv"))
+        step = lambda s, op, inner=at: s.object("transfer", DEVICE, inner, op=op)  # noqa: E731
+        assert m.object("create", DEVICE, f"{at}<owner>gatineau</owner>").code == 1000
+        roid = m.object("info", DEVICE, at).text(".//d:roid")
+        for s in (m, o, b):
+            s.drain()
+        assert [step(s, "approve").code for s in (m, o, b, asp)] == [2301, 2301, 2303, 2303]
+        assert step(b, "request").code == 2003 and step(m, "cancel").code == 2201
+        assert step(m, "approve", sim).code == 2306
+        assert step(asp, "request", sim).code == 2201
+        r = step(b, "request", sim)
+        assert r.code == 1001 and r.text(".//d:trStatus") == "pending" and r.text(".//d:reID") == "mno2", r
+        assert r.text(".//d:roid") == roid and r.text(".//d:newIccid") == new and r.text(".//d:acID") == "mno"
+        assert step(b, "request", sim).code == 2300
+        assert {x.get("s") for x in o.object("info", DEVICE, at).all(".//d:status")} == {"pendingTransfer"}
+        for s in (m, o):
+            assert wait_message(s, "asks for the device").text(".//d:trnData/d:trStatus") == "pending"
+        assert [step(s, "query").code for s in (m, o, b, asp)] == [1000, 1000, 1000, 2303]
+        assert step(b, "approve").code == step(b, "reject").code == step(m, "cancel").code == 2201
+        assert step(m, "reject").text(".//d:trStatus") == "clientRejected"
+        for s in (o, b):
+            assert wait_message(s, "clientRejected").text(".//d:trnData/d:acID") == "mno"
+        assert step(b, "request", sim).code == 1001
+        assert step(b, "cancel").text(".//d:trStatus") == "clientCancelled"
+        # The owner's lock stops both ways of it.
+        assert o.object("update", DEVICE, at + '<add><status s="locked"/></add>').code == 1000
+        assert step(b, "request", sim).code == 2304
+        assert o.object("update", DEVICE, at + '<rem><status s="locked"/></rem>').code == 1000
+        assert step(b, "request", sim).code == 1001
+        r = step(o, "approve")
+        assert r.code == 1000 and r.text(".//d:trStatus") == "clientApproved" and r.text(".//d:acID") == "gatineau"
+        # Told as it then was: the device is not that operator's any more.
+        assert wait_message(m, "clientApproved").text(".//d:trnData/d:newIccid") == new
+        assert wait_message(b, "clientApproved").text(".//d:trnData/d:iccid") == old
+        assert b.object("info", DEVICE, f"<iccid>{new}</iccid>").text(".//d:roid") == roid
+        assert m.object("info", DEVICE, at).code == 2303
+        assert b.object("delete", DEVICE, f"<iccid>{new}</iccid>").code == 1000
+        assert b.object("info", DEVICE, f"<iccid>{new}</iccid>").code == 2303
+
+
+def test_who_has_the_code_may_look(empty_lab, mno2):
+    """What a provider or an operator wants to know before it asks for a transfer."""
+    name, iccid = empty_lab.name(1, 7), empty_lab.json["sims"][1]["iccid"]
+    look = lambda s, code: s.object("info", PROFILE, f"<name>{name}</name><authInfo><pw>{code}</pw></authInfo>")  # noqa: E731
+    with contextlib.ExitStack() as stack:
+        a, b, o, m = (stack.enter_context(session(empty_lab, who)) for who in ("parkoserv", "carparkserv", "gatineau", "mno2"))
+        assert create(a, empty_lab, 1, 7).code == 1000
+        assert b.info(name).code == 2201 and look(b, CODE).code == 2202
+        assert a.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>").code == 1000
+        assert look(b, CODE + "x").code == look(b, "").code == 2202
+        r = look(b, CODE)
+        assert r.code == 1000 and r.text(".//p:infData/p:clID") == "parkoserv" and CODE not in repr(r)
+        r = o.object("update", DEVICE, f"<iccid>{iccid}</iccid><chg><authInfo><generate/></authInfo></chg>")
+        code = r.text(".//d:authData/d:pw")
+        one = f"<iccid>{iccid}</iccid><authInfo><pw>{{}}</pw></authInfo>"
+        assert m.object("info", DEVICE, f"<iccid>{iccid}</iccid>").code == 2303
+        assert m.object("info", DEVICE, one.format(code + "x")).code == 2202
+        r = m.object("info", DEVICE, one.format(code))
+        assert r.code == 1000 and r.text(".//d:clID") == "mno" and r.find(".//d:profile") is None, r
+        end(a, empty_lab, 1, 7)
+
+
+def test_roles_of_organisations(empty_lab, mno2):
+    """orgext (RFC 8544): who an object's parties are, in info, create and update."""
+    iccid = "8912230200031010156f"
+    at, ext = f"<iccid>{iccid}</iccid>", f'<g:{{0}} xmlns:g="{epp.ORGEXT}">{{1}}</g:{{0}}>'
+    ids = lambda *pairs: "".join(f'<g:id role="{role}">{who}</g:id>' for role, who in pairs)  # noqa: E731
+    roles = lambda r: {(i.get("role"), i.text) for i in r.all(".//g:infData/g:id")}  # noqa: E731
+    with session(empty_lab, "mno") as m, session(empty_lab, "gatineau") as o:
+        make = lambda *pairs, inner=at: m.object("create", DEVICE, inner, extension=ext.format("create", ids(*pairs)))  # noqa: E731
+        assert make(("owner", "nobody")).code == 2305 and make(("asp", "parkoserv")).code == 2306
+        assert make(("owner", "gatineau"), inner=at + "<owner>gatineau</owner>").code == 2306
+        assert make(("owner", "gatineau")).code == 1000
+        assert roles(m.object("info", DEVICE, at)) == {("mno", "mno"), ("owner", "gatineau")}
+
+        def change(s, **lists):
+            body = "".join(f"<g:{k}>{ids(*v)}</g:{k}>" for k, v in lists.items())
+            return s.object("update", DEVICE, at, extension=ext.format("update", body)).code
+        assert change(o, add=[("asp", "parkoserv")]) == 1000
+        assert ("asp", "parkoserv") in roles(o.object("info", DEVICE, at))
+        assert change(o, add=[("mno", "mno2")]) == 2306 and change(o, add=[("asp", "a-stranger")]) in (2303, 2305)
+        assert change(o, rem=[("asp", "parkoserv")]) == 1000
+        assert change(m, chg=[("mno", "mno2")]) == 1000
+        r = m.object("info", DEVICE, at)
+        assert r.text(".//d:moveTo") == "mno2" and roles(r) == {("mno", "mno"), ("owner", "gatineau")}
+        bad = m.object("update", DEVICE, at, extension=ext.format("update", '<g:chg><g:id role="king">mno2</g:id></g:chg>'))
+        assert bad.code == 2004 and "role" in repr(bad)
+        assert m.object("info", DEVICE, at, extension=ext.format("create", ids(("owner", "gatineau")))).code == 2103
+        with session(empty_lab, "mno2") as b:  # the present operator has named it: at once, without a code
+            r = b.object("transfer", DEVICE, at + "<newIccid>8912230200031010164f</newIccid>", op="request")
+            assert r.code == 1000 and r.text(".//d:trStatus") == "serverApproved"
+    with session(empty_lab, "mno2", extensions=[]) as plain:
+        r = plain.object("info", DEVICE, "<iccid>8912230200031010164f</iccid>")
+        assert r.code == 1000 and "orgext" not in repr(r)
+        assert plain.object("create", DEVICE, at, extension=ext.format("create", ids(("owner", "gatineau")))).code == 2103
 
 
 def test_organisations(empty_lab):
@@ -439,86 +551,3 @@ def test_maintenance(empty_lab):
         for command in (["add", "EPP", "--start", start, "--end", end], ["cancel", made["id"]]):
             with pytest.raises(Refused):
                 empty_lab.cli("maintenance", *command, party="mno")
-
-
-# ---- who may see what ---------------------------------------------------------
-def cells():
-    rows = []
-    for line in (ROOT / "doc" / "epp" / "access.md").read_text().splitlines():
-        parts = [p.strip() for p in line.strip("|").split("|")]
-        if len(parts) == 5 and parts[0] not in ("command", "---"):
-            rows.append((parts[0], dict(zip(("sponsor", "other", "mno", "owner"), parts[1:]))))
-    assert len(rows) > 20
-    return rows
-
-
-def ask(s, command, name, iccid):
-    date = "2001-01-01T00:00:00Z"
-    flag = f"<iccid>{iccid}</iccid><add>{{}}</add>"
-    pin = "<pin><usage>3</usage><selector>1</selector><matching>1</matching><data>" + "cd" * 32 + "</data></pin>"
-    service = "carparkserv" if s.party == "carparkserv" else "parkoserv"
-    table = {
-        "device check": lambda: s.object("check", DEVICE, f"<iccid>{iccid}</iccid>"),
-        "device info": lambda: s.object("info", DEVICE, f"<iccid>{iccid}</iccid>"),
-        "device create (again)": lambda: s.object("create", DEVICE, f"<iccid>{iccid}</iccid>"),
-        "device update: locked": lambda: s.object("update", DEVICE, f'<iccid>{iccid}</iccid><rem><status s="locked"/></rem>'),
-        "device update: broken": lambda: s.object("update", DEVICE, flag.format('<status s="broken"/>')),
-        "device update: imei": lambda: s.object("update", DEVICE, f"<iccid>{iccid}</iccid><chg><imei>490154203237518</imei></chg>"),
-        "device update: consent": lambda: s.object("update", DEVICE, flag.format("<consent>parkoserv</consent>")),
-        "profile check": lambda: s.object("check", PROFILE, f"<name>{name}</name>"),
-        "profile info": lambda: s.info(name),
-        "profile create (again)": lambda: s.object(
-            "create", PROFILE, f"<name>{name}</name><service>{service}</service>" +
-            (f"<claim>{s.lab.json['sims'][0]['claim']}</claim>" if s.party == "parkoserv" else "<claim>guessed</claim>")),
-        "profile update: deactivated": lambda: s.update(name, "<state>deactivated</state>"),
-        "profile update: activated": lambda: s.update(name, "<state>activated</state>"),
-        "profile update: authInfo pw": lambda: s.update(name, f"<authInfo><pw>{CODE}</pw></authInfo>"),
-        "profile update: authInfo generate": lambda: s.update(name, "<authInfo><generate/></authInfo>"),
-        "profile update: service": lambda: s.update(name, f"<service>{service}</service>"),
-        "profile renew (wrong date)": lambda: s.object("renew", PROFILE, f"<name>{name}</name><curExpDate>{date}</curExpDate>"),
-        "profile transfer query": lambda: s.transfer("query", name),
-        "profile transfer request, wrong code": lambda: s.transfer("request", name, service, "wrong"),
-        "profile transfer approve": lambda: s.transfer("approve", name),
-        "profile delete": lambda: s.object("delete", PROFILE, f"<name>{name}</name>"),
-        "service check": lambda: s.object("check", SERVICE, "<handle>parkoserv</handle>"),
-        "service info": lambda: s.object("info", SERVICE, "<handle>parkoserv</handle>"),
-        "service update": lambda: s.object("update", SERVICE, f"<handle>parkoserv</handle><chg><port>{s.lab.json['services']['parkoserv']['port']}</port></chg>"),
-        "service delete (bound)": lambda: s.object("delete", SERVICE, "<handle>parkoserv</handle>"),
-        "org check": lambda: s.object("check", ORG, "<id>parkoserv</id>"),
-        "org info (of the sponsor)": lambda: s.object("info", ORG, "<id>parkoserv</id>"),
-    }
-    return table[command]()
-
-
-def test_the_access_table(empty_lab):
-    """Each cell of doc/epp/access.md, on a profile that is made ready for it."""
-    lab, slot = empty_lab, 5
-    name, iccid = lab.name(0, slot), lab.json["sims"][0]["iccid"]
-    who = {"sponsor": "parkoserv", "other": "carparkserv", "mno": "mno", "owner": "gatineau"}
-    sessions = {k: session(lab, v) for k, v in who.items()}
-    sponsor, owner = sessions["sponsor"], sessions["owner"]
-    wrong = []
-    try:
-        assert create(sponsor, lab, 0, slot).code == 1000
-        activate(sponsor, lab, 0, slot)
-        for command, row in cells():
-            for role, cell in reversed(row.items()):  # the sponsor last: who deletes it
-                if command == "profile update: activated":
-                    sponsor.update(name, "<state>deactivated</state>")
-                r = ask(sessions[role], command, name, iccid)
-                if str(r.code) != cell:
-                    wrong.append((command, role, cell, r.code, r.reason))
-                # What was done is undone, so that each cell finds the same.
-                if command == "profile update: deactivated" and r.code == 1000:
-                    assert sponsor.update(name, "<state>activated</state>").code == 1000
-                if command == "profile update: activated":
-                    sponsor.update(name, "<state>activated</state>")
-                if command == "device update: consent" and r.code == 1000:
-                    owner.object("update", DEVICE, f"<iccid>{iccid}</iccid><rem><consent>parkoserv</consent></rem>")
-                if command == "device update: broken" and r.code == 1000:
-                    owner.object("update", DEVICE, f'<iccid>{iccid}</iccid><rem><status s="broken"/></rem>')
-                    assert sponsor.update(name, "<state>activated</state>").code == 1000
-        assert not wrong, "\n".join(map(str, wrong))
-    finally:
-        for s in sessions.values():
-            s.close()

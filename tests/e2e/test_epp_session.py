@@ -328,7 +328,7 @@ GRAMMAR = [  # inner of <command>, code, a word of value or reason
     ('<poll op="ack" msgID="nonsense"/>', 2303, "message"),
     ("<logout><now/></logout>", 2001, "now"),
     (f'<info><d:info xmlns:d="{epp.DEVICE}"><d:iccid>12</d:iccid></d:info></info>', 2005, "ICCID"),
-    (f'<delete><d:delete xmlns:d="{epp.DEVICE}"><d:iccid>8912230200031010008f</d:iccid></d:delete></delete>', 2101, ""),
+    (f'<renew><d:renew xmlns:d="{epp.DEVICE}"><d:iccid>8912230200031010008f</d:iccid></d:renew></renew>', 2101, ""),
     (f'<create><o:create xmlns:o="{epp.ORG}"><o:id>abc</o:id></o:create></create>', 2101, ""),
     (f'<info><s:info xmlns:s="{epp.SERVICE}"><s:handle>-x</s:handle></s:info></info>', 2005, "handle"),
 ]

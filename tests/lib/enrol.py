@@ -38,16 +38,18 @@ def new_csr(owner_name):
 class Party:
     """A new party of a lab, with a key and a login certificate in files."""
 
-    def __init__(self, lab, who, role):
+    def __init__(self, lab, who, role, password=None):
         self.lab, self.id = lab, who
         self.key, self.cert = lab.top / f"{who}.key", lab.top / f"{who}.pem"
         run("openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", self.key)
         der = subprocess.run(["openssl", "req", "-new", "-key", str(self.key), "-subj", f"/CN={who}", "-outform", "DER"],
                              capture_output=True, check=True).stdout
         made = ok(lab.api("operator", "POST", "/v1/parties",
-                          {"id": who, "roles": [role], "csr": base64.b64encode(der).decode()}))
+                          {"id": who, "roles": [role], "csr": base64.b64encode(der).decode()} | (
+                           {"password": password} if password else {})))
         self.cert.write_bytes(x509.load_der_x509_certificate(base64.b64decode(made["certificate"])).public_bytes(Encoding.PEM))
-        lab.json["parties"][who] = {"id": who, "roles": [role], "cert": str(self.cert), "key": str(self.key)}
+        lab.json["parties"][who] = {"id": who, "roles": [role], "cert": str(self.cert), "key": str(self.key),
+                                    "password": password}
 
 
 class Answer:

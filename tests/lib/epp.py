@@ -25,9 +25,11 @@ LOGIN_SEC = "urn:ietf:params:xml:ns:epp:loginSec-1.0"
 SECURE_AUTH = "urn:ietf:params:xml:ns:epp:secure-authinfo-transfer-1.0"
 UNHANDLED = "urn:ietf:params:xml:ns:epp:unhandled-namespaces-1.0"
 CHANGE_POLL = "urn:ietf:params:xml:ns:changePoll-1.0"
+ORGEXT = "urn:ietf:params:xml:ns:epp:orgext-1.0"
 OBJECTS = [DEVICE, PROFILE, SERVICE, JOB, ORG, MAINTENANCE]
-EXTENSIONS = [LOGIN_SEC, SECURE_AUTH, UNHANDLED, CHANGE_POLL]
-NS = {"e": EPP, "d": DEVICE, "p": PROFILE, "s": SERVICE, "j": JOB, "o": ORG, "m": MAINTENANCE, "l": LOGIN_SEC, "c": CHANGE_POLL}
+EXTENSIONS = [LOGIN_SEC, SECURE_AUTH, UNHANDLED, CHANGE_POLL, ORGEXT]
+NS = {"e": EPP, "d": DEVICE, "p": PROFILE, "s": SERVICE, "j": JOB, "o": ORG, "m": MAINTENANCE, "l": LOGIN_SEC, "c": CHANGE_POLL,
+      "g": ORGEXT}
 
 FRAMES = []  # (who sent it, bytes, whether it must be valid)
 
@@ -165,11 +167,11 @@ class Epp:
             f"<login><clID>{id or who.get('id')}</clID><pw>{password or who.get('password')}</pw>{newpw}"
             f"<options><version>{version}</version><lang>{lang}</lang></options><svcs>{menu}</svcs></login>", sec, valid)
 
-    def object(self, verb, ns, inner, valid=True, op=None, prefix="x"):
+    def object(self, verb, ns, inner, valid=True, op=None, prefix="x", extension=""):
         inner = re.sub(r"<(/?)(\w)", rf"<\1{prefix}:\2", inner)
         attr = f' op="{op}"' if op else ""
         return self.command(f'<{verb}{attr}><{prefix}:{verb} xmlns:{prefix}="{ns}">{inner}</{prefix}:{verb}></{verb}>',
-                            valid=valid)
+                            extension, valid=valid)
 
     def poll(self):
         return self.command('<poll op="req"/>')
@@ -248,7 +250,7 @@ def write_driver(folder, ietf):
     """One schema that imports all the others."""
     ours = ROOT / "doc" / "epp"
     files = {EPP: ietf / "epp-1.0.xsd", "urn:ietf:params:xml:ns:eppcom-1.0": ietf / "eppcom-1.0.xsd",
-             ORG: ietf / "org-1.0.xsd", LOGIN_SEC: ietf / "loginSec-1.0.xsd", CHANGE_POLL: ietf / "changePoll-1.0.xsd",
+             ORG: ietf / "org-1.0.xsd", LOGIN_SEC: ietf / "loginSec-1.0.xsd", CHANGE_POLL: ietf / "changePoll-1.0.xsd", ORGEXT: ietf / "orgext-1.0.xsd",
              MAINTENANCE: ietf / "maintenance-1.0.xsd", DEVICE: ours / "device-1.0.xsd",
              PROFILE: ours / "profile-1.0.xsd", SERVICE: ours / "service-1.0.xsd", JOB: ours / "job-1.0.xsd"}
     imports = "".join(f'<import namespace="{ns}" schemaLocation="{path}"/>' for ns, path in files.items())
