@@ -279,7 +279,7 @@ enum rc reg__trust_sweep(struct registry_run *run, size_t limit, size_t *n) ATT_
 /* ---- range.c: operators and their ICCIDs --------------------------------------------------- */
 /* Does a row of the settings, "mno" or "mno/ICCID prefix", say so of this operator's SIM? */
 bool reg__range_covers(const char *row, const char *mno, const char *iccid);
-/* May the caller bring this ICCID? */
+/* May this operator bring this ICCID? */
 bool reg__range_ok(const struct registry_run *run, const char *mno, const char *iccid);
 
 /* ---- attest.c: proofs that keys live on SIMs ----------------------------------------------- */
