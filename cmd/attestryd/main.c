@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/plan.h"
 #include "role/start.h"
+#include "proc/killpoint.h"
 #include "proc/control.h"
 
 #include <getopt.h>
@@ -79,7 +80,7 @@ static enum rc run_supervisor(const struct config *config, const struct log *log
 
 	if (!plan)
 		return RC_NOMEM;
-	rc = plan_open(plan, config, log, clock_system(), d);
+	rc = plan_open(plan, config, log, test_clock(), d);
 	if (rc == RC_OK) {
 		rc = supervisor_run(&plan->supervisor, d);
 		plan_close(plan);
@@ -95,7 +96,7 @@ static enum rc run(const struct options *o, const struct config *config, struct 
 		.role = o->role ? o->role : "attestryd" };
 	struct role_start start = { .config = config,
 		.log = &log,
-		.clock = clock_system(),
+		.clock = test_clock(),
 		.name = o->role,
 		.listeners = o->listeners,
 		.control_fd = CONTROL_FD };

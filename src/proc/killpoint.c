@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define VARIABLE       "ATTESTRY_KILLPOINT_FILE"
+#define CLOCK	       "ATTESTRY_CLOCK_FILE"
 #define NAME_MAX_BYTES 64
 #define STOP	       "stop "
 
@@ -34,21 +36,54 @@ void kill_point(const char *name)
 		raise(stop ? SIGSTOP : SIGKILL);
 }
 
-enum rc kill_point_open(void)
+static enum rc open_at(const char *variable, int number)
 {
-	const char *path = getenv(VARIABLE);
+	const char *path = getenv(variable);
 	int fd;
 
-	if (!path || fcntl(KILL_POINT_FD, F_GETFD) >= 0)
+	if (!path || fcntl(number, F_GETFD) >= 0)
 		return RC_OK;
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return errno == ENOENT ? RC_NOT_FOUND : RC_IO;
 	/* Not close-on-exec: the supervisor opens it, with its own rights, for the roles. */
-	if (dup2(fd, KILL_POINT_FD) < 0) {
+	if (dup2(fd, number) < 0) {
 		close(fd);
 		return RC_IO;
 	}
 	close(fd);
 	return RC_OK;
+}
+
+enum rc kill_point_open(void)
+{
+	enum rc rc = open_at(VARIABLE, KILL_POINT_FD);
+
+	return rc == RC_OK ? open_at(CLOCK, TEST_CLOCK_FD) : rc;
+}
+
+static int64_t off_unix_s(const struct clock *self)
+{
+	char text[NAME_MAX_BYTES];
+	long long off = 0;
+	ssize_t n = pread(TEST_CLOCK_FD, text, sizeof(text) - 1, 0);
+
+	(void)self;
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%lld", &off) != 1)
+		off = 0;
+	return clock_system()->unix_s(clock_system()) + off;
+}
+
+static uint64_t true_monotonic_ms(const struct clock *self)
+{
+	(void)self;
+	return clock_system()->monotonic_ms(clock_system());
+}
+
+const struct clock *test_clock(void)
+{
+	static const struct clock off = { off_unix_s, true_monotonic_ms, 0 };
+
+	return getenv(CLOCK) ? &off : clock_system();
 }

@@ -97,9 +97,11 @@ struct zone_roll {
 	uint32_t parent_ttl; /* of its DS: the longest seen */
 	int64_t wall_s;	     /* at the last tick */
 	uint64_t wall_ms;
-	uint64_t hold_ms; /* the clock jumped: nothing is removed before */
+	uint64_t doubt_ms; /* until when both clocks count (zone_policy) */
+	uint64_t hold_ms;  /* the clock jumped: nothing is removed before */
 	uint64_t late_pass;
 	uint64_t said_passes;
+	bool said_jumped;
 };
 
 struct zone_follow; /* zone_follow.c */

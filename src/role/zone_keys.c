@@ -124,6 +124,7 @@ static void on_public(struct zone_role *z, const Keys__Public *pub)
 		zone__soon(z, 1000);
 		return;
 	}
+	policy.doubt_s = z->policy.doubt_s;
 	/* Asked again to see whether pre-signed sets came: nothing did. */
 	same = z->have_policy && memcmp(&policy, &z->policy, sizeof(policy)) == 0;
 	if (!same)

@@ -12,7 +12,12 @@
 
 #define MOVE_EVERY_MS 900u
 /* Wall clock and monotonic clock may drift this far apart between two ticks. */
-#define JUMP_S	       30
+#define JUMP_S 30
+/* After a jump signatures are good by the clock before and by the one after it, as long as keys
+ * signs for such a span, and for a day: by then somebody has set the clock right. */
+#define DOUBT_MAX_S    (7 * 86400)
+#define DOUBT_SPAN_S   (29 * 86400)
+#define DOUBT_MS       86400000u
 #define PARENT_WAIT_MS 30000u /* then it is asked again */
 /* A step that keys refused. */
 #define REFUSED_AGAIN_MS 10000u
@@ -121,6 +126,17 @@ bool zone__clock_is_certain(const struct zone_role *z)
 	return mono(z) >= z->roll.hold_ms;
 }
 
+static void take_doubt(struct zone_role *z, int64_t by)
+{
+	int64_t doubt = z->policy.doubt_s - by, far = doubt < 0 ? -doubt : doubt;
+
+	/* The clock is back, or nothing bridges that. */
+	if (far <= JUMP_S || far > DOUBT_MAX_S || far + z->policy.infra_signature_s > DOUBT_SPAN_S)
+		doubt = 0;
+	z->policy.doubt_s = doubt;
+	z->roll.doubt_ms = mono(z) + DOUBT_MS;
+}
+
 /* A jump of the wall clock makes every wait doubtful: nothing is removed until the longest of them
  * has passed by the monotonic clock. */
 static void watch_clock(struct zone_role *z)
@@ -133,10 +149,13 @@ static void watch_clock(struct zone_role *z)
 
 	if (r->wall_ms && (by > JUMP_S || by < -JUMP_S)) {
 		r->hold_ms = ms + (uint64_t)hold * 1000;
+		take_doubt(z, by);
 		sweep_restart(&z->sweep);
 		log_write(z->role->log, LOG_ERROR, "clock_jumped by_s=%lld hold_s=%lld",
 			(long long)by, (long long)hold);
 	}
+	if (z->policy.doubt_s && ms >= r->doubt_ms)
+		z->policy.doubt_s = 0;
 	r->wall_s = now;
 	r->wall_ms = ms;
 }
@@ -147,6 +166,8 @@ uint32_t zone__pass_time(const struct zone_role *z)
 	int64_t roll = z->role->config->zone.roll_time_s;
 	uint32_t usual = z->policy.signature_s / WORK_PASSES_OF_LIFE;
 
+	if (z->policy.doubt_s && z->sweep.passes == 0)
+		return 0;
 	if (r->alg.phase == KEYS_ALG_SIGNING || r->alg.phase == KEYS_ALG_CLEANING)
 		return z->sweep.passes > 0 ? 0 : roll < usual ? (uint32_t)roll : usual;
 	for (unsigned i = 0; i < r->keys; i++) {
@@ -411,7 +432,7 @@ void zone__roll_tick(struct zone_role *z)
 	zone__presigned_tick(z);
 	zone__orders_save(z);
 	if (was_alg != r->alg.waits || was[0] != r->waits[0] || was[1] != r->waits[1] ||
-		z->sweep.passes != r->said_passes)
+		z->sweep.passes != r->said_passes || r->said_jumped == zone__clock_is_certain(z))
 		zone__say_keys(z);
 }
 

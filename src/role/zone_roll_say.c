@@ -51,7 +51,7 @@ void zone__say_keys(struct zone_role *z)
 	s.names = z->sweep.names;
 	s.late = z->sweep.last.late;
 	s.foreign = z->sweep.last.foreign;
-	s.clock_jumped = !zone__clock_is_certain(z);
+	s.clock_jumped = r->said_jumped = !zone__clock_is_certain(z);
 	s.algorithm_phase = r->alg.phase_text;
 	s.algorithm_waits = (char *)(uintptr_t)(r->alg.waits ? r->alg.waits : "");
 	s.algorithm_to = r->alg.to;

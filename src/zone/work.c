@@ -174,9 +174,20 @@ static uint32_t life_of(const struct work *w, uint16_t type)
 						  : w->policy->infra_signature_s;
 }
 
+/* Of the two times that it may be, the one that is further on, and the other. */
+static int64_t latest(const struct work *w)
+{
+	return w->policy->doubt_s > 0 ? w->now + w->policy->doubt_s : w->now;
+}
+
+static int64_t earliest(const struct work *w)
+{
+	return w->policy->doubt_s < 0 ? w->now + w->policy->doubt_s : w->now;
+}
+
 static int64_t left_of(const struct work *w, const uint8_t *span)
 {
-	return (int64_t)(int32_t)(rec_get32(span) - (uint32_t)w->now);
+	return (int64_t)(int32_t)(rec_get32(span) - (uint32_t)latest(w));
 }
 
 static bool is_foreign(const struct work *w, const uint8_t *span, uint16_t type, unsigned alg)
@@ -193,7 +204,7 @@ static bool is_foreign(const struct work *w, const uint8_t *span, uint16_t type,
 /* Made while the clock ran ahead: validators of today refuse it. */
 static bool is_of_the_future(const struct work *w, const uint8_t *span)
 {
-	return (int32_t)(rec_get32(span + 4) - (uint32_t)w->now) > 0;
+	return (int32_t)(rec_get32(span + 4) - (uint32_t)earliest(w)) > 0;
 }
 
 bool work_span_is_due(const struct work *w, const uint8_t *span, uint16_t type, unsigned alg)
@@ -388,8 +399,8 @@ static enum rc set_start(
 	out->owner_len = name.len;
 	out->type = type;
 	out->ttl = w->policy->ttl;
-	out->inception = (uint32_t)(w->now - WORK_SKEW_S);
-	out->expiration = (uint32_t)(w->now + life - jitter(key, key_len, w->now, life / 8));
+	out->inception = (uint32_t)(earliest(w) - WORK_SKEW_S);
+	out->expiration = (uint32_t)(latest(w) + life - jitter(key, key_len, w->now, life / 8));
 	return RC_OK;
 }
 

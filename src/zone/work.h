@@ -46,6 +46,9 @@ struct zone_policy {
 #define WORK_NOT_PRESIGNED 1u	    /* elsewhere, but there is none that is good now: none is due */
 	uint32_t signature_s;	    /* life of RRSIGs of CERT and TLSA */
 	uint32_t infra_signature_s; /* of all others */
+	/* The clock jumped, and it may be that much from now instead: signatures are good by both.
+	 */
+	int64_t doubt_s;
 };
 
 /* The sweep passes every name this often within the life of a device's signature. */

@@ -50,7 +50,7 @@ class Registry:
                             *settings) for a in ("--set", s)]
         out = run(program("attestry"), "init", self.dir, "--zone", ZONE, *sets).stdout
         self.ds = next(line.split(" DS ")[1].strip() for line in out.splitlines() if " DS " in line)
-        self.process = None
+        self.process, self.env = None, {}
 
     def set(self, name, value):
         section, key = name.split(".")
@@ -70,7 +70,7 @@ class Registry:
         self.log.unlink(missing_ok=True)
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen([program("attestryd"), "--config", str(self.dir / "attestry.conf")],
-                                            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment())
+                                            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment(**self.env))
         self.tail = Tail(self.log)
         self.tail.wait(ready)
         self.dns = int((self.dir / "run" / "dns.addr").read_text().split()[1])
