@@ -72,7 +72,8 @@ class Postgres:
         other = Postgres(fsync=True)
         self.run(self.bin / "pg_basebackup", "-h", self.folder, "-U", "registry", "-D", other.data, "-R", "-X", "stream")
         with open(other.data / "postgresql.conf", "a") as f:
-            f.write(f"unix_socket_directories = '{other.folder}'\n")
+            # After the primary's restart it is there again at once.
+            f.write(f"unix_socket_directories = '{other.folder}'\nwal_retrieve_retry_interval = 100ms\n")
         other.start()
         self.psql("ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.psql("SELECT pg_reload_conf()")
