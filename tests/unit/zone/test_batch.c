@@ -460,6 +460,50 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* Signatures that are made together do not end together: their ends fill the last eighth of a life
+ * evenly, so the work of making them anew is spread as evenly. In doubt about the clock they are
+ * good by both times. */
+static void test_ends_are_spread(void **state)
+{
+	enum { COUNT = 8000, PARTS = 8, LIFE = 86400, DAY = 86400 };
+	struct world *w = *state;
+	struct zone_policy policy = w->bulk.policy;
+	unsigned in[PARTS] = { 0 };
+	uint8_t value[REC_DEVICE_LEN];
+	uint8_t hash[RR_HASH_LEN] = { 1 };
+
+	policy.infra_signature_s = LIFE;
+	for (int64_t doubt = -DAY; doubt <= DAY; doubt += DAY) {
+		struct work work;
+
+		policy.doubt_s = doubt;
+		work_init(&work, &policy, NOW);
+		work_device(value, hash, hash, NOW + 365 * DAY);
+		for (unsigned i = 0; i < (unsigned)COUNT; i++) {
+			struct zone_key key;
+			struct zone_name name;
+			char text[64];
+
+			snprintf(text, sizeof(text), "1.8912230200%09uf", i);
+			assert_rc(RC_OK, zone_name_from_text(text, &name));
+			zone_key_write(name.wire, name.len - 1u, &key);
+			assert_rc(RC_OK, work_sign_nsec(&work, key.bytes, key.len, value,
+						 sizeof(value), NULL, 0));
+		}
+		for (size_t i = 0; i < work.count; i++) {
+			const struct sign_set *s = &work.sets[i];
+			int64_t end = (int64_t)s->expiration - NOW - (doubt > 0 ? doubt : 0);
+
+			assert_in_range(end, LIFE - LIFE / 8 + 1, LIFE);
+			assert_int_equal(NOW - WORK_SKEW_S + (doubt < 0 ? doubt : 0), s->inception);
+			in[(LIFE - end) * PARTS / (LIFE / 8)]++;
+		}
+		work_fini(&work);
+	}
+	for (size_t i = 0; i < PARTS; i++)
+		assert_in_range(in[i], 3 * COUNT / PARTS * 8 / 10, 3 * COUNT / PARTS * 12 / 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +512,7 @@ int main(void)
 		cmocka_unit_test(test_serial),
 		cmocka_unit_test(test_sweep),
 		cmocka_unit_test(test_other_key_and_clock),
+		cmocka_unit_test(test_ends_are_spread),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
