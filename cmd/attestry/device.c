@@ -97,6 +97,8 @@ static int run_set(struct cli *cli)
 		code = set_flag(cli, body, "stolen");
 	if (code == EXIT_DONE)
 		code = set_flag(cli, body, "broken");
+	if (cli_opt(cli, "refresh"))
+		json_object_set_new(body, "refresh", json_true());
 	set_text(body, "reason", cli_opt(cli, "reason"));
 	if (code == EXIT_DONE && !json_object_size(body))
 		code = cli_usage(cli, "what is to be set?");
@@ -191,7 +193,10 @@ const struct cmd device_cmds[] = {
 			{ "reason", "TEXT", "why, for those who read it later" },
 			{ "consent", "ASP", "this provider may register without claim code" },
 			{ "withdraw-consent", "ASP", "and this one no longer" },
-			{ "move-to", "MNO", "this operator may take the device over" } } },
+			{ "move-to", "MNO", "this operator may take the device over" },
+			{ "refresh", NULL,
+				"send the registry's CAs and payload signer to its card "
+				"again" } } },
 	{ "device", "delete", "ICCID", 1, 1, "mno", 0, run_delete,
 		"give a device up that has no profiles: the end of the operator's stewardship",
 		"attestry device delete 8912230200031010008F --lab /tmp/lab", { { 0 } } },

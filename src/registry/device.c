@@ -460,8 +460,8 @@ enum rc reg__device_update(struct registry_run *run)
 		return reg__no(run, CODE(AUTHORIZATION), "imei", "the MNO says so");
 	if (*m->imei)
 		snprintf(d.imei, sizeof(d.imei), "%s", m->imei);
-	if (!*m->owner && !*m->imei && !m->locked && !m->stolen && !m->broken && !*m->add_consent &&
-		!*m->rem_consent && !m->attest_cert.len && !*m->move_to)
+	if (!*m->owner && !*m->imei && !m->locked && !m->stolen && !m->broken && !m->refresh &&
+		!*m->add_consent && !*m->rem_consent && !m->attest_cert.len && !*m->move_to)
 		return reg__no(run, CODE(MISSING), "", "nothing to change");
 	if ((*m->add_consent || *m->rem_consent) && !owner)
 		return reg__no(run, CODE(AUTHORIZATION),

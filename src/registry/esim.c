@@ -80,6 +80,8 @@ static enum rc end(struct registry_run *run, struct store_profile_view *v, struc
 	v->p.attempts = 0;
 	v->p.wipe_pending = false;
 	if (rc == RC_OK)
+		rc = reg__trust_forget(run, v);
+	if (rc == RC_OK)
 		rc = reg__tell_profile(run, v, "profile.deactivated", t,
 			"its operator has deleted the eSIM; the key is gone");
 	return rc;

@@ -273,6 +273,11 @@ void reg__trust_order(
 /* The card has confirmed an install job. */
 enum rc reg__trust_confirmed(struct registry_run *run, const struct store_profile_view *v,
 	const Registry__JobExtra *extra) ATT_MUST_CHECK;
+/* What the slot's card holds is unknown: all of it goes along with its next payload, which is due
+ * when it is live. The caller saves v->p. */
+enum rc reg__trust_forget(struct registry_run *run, struct store_profile_view *v) ATT_MUST_CHECK;
+/* The same for every slot of a device. */
+enum rc reg__trust_refresh(struct registry_run *run, const struct store_device *d) ATT_MUST_CHECK;
 /* Payloads become due whose devices have had time to hear of the present signer. */
 enum rc reg__trust_sweep(struct registry_run *run, size_t limit, size_t *n) ATT_MUST_CHECK;
 

@@ -66,6 +66,9 @@ enum rc reg__device_set_extras(
 			(struct store_blob){ m->attest_cert.data, m->attest_cert.len });
 	if (rc == RC_OK && *m->move_to)
 		rc = set_move_to(run, m->move_to, d);
+	if (rc == RC_OK && m->refresh == REGISTRY__FLAG__FLAG_TRUE)
+		rc = mno ? reg__trust_refresh(run, d)
+			 : reg__no(run, CODE(AUTHORIZATION), "refresh", "the MNO knows its cards");
 	return rc;
 }
 

@@ -2,6 +2,7 @@
 /* Whom devices trust: what their payloads say of it, which CA files and payload signer their cards
  * hold, and how a signer is replaced: the former one announces the next, and signs until the card
  * has confirmed that and its device has had time to read it (formats section 2, key 16). */
+#include "base/ident.h"
 #include "registry/internal.h"
 
 #include <string.h>
@@ -281,9 +282,6 @@ enum rc reg__trust_plan(struct registry_run *run, const struct store_profile_vie
 	*plan = (struct registry_trust_plan){ 0 };
 	if (!ca || !is_hash(&ca->payload_spki))
 		return RC_OK;
-	/* A registry whose CAs and signer are those it began with. */
-	if (run->reg->epoch_count <= 1 && v->p.slot == 1 && !devkit && !ca->payload_next_spki.len)
-		return RC_OK;
 	const ProtobufCBinaryData der[] = { ca->root, devkit ? ca->devkit : ca->issuing,
 		devkit ? ca->payload_signer_devkit : ca->payload_signer };
 	rc = card_has(run, v, &has, &kept);
@@ -354,9 +352,6 @@ enum rc reg__trust_confirmed(struct registry_run *run, const struct store_profil
 	bool kept;
 	enum rc rc;
 
-	if (!take_extra(extra, &now) && run->reg->epoch_count <= 1 &&
-		!(run->reg->ca && run->reg->ca->payload_next_spki.len))
-		return RC_OK;
 	rc = store_card_trust_get(run->reg->store, v->p.id, &before);
 	if (rc != RC_OK && rc != RC_NOT_FOUND)
 		return rc;
@@ -377,6 +372,36 @@ enum rc reg__trust_confirmed(struct registry_run *run, const struct store_profil
 	before.has_announced = false;
 	before.ready = 0;
 	return store_card_trust_put(run->reg->store, v->p.id, &before);
+}
+
+enum rc reg__trust_forget(struct registry_run *run, struct store_profile_view *v)
+{
+	struct store_card_trust unknown = { 0 };
+
+	memcpy(unknown.iccid, v->iccid, sizeof(unknown.iccid));
+	if (v->p.state == STATE(ACTIVATED)) {
+		v->p.install_due++;
+		run->install = true;
+	}
+	return store_card_trust_put(run->reg->store, v->p.id, &unknown);
+}
+
+enum rc reg__trust_refresh(struct registry_run *run, const struct store_device *d)
+{
+	struct store_profile_view *v = arena_alloc(run->arena, sizeof(*v));
+	int64_t ids[IDENT_SLOT_MAX];
+	size_t n = 0;
+	enum rc rc = v ? store_device_profiles(run->reg->store, d->id, IDENT_SLOT_MAX, ids, &n)
+		       : RC_NOMEM;
+
+	for (size_t i = 0; rc == RC_OK && i < n; i++) {
+		rc = store_profile_by_id(run->reg->store, ids[i], v);
+		if (rc == RC_OK)
+			rc = reg__trust_forget(run, v);
+		if (rc == RC_OK)
+			rc = store_profile_save(run->reg->store, &v->p);
+	}
+	return rc;
 }
 
 enum rc reg__trust_sweep(struct registry_run *run, size_t limit, size_t *n)

@@ -162,6 +162,26 @@ static void test_other_ca_certificates(void **state)
 	world_close(&w);
 }
 
+static void test_a_card_that_has_other_files(void **state)
+{
+	Registry__DeviceUpdate m = REGISTRY__DEVICE_UPDATE__INIT;
+	WORLD_REQUEST(q, DEVICE_UPDATE, device_update, m);
+
+	OPEN_WORLD(w);
+	trust_changed(&w);
+	live(&w);
+	assert_true(install(&w, 1));
+	m.iccid = str(ICCID);
+	m.refresh = REGISTRY__FLAG__FLAG_TRUE;
+	assert_int_equal(2201, world_run(&w, "gatineau", &q));
+	assert_false(install(&w, 1));
+	assert_int_equal(1000, world_run(&w, "mno", &q));
+	assert_true(install(&w, 1));
+	assert_string_equal("06 07 0C 0D", files);
+	assert_false(install(&w, 1));
+	world_close(&w);
+}
+
 static void test_a_signer_is_announced_first(void **state)
 {
 	Registry__SignerInfo info = REGISTRY__SIGNER_INFO__INIT;
@@ -258,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slot_1_comes_with_the_sim),
 		cmocka_unit_test(test_other_ca_certificates),
+		cmocka_unit_test(test_a_card_that_has_other_files),
 		cmocka_unit_test(test_a_signer_is_announced_first),
 		cmocka_unit_test(test_stragglers),
 		cmocka_unit_test(test_a_first_payload_needs_no_announcement),
