@@ -12,6 +12,11 @@
 
 /* ---- the CSR ---------------------------------------------------------------------------- */
 
+static int cn_of(const X509_NAME *name, int after)
+{
+	return X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)name, NID_commonName, after);
+}
+
 static enum rc read_name(X509_REQ *req, const char *zone, struct enrol_csr *out, struct diag *d)
 {
 	const X509_NAME *subject = X509_REQ_get_subject_name(req);
@@ -19,13 +24,12 @@ static enum rc read_name(X509_REQ *req, const char *zone, struct enrol_csr *out,
 	char cn[IDENT_OWNER_TEXT];
 	const ASN1_STRING *value;
 	enum rc rc;
-	int len;
+	int len, at = cn_of(subject, -1);
 
-	if (X509_NAME_entry_count(subject) != 1 ||
-		X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)subject, NID_commonName, -1) !=
-			0)
-		return diag_set(d, RC_MALFORMED, "csr: subject: one common name and nothing else");
-	value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, 0));
+	if (at < 0 || cn_of(subject, at) >= 0)
+		return diag_set(d, RC_MALFORMED, "csr: subject: not one common name");
+	out->bare = X509_NAME_entry_count(subject) == 1;
+	value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
 	len = ASN1_STRING_length(value);
 	if (len < 1 || len > IDENT_OWNER_MAX ||
 		memchr(ASN1_STRING_get0_data(value), '\0', (size_t)len))
@@ -157,11 +161,26 @@ static bool fill_reenrol(Registry__Request *q, const struct enrol_csr *csr)
 	return set_text(&q->profile_reenrol->base, "name", csr->name);
 }
 
+/* RFC 7030 section 4.2.2: the request of a renewal has the subject of the certificate. */
+static bool same_subject(const struct enrol_client *client, const struct enrol_csr *csr)
+{
+	const unsigned char *at = csr->der;
+	X509_REQ *req = d2i_X509_REQ(NULL, &at, (long)csr->len);
+	bool same = req && X509_NAME_cmp(X509_REQ_get_subject_name(req),
+				   X509_get_subject_name(client->cert)) == 0;
+
+	X509_REQ_free(req);
+	return same;
+}
+
 enum rc enrol_request(const struct enrol_client *client, const struct enrol_csr *csr,
 	Registry__Request **out, struct diag *d)
 {
 	Registry__Request *q;
 
+	if (!csr->bare && !(client->device && same_subject(client, csr)))
+		return diag_set(d, RC_MALFORMED, "csr: subject: one common name and nothing else%s",
+			client->device ? ", or that of the certificate that is renewed" : "");
 	if (client->device && memcmp(csr->spki_sha256, client->spki_sha256, ENROL_SPKI_LEN) != 0)
 		return diag_set(d, RC_DENIED,
 			"csr: a device renews the certificate of the key that it has come with; a "

@@ -24,10 +24,11 @@ struct enrol_csr {
 	uint8_t der[ENROL_CSR_MAX];
 	size_t len;
 	char name[IDENT_OWNER_TEXT]; /* <slot>.<iccid> */
+	bool bare;		     /* the subject has nothing else */
 	uint8_t spki_sha256[ENROL_SPKI_LEN];
 };
 
-/* Reads DER with nothing behind it. The subject is one common name, directly in `zone`.
+/* Reads DER with nothing behind it. The subject has one common name, directly in `zone`.
  * RC_MALFORMED, RC_TOO_LARGE, RC_SIGNATURE, RC_NOT_FOUND (another name); d says why. */
 enum rc enrol_csr_read(const uint8_t *der, size_t len, const char *zone, struct enrol_csr *out,
 	struct diag *d) ATT_MUST_CHECK;
@@ -44,7 +45,8 @@ struct enrol_client {
 bool enrol_is_ra(const X509 *cert);
 
 /* May this client ask so, as far as its certificate says? Then the typed request, without id; free
- * with reflect_free. RC_DENIED and d: not. */
+ * with reflect_free. RC_DENIED, RC_MALFORMED (a subject that is not theirs to ask for) and d: not.
+ */
 enum rc enrol_request(const struct enrol_client *client, const struct enrol_csr *csr,
 	Registry__Request **out, struct diag *d) ATT_MUST_CHECK;
 /* An empty request of that client; free with reflect_free. NULL: out of memory. */

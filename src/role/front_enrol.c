@@ -230,8 +230,8 @@ static void est_enrol(struct front_enrol *e, struct http_conn *conn, enum est_op
 			"by its operator");
 	} else if (est_read(head->content_type[0] ? head->content_type : NULL, http->body,
 			   http->body_len, e->role->config->registry.zone, &csr, &f)) {
-		f.status = 403;
 		rc = enrol_request(client, &csr, &q, &f.why);
+		f.status = rc == RC_MALFORMED ? 400 : 403;
 	}
 	if (rc != RC_OK) {
 		note(e, client, est_name(op), csr.name, f.why.text);

@@ -163,8 +163,8 @@ static void test_bodies(void **state)
 	assert_false(read("application/pkcs10", text, back, &csr, &f));
 	refused(400, "<slot>", &f);
 	back = base64(der, make_csr(key, NAME "." ZONE, "parkoserv", der), text);
-	assert_false(read("application/pkcs10", text, back, &csr, &f));
-	refused(400, "one common name", &f);
+	assert_true(read("application/pkcs10", text, back, &csr, &f));
+	assert_false(csr.bare);
 	back = base64(der, make_csr(p384, NAME "." ZONE, NULL, der), text);
 	assert_false(read("application/pkcs10", text, back, &csr, &f));
 	refused(400, "P-256", &f);
@@ -214,7 +214,7 @@ static void test_who_may_ask(void **state)
 	X509 *other = make_cert(key, "clientAuth"), *plain = make_cert(key, NULL);
 	uint8_t spki[ENROL_SPKI_LEN] = { 1 };
 	struct enrol_client client = { .cert = ra, .spki_sha256 = spki, .peer = "p" };
-	struct enrol_csr csr = { .len = 3, .name = NAME };
+	struct enrol_csr csr = { .len = 3, .name = NAME, .bare = true };
 	Registry__Request *q = NULL;
 	struct diag d = { "" };
 
@@ -241,6 +241,19 @@ static void test_who_may_ask(void **state)
 	assert_int_equal(REGISTRY__REQUEST__OP_PROFILE_REENROL, q->op_case);
 	assert_int_equal(32, q->cert_sha256.len);
 	reflect_free(&q->base);
+	/* More than the name only as the certificate has it (RFC 7030 section 4.2.2). */
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(ra), "O", MBSTRING_UTF8,
+		(const unsigned char *)"parkoserv", -1, -1, 0);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(ra), "CN", MBSTRING_UTF8,
+		(const unsigned char *)NAME "." ZONE, -1, -1, 0);
+	csr.bare = false;
+	csr.len = make_csr(key, NAME "." ZONE, "parkoserv", csr.der);
+	assert_rc(RC_OK, enrol_request(&client, &csr, &q, &d));
+	reflect_free(&q->base);
+	csr.len = make_csr(key, NAME "." ZONE, "carparkserv", csr.der);
+	assert_rc(RC_MALFORMED, enrol_request(&client, &csr, &q, &d));
+	client.device = false;
+	assert_rc(RC_MALFORMED, enrol_request(&client, &csr, &q, &d));
 	X509_free(ra);
 	X509_free(other);
 	X509_free(plain);
