@@ -21,6 +21,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: attestry-mno [run] --config FILE\n"
 	      "       attestry-mno status --config FILE [--json]\n"
+	      "       attestry-mno inventory --config FILE [--claims-out FILE] [--json]\n"
 	      "       attestry-mno seal --sims FILE --key FILE --out FILE\n"
 	      "       attestry-mno setup DIR --id PARTY --url URL --ca FILE (--sms SOCKET | --smpp "
 	      "FILE)\n"
@@ -43,6 +44,11 @@ static void usage(FILE *to)
 	      "\n"
 	      "  run       serve until SIGTERM or SIGINT; prints \"ready\"\n"
 	      "  status    every job's step, tries and silence; what waits to be posted\n"
+	      "  inventory loads the configuration's SIMs into the registry: a row's eid, owner, "
+	      "imei,\n"
+	      "            attest_cert, and its claim as a salted hash; --claims-out makes a code "
+	      "for\n"
+	      "            each row without one and writes them down first (0600)\n"
 	      "  seal      a list of SIMs into a file that only --key opens (32 bytes; made when\n"
 	      "            it is not there): sims_sealed and sims_key in the configuration\n"
 	      "  setup     the trusted connection to a registry, from nothing: key and request,\n"
@@ -157,6 +163,43 @@ static int setup(const struct setup *s)
 	return EXIT_FAILURE;
 }
 
+static int inventory(const char *config, const char *claims, bool as_json)
+{
+	struct diag d = { 0 };
+	json_t *doc = NULL, *one, *refused;
+	size_t i;
+	enum rc rc;
+
+	(void)umask(077);
+	if (secret_harden_process() != RC_OK || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+		curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+		fputs("attestry-mno: cannot set up the process\n", stderr);
+		return EXIT_FAILURE;
+	}
+	rc = mno_inventory(config, claims, &doc, &d);
+	curl_global_cleanup();
+	if (rc != RC_OK) {
+		fprintf(stderr, "attestry-mno: inventory: %s\n", d.text[0] ? d.text : rc_text(rc));
+		return EXIT_FAILURE;
+	}
+	refused = json_object_get(doc, "refused");
+	if (as_json) {
+		(void)json_dumpf(doc, stdout, JSON_INDENT(2));
+		(void)putchar('\n');
+	} else {
+		printf("%lld loaded, %zu refused\n",
+			(long long)json_integer_value(json_object_get(doc, "loaded")),
+			json_array_size(refused));
+		json_array_foreach(refused, i, one)
+		{
+			printf("%s: %s\n", text_of(one, "iccid"), text_of(one, "reason"));
+		}
+	}
+	rc = json_array_size(refused) ? RC_DENIED : RC_OK;
+	json_decref(doc);
+	return rc == RC_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int seal(const char *sims, const char *key, const char *out)
 {
 	struct diag d = { 0 };
@@ -175,7 +218,20 @@ static int seal(const char *sims, const char *key, const char *out)
 	return EXIT_FAILURE;
 }
 
-enum option_id { ID = 256, URL, CA, SMS, SMPP, EPP, SIMS, KEY, OUT, OPERATOR_CERT, OPERATOR_KEY };
+enum option_id {
+	ID = 256,
+	URL,
+	CA,
+	SMS,
+	SMPP,
+	EPP,
+	SIMS,
+	KEY,
+	OUT,
+	CLAIMS_OUT,
+	OPERATOR_CERT,
+	OPERATOR_KEY
+};
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -189,6 +245,7 @@ static const struct option options[] = {
 	{ "sims", required_argument, NULL, SIMS },
 	{ "key", required_argument, NULL, KEY },
 	{ "out", required_argument, NULL, OUT },
+	{ "claims-out", required_argument, NULL, CLAIMS_OUT },
 	{ "operator-cert", required_argument, NULL, OPERATOR_CERT },
 	{ "operator-key", required_argument, NULL, OPERATOR_KEY },
 	{ "help", no_argument, NULL, 'h' },
@@ -223,6 +280,8 @@ int main(int argc, char **argv)
 		return run(config);
 	if (config && optind == argc && strcmp(what, "status") == 0)
 		return status(config, as_json);
+	if (config && optind == argc && strcmp(what, "inventory") == 0)
+		return inventory(config, given[CLAIMS_OUT - ID], as_json);
 	if (optind == argc && strcmp(what, "seal") == 0)
 		return seal(given[SIMS - ID], given[KEY - ID], given[OUT - ID]);
 	if (optind + 1 == argc && strcmp(what, "setup") == 0)

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "client/claim.h"
 #include "http/rows.h"
 
 #include <openssl/evp.h>
@@ -41,29 +42,14 @@ static bool hash_claim(const struct bulk *b, json_t *row)
 {
 	const char *claim = json_string_value(json_object_get(row, "claim"));
 	const char *iccid = json_string_value(json_object_get(row, "iccid"));
-	char base64[B64_LEN(32)], text[96];
-	uint8_t salt[32], hash[32];
-	EVP_MD_CTX *x;
-	bool ok;
+	char text[96];
+	uint8_t salt[32];
 
 	if (!claim || !iccid)
 		return true;
-	if (str_format(text, sizeof(text), "salt %s %s", b->journal.id, iccid) != RC_OK ||
-		EVP_Digest(text, strlen(text), salt, NULL, EVP_sha256(), NULL) != 1)
-		return false;
-	x = EVP_MD_CTX_new();
-	ok = x && EVP_DigestInit_ex(x, EVP_sha256(), NULL) == 1 &&
-	     EVP_DigestUpdate(x, salt, 16) == 1 && EVP_DigestUpdate(x, claim, strlen(claim)) == 1 &&
-	     EVP_DigestFinal_ex(x, hash, NULL) == 1;
-	EVP_MD_CTX_free(x);
-	if (!ok)
-		return false;
-	b64_write(salt, 16, base64);
-	(void)json_object_set_new(row, "claim_salt", json_string(base64));
-	b64_write(hash, sizeof(hash), base64);
-	(void)json_object_set_new(row, "claim_sha256", json_string(base64));
-	(void)json_object_del(row, "claim");
-	return true;
+	return str_format(text, sizeof(text), "salt %s %s", b->journal.id, iccid) == RC_OK &&
+	       EVP_Digest(text, strlen(text), salt, NULL, EVP_sha256(), NULL) == 1 &&
+	       client_claim_hash(row, claim, salt) == RC_OK;
 }
 
 /* 19 digits without the filler are an ICCID for people. */

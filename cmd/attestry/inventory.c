@@ -6,19 +6,16 @@
 #include "base/file.h"
 #include "base/secret.h"
 #include "base/str.h"
+#include "client/claim.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum {
 	FILE_MAX = 64 << 20,
-	BATCH_ROWS = 5000, /* of one request: far below the API's body limit */
-	CLAIM_LEN = 26,	   /* base32 digits: 130 bits */
-	SALT_LEN = 16
+	BATCH_ROWS = 5000 /* of one request: far below the API's body limit */
 };
 
 static const char *const columns[] = { "iccid", "eid", "owner", "imei", "claim" };
@@ -113,45 +110,10 @@ static int read_rows(const char *path, json_t **out)
 
 /* ---- claim codes ---- */
 
-static bool make_claim(char out[CLAIM_LEN + 1])
-{
-	static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-	uint8_t random[CLAIM_LEN];
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return false;
-	for (size_t i = 0; i < CLAIM_LEN; i++)
-		out[i] = digits[random[i] % 32];
-	out[CLAIM_LEN] = '\0';
-	return true;
-}
-
-/* Puts salt and hash in the place of the code. */
-static bool hash_claim(json_t *row, const char *claim)
-{
-	uint8_t salt[SALT_LEN], hash[32];
-	char base64[B64_LEN(32)];
-	EVP_MD_CTX *x = EVP_MD_CTX_new();
-	bool ok = x && getrandom(salt, sizeof(salt), 0) == (ssize_t)sizeof(salt) &&
-		  EVP_DigestInit_ex(x, EVP_sha256(), NULL) == 1 &&
-		  EVP_DigestUpdate(x, salt, sizeof(salt)) == 1 &&
-		  EVP_DigestUpdate(x, claim, strlen(claim)) == 1 &&
-		  EVP_DigestFinal_ex(x, hash, NULL) == 1;
-
-	EVP_MD_CTX_free(x);
-	if (!ok)
-		return false;
-	b64_write(salt, sizeof(salt), base64);
-	json_object_set_new(row, "claim_salt", json_string(base64));
-	b64_write(hash, sizeof(hash), base64);
-	json_object_set_new(row, "claim_sha256", json_string(base64));
-	return true;
-}
-
 /* The codes that were made go to `to`, one "iccid,claim" line each. */
 static int hash_claims(const char *path, json_t *rows, FILE *to)
 {
-	char made[CLAIM_LEN + 1], iccid[32];
+	char made[CLIENT_CLAIM_LEN + 1], iccid[32];
 	json_t *row;
 	size_t i;
 
@@ -166,14 +128,13 @@ static int hash_claims(const char *path, json_t *rows, FILE *to)
 		if (!claim && !to)
 			continue; /* registrable with the owner's consent only */
 		if (!claim) {
-			if (!make_claim(made))
+			if (client_claim_make(made) != RC_OK)
 				return cli_error(EXIT_USAGE, "no random numbers");
 			claim = made;
 			fprintf(to, "%s,%s\n", iccid, made);
 		}
-		if (!hash_claim(row, claim))
+		if (client_claim_hash(row, claim, NULL) != RC_OK)
 			return cli_error(EXIT_USAGE, "SHA-256 failed");
-		json_object_del(row, "claim");
 	}
 	return EXIT_DONE;
 }

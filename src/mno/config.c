@@ -255,7 +255,7 @@ static enum rc read_pkcs11(const json_t *p11, struct mno_config *c, struct diag 
 	return rc;
 }
 
-static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
+static enum rc read_doc(const json_t *doc, struct mno_config *c, json_t **list, struct diag *d)
 {
 	const struct {
 		const char *name;
@@ -299,12 +299,14 @@ static enum rc read_doc(const json_t *doc, struct mno_config *c, struct diag *d)
 	}
 	if (rc == RC_OK)
 		rc = read_sims(sims, c, d);
+	if (rc == RC_OK && list)
+		*list = json_incref(sims);
 	json_decref(sims);
 	free(sims_key);
 	return rc;
 }
 
-enum rc mno__config_read(const char *path, struct mno_config *out, struct diag *d)
+enum rc mno__config_read(const char *path, struct mno_config *out, json_t **sims, struct diag *d)
 {
 	struct mno_config c = { 0 };
 	struct secret bytes = { 0 };
@@ -317,7 +319,7 @@ enum rc mno__config_read(const char *path, struct mno_config *out, struct diag *
 			rc == RC_DENIED ? "others can read it; chmod 600" : rc_text(rc));
 	doc = json_loadb((const char *)bytes.bytes, bytes.len, JSON_REJECT_DUPLICATES, &error);
 	secret_free(&bytes);
-	rc = doc ? read_doc(doc, &c, d)
+	rc = doc ? read_doc(doc, &c, sims, d)
 		 : diag_set(d, RC_MALFORMED, "line %d: not JSON", error.line);
 	json_decref(doc);
 	if (rc != RC_OK) {
@@ -354,7 +356,7 @@ void mno__config_fini(struct mno_config *c)
 enum rc mno_config_check(const char *path, struct diag *d)
 {
 	struct mno_config c = { 0 };
-	enum rc rc = mno__config_read(path, &c, d);
+	enum rc rc = mno__config_read(path, &c, NULL, d);
 
 	mno__config_fini(&c);
 	return rc;

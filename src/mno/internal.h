@@ -175,7 +175,9 @@ struct mno_config {
 	const struct mno_sim_key **by_msisdn; /* those that have one, sorted by it */
 	struct secret keys;
 };
-enum rc mno__config_read(const char *path, struct mno_config *out, struct diag *d) ATT_MUST_CHECK;
+/* `sims` not NULL: also the list as it stands there, its keys wiped; json_decref it. */
+enum rc mno__config_read(
+	const char *path, struct mno_config *out, json_t **sims, struct diag *d) ATT_MUST_CHECK;
 void mno__config_fini(struct mno_config *c);
 /* sealed.c: the list of SIMs of a sealed file. RC_AUTH: another key, or changed bytes. */
 enum rc mno__sims_unseal(

@@ -23,6 +23,14 @@ enum rc mno_run(const char *config_path, const struct log *log, struct diag *d) 
 enum rc mno_seal_sims(const char *sims_path, const char *key_path, const char *out_path,
 	struct diag *d) ATT_MUST_CHECK;
 
+/* Loads the configuration's SIMs into the registry's inventory: ICCID, and what a row has of eid,
+ * owner, imei, attest_cert; its claim only as a salted hash. `claims_path` not NULL: a code is made
+ * for each row without one and written there first (a new file of mode 0600, "iccid,claim" lines).
+ * *out:
+ * {"loaded", "refused": [{"iccid", "reason"}]}. */
+enum rc mno_inventory(const char *config_path, const char *claims_path, json_t **out,
+	struct diag *d) ATT_MUST_CHECK;
+
 /* Whether a configuration can be run with. */
 enum rc mno_config_check(const char *config_path, struct diag *d) ATT_MUST_CHECK;
 

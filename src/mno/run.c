@@ -116,7 +116,7 @@ static void on_reload(evutil_socket_t fd, short what, void *user)
 
 	(void)fd;
 	(void)what;
-	if (mno__config_read(gw->config_path, &config, &d) != RC_OK ||
+	if (mno__config_read(gw->config_path, &config, NULL, &d) != RC_OK ||
 		set_sims(gw, &config, &d) != RC_OK) {
 		log_write(gw->log, LOG_ERROR, "reload-failed why=\"%s\"", d.text);
 		return;
@@ -144,7 +144,7 @@ static enum rc start(struct gateway *gw)
 		.job = mno__on_job, .posted = mno__on_posted, .user = gw
 	};
 	struct mno_config config;
-	enum rc rc = mno__config_read(gw->config_path, &config, gw->d);
+	enum rc rc = mno__config_read(gw->config_path, &config, NULL, gw->d);
 
 	if (rc == RC_OK && config.pkcs11.module)
 		rc = open_token(gw, &config, gw->d);

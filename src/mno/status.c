@@ -72,7 +72,7 @@ enum rc mno_status(const char *config_path, json_t **out, struct diag *d)
 	struct mno_state *state = NULL;
 	struct view v = { .jobs = json_array() };
 	uint64_t n[3] = { 0 };
-	enum rc rc = v.jobs ? mno__config_read(config_path, &config, d) : RC_NOMEM;
+	enum rc rc = v.jobs ? mno__config_read(config_path, &config, NULL, d) : RC_NOMEM;
 
 	if (rc == RC_OK)
 		rc = mno__state_open(config.state, &state, d);

@@ -12,6 +12,7 @@ import ota
 from lab import PATIENCE, Refused, Tail, environment, program, run
 
 ICCID = "8912230200031010032f"
+OTHER = "8912230200031010040f"
 CLAIM = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -39,7 +40,7 @@ def test_from_nothing_to_an_attested_device(empty_lab, place):
     lab, folder = empty_lab, place / "gateway"
     keys = ota.Keys(os.urandom(16), os.urandom(16), 3)
     sim = {"iccid": ICCID, "kic": keys.kic.hex(), "kid": keys.kid.hex(), "kvn": 3}
-    sims = private(place / "sims.json", [sim])
+    sims = private(place / "sims.json", [dict(sim, claim=CLAIM), dict(sim, iccid=OTHER)])
     operator = lab.dir / "registry" / "operator"
     p = set_up(lab, folder, "mno2", "--sms", place / "sms.sock", "--sims", sims, "--operator-cert", operator / "operator.pem",
               "--operator-key", operator / "operator.key")
@@ -54,12 +55,17 @@ def test_from_nothing_to_an_attested_device(empty_lab, place):
     set_up(lab, folder, "mno2")
     assert (folder / "mno.key").read_bytes() == key and (folder / "mno.pem").read_bytes() == cert
     assert json.loads((folder / "mno.json").read_text()) == dict(config, por_timeout_ms=300)
-    # Two SIMs would be another's: the inventory is this operator's own.
-    who = {"cert": str(folder / "mno.pem"), "key": str(folder / "mno.key")}
-    rows = place / "inventory.csv"
-    rows.touch(0o600)
-    rows.write_text(f"iccid,claim\n{ICCID},{CLAIM}\n")
-    lab.cli("inventory", "load", rows, "--cert", who["cert"], "--key", who["key"])
+    # The same list is the registry's inventory: its claim codes as hashes, those that it lacks made and written down first.
+    codes = place / "claims.csv"
+    p = run(program("attestry-mno"), "inventory", "--config", folder / "mno.json", "--claims-out", codes)
+    assert p.stdout == "2 loaded, 0 refused\n" and stat.S_IMODE(codes.stat().st_mode) == 0o600
+    made = dict(line.split(",") for line in codes.read_text().splitlines())
+    assert list(made) == [OTHER] and len(made[OTHER]) == 26
+    assert run(program("attestry-mno"), "inventory", "--config", folder / "mno.json", "--claims-out", codes, check=False).returncode == 1
+    again = run(program("attestry-mno"), "inventory", "--config", folder / "mno.json", "--json", check=False)
+    assert again.returncode == 1 and {r["iccid"] for r in json.loads(again.stdout)["refused"]} == {ICCID, OTHER}
+    status, doc = lab.api("parkoserv", "POST", "/v1/profiles", {"iccid": OTHER, "slot": 1, "service": "parkoserv", "claim": made[OTHER]})
+    assert status == 201, doc
     files = {"06": "06.der", "07": "07.der", "0C": "0C.der", "F3": "F3.cbor"}
     private(place / "sim.json", {
         "state": str(place / "state"), "sms": str(place / "sms.sock"), "preset": "devkit",
