@@ -4,26 +4,9 @@
  * itself (Debian's has no TLS). ub_ask ANCHOR ZONE ADDR@PORT ROUNDS NAME... prints a line of JSON
  * per round: microseconds per look-up. */
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
+#include "asks.h"
+
 #include <unbound.h>
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
 
 static void round_of(struct ub_ctx *ctx, char **names, size_t n, uint64_t *took)
 {
@@ -38,9 +21,7 @@ static void round_of(struct ub_ctx *ctx, char **names, size_t n, uint64_t *took)
 		took[i] = now_ns() - began;
 		ub_resolve_free(r);
 	}
-	qsort(took, n, sizeof(*took), by_value);
-	printf("{\"secure\":%zu,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", secure,
-		(double)took[n / 2] / 1e3, (double)took[n * 99 / 100] / 1e3);
+	print_round(took, n, secure);
 }
 
 int main(int argc, char **argv)
