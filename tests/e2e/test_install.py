@@ -109,6 +109,8 @@ def test_p11_kit_finds_the_module(root, card, tmp_path):
                            env=dict(env, **more))
         return p.stdout
 
+    if os.geteuid() == 0 and subprocess.run([*system, "true"], capture_output=True, timeout=60).returncode:
+        pytest.skip("no mount namespaces here")
     if shutil.which("p11-kit"):
         assert f"token: IoT SAFE {ICCID}" in run("p11-kit", "list-modules")
     assert f"IoT%20SAFE%20{ICCID}" in run("p11tool", "--list-tokens", IOTSAFE_CARD=card.card)
