@@ -50,7 +50,9 @@ void zone__orders_save(struct zone_role *z)
 	write_note(z, note);
 	if (z->rebuild || memcmp(note, z->roll.noted, NOTE_LEN) == 0)
 		return;
-	if (zone_db_note_put(z->db, NOTE, note, NOTE_LEN) != RC_OK)
+	/* Each commit is seen by all: a dns that finds one it has not heard of looks for long. */
+	if (zone_db_note_put(z->db, NOTE, note, NOTE_LEN) != RC_OK ||
+		snap_writer_publish(z->snaps) != RC_OK)
 		log_write(z->role->log, LOG_ERROR, "key_orders not durable");
 	else
 		memcpy(z->roll.noted, note, NOTE_LEN);
