@@ -3,7 +3,8 @@
  * registered, then activated with CSRs made beforehand, over kept mutual-TLS
  * connections. Before a phase, with its connections made, it prints a line and
  * waits for one on standard input, so that the caller can read the server's CPU
- * time in between; when the phase is over it prints its figures.
+ * time in between; when the phase is over it prints its figures. "go RATE" makes the
+ * requests come by themselves, so many a second, each timed from when it was due.
  *
  *   bench_activation HOST PORT CA MNO.pem MNO.key ASP.pem ASP.key SERVICE ZONE FIRST COUNT
  * CONNECTIONS [EPP-PORT CLID PASSWORD]
@@ -48,6 +49,8 @@ struct bench {
 	atomic_size_t next;
 	atomic_size_t refused;
 	const char *phase;
+	double rate;	 /* requests a second that come by themselves; 0: each follows an answer */
+	double began_ms; /* of the phase */
 	pthread_barrier_t logged_in, go;
 	const char *epp_port, *id, *password; /* NULL: JSON */
 };
@@ -345,6 +348,21 @@ static int one(struct bench *b, SSL *ssl, struct device *d, char *request, char 
 	return post(ssl, path, body, answer, request);
 }
 
+/* When request i is due; a late answer to one does not excuse the next. */
+static double await_turn(const struct bench *b, size_t i)
+{
+	double now = now_ms(), due = b->began_ms + (double)i * 1e3 / b->rate;
+
+	if (due > now) {
+		uint64_t ns = (uint64_t)((due - now) * 1e6);
+		struct timespec t = { .tv_sec = (time_t)(ns / 1000000000u),
+			.tv_nsec = (long)(ns % 1000000000u) };
+
+		nanosleep(&t, NULL);
+	}
+	return due;
+}
+
 static void *work(void *user)
 {
 	struct bench *b = user;
@@ -358,7 +376,7 @@ static void *work(void *user)
 	pthread_barrier_wait(&b->logged_in);
 	pthread_barrier_wait(&b->go);
 	for (size_t i; (i = atomic_fetch_add(&b->next, 1)) < b->count;) {
-		double start = now_ms();
+		double start = b->rate > 0 ? await_turn(b, i) : now_ms();
 		int status = one(b, ssl, &b->devices[i], request, answer);
 
 		b->devices[i].latency_ms = now_ms() - start;
@@ -384,8 +402,8 @@ static int by_latency(const void *a, const void *b)
 static void phase(struct bench *b, const char *name, size_t connections)
 {
 	pthread_t threads[CONNECTIONS];
-	char line[16];
-	double start, took;
+	char line[32];
+	double took;
 
 	atomic_store(&b->next, 0);
 	atomic_store(&b->refused, 0);
@@ -402,11 +420,12 @@ static void phase(struct bench *b, const char *name, size_t connections)
 	fflush(stdout);
 	if (!fgets(line, sizeof(line), stdin))
 		die("no word to go on");
+	b->rate = strncmp(line, "go ", 3) == 0 ? strtod(line + 3, NULL) : 0;
+	b->began_ms = now_ms();
 	pthread_barrier_wait(&b->go);
-	start = now_ms();
 	for (size_t i = 0; i < connections; i++)
 		pthread_join(threads[i], NULL);
-	took = now_ms() - start;
+	took = now_ms() - b->began_ms;
 	pthread_barrier_destroy(&b->logged_in);
 	pthread_barrier_destroy(&b->go);
 	struct device *sorted = malloc(b->count * sizeof(*sorted));
