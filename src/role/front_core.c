@@ -12,7 +12,8 @@ enum {
 	PENDING_MAX = 4096, /* requests that wait for core */
 	ANSWER_MS = 10000,  /* core's time for one, beside the wait it was asked for */
 	SWEEP_MS = 1000,
-	SEAL_ID = 1 /* the request for the sealing key; clients' ids are higher */
+	SEAL_AGAIN_MS = 50, /* keys comes after core: clients are there already */
+	SEAL_ID = 1	    /* the request for the sealing key; clients' ids are higher */
 };
 
 /* A request that is with core. Its id on the link is generation << 16 | index + 2, so that an
@@ -29,7 +30,7 @@ struct front_core {
 	struct role *role;
 	struct front_core_events events;
 	struct link *link;
-	struct event *sweep;
+	struct event *sweep, *seal_again;
 	struct pending pending[PENDING_MAX];
 	uint16_t free[PENDING_MAX]; /* stack of free places */
 	size_t free_count;
@@ -95,9 +96,13 @@ static void fail_all(struct front_core *f)
 
 static void take_seal_point(struct front_core *f, const Registry__Reply *reply)
 {
+	const struct timeval soon = { .tv_usec = SEAL_AGAIN_MS * 1000 };
+
 	if (reply->result_case != REGISTRY__REPLY__RESULT_SEAL_KEY ||
 		reply->seal_key->point.len != sizeof(f->seal_point)) {
 		log_write(f->role->log, LOG_WARNING, "no sealing key code=%d", (int)reply->code);
+		if (f->seal_again)
+			(void)event_add(f->seal_again, &soon);
 		return;
 	}
 	memcpy(f->seal_point, reply->seal_key->point.data, sizeof(f->seal_point));
@@ -115,6 +120,16 @@ static void ask_seal_point(struct front_core *f)
 	f->has_seal_point = false;
 	if (link_send(f->link, &request.base) != RC_OK)
 		log_write(f->role->log, LOG_WARNING, "cannot ask core for the sealing key");
+}
+
+static void on_seal_again(evutil_socket_t fd, short what, void *user)
+{
+	struct front_core *f = user;
+
+	(void)fd;
+	(void)what;
+	if (!f->has_seal_point && f->link)
+		ask_seal_point(f);
 }
 
 /* Without answer. A message that is lost costs a time-out at core, no more. */
@@ -311,7 +326,8 @@ enum rc front_core_start(struct front_core *f)
 	const struct timeval every = { .tv_sec = SWEEP_MS / 1000 };
 
 	f->sweep = event_new(f->role->base, -1, EV_PERSIST, on_sweep, f);
-	return f->sweep && event_add(f->sweep, &every) == 0 ? RC_OK : RC_NOMEM;
+	f->seal_again = event_new(f->role->base, -1, 0, on_seal_again, f);
+	return f->sweep && f->seal_again && event_add(f->sweep, &every) == 0 ? RC_OK : RC_NOMEM;
 }
 
 void front_core_free(struct front_core *f)
@@ -320,6 +336,8 @@ void front_core_free(struct front_core *f)
 		return;
 	if (f->sweep)
 		event_free(f->sweep);
+	if (f->seal_again)
+		event_free(f->seal_again);
 	link_free(f->link);
 	free(f);
 }
