@@ -144,13 +144,15 @@ static int run_auth(struct cli *cli)
 static int run_move(struct cli *cli)
 {
 	json_t *body = json_object(), *answer = NULL;
-	char iccid[32], to[32];
+	char iccid[32], to[32], secret[CLI_CODE_MAX] = "";
 	int code = cli_iccid(cli->args[0], iccid);
 
 	if (code == EXIT_DONE)
 		code = cli_iccid(cli->args[1], to);
+	if (code == EXIT_DONE)
+		code = cli_read_code(cli, "code-file", secret);
 	set_text(body, "new_iccid", to);
-	set_text(body, "code", cli_opt(cli, "code"));
+	set_text(body, "code", *secret ? secret : NULL);
 	if (code == EXIT_DONE)
 		code = cli_call(
 			cli, "POST", json_incref(body), &answer, "/v1/devices/%s/transfer", iccid);
@@ -205,9 +207,11 @@ const struct cmd device_cmds[] = {
 		"attestry device auth 8912230200031010008F --lab /tmp/lab", { { 0 } } },
 	{ "device", "move", "ICCID NEW-ICCID", 2, 2, "mno", 0, run_move,
 		"take a device over with a new SIM: new names, new keys, the same history",
-		"attestry device move 8912230200031010008F 8912230200031010032F --lab /tmp/lab",
-		{ { "code", "CODE",
-			"from the owner; not needed when the present operator agrees" } } },
+		"attestry device move 8912230200031010008F 8912230200031010032F --code-file code "
+		"--lab /tmp/lab",
+		{ { "code-file", "FILE",
+			"with the code from the owner; not needed when the present operator "
+			"agrees" } } },
 	{ "device", "event", "ICCID enabled|disabled|deleted", 2, 2, "mno", 0, run_event,
 		"what the eSIM's manager says; suspends, resumes or ends its profiles",
 		"attestry device event 8912230200031010008F disabled --lab /tmp/lab", { { 0 } } },

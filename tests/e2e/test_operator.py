@@ -202,7 +202,10 @@ def test_another_operators_sim(lab):
         code = lab.cli("device", "auth", old["iccid"], party="gatineau")["code"]
         for pid in lab.pids("attestry-mno"):
             os.kill(pid, signal.SIGSTOP)
-        moved = as_mno2(lab, "device", "move", old["iccid"], NEW, "--code", code)["device"]
+        code_file = lab.top / "move.code"
+        code_file.touch(0o600)
+        code_file.write_text(code + "\n")
+        moved = as_mno2(lab, "device", "move", old["iccid"], NEW, "--code-file", code_file)["device"]
         assert (moved["id"], moved["eid"], moved["mno"]) == (before["id"], before["eid"], "mno2")
         assert [h["iccid"] for h in moved["history"]] == [old["iccid"], NEW]
         for slot, who in sponsors.items():
