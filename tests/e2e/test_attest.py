@@ -221,9 +221,9 @@ def test_metrics_text(net):
 
 
 def test_every_function_has_its_place_in_the_manual_and_in_the_library():
-    text = "".join((ROOT / "include" / h).read_text() for h in ("attest.h", "attest_ssl.h"))
+    text = "".join((ROOT / "include" / h).read_text() for h in ("attest.h", "attest_ssl.h", "attest_services.h"))
     declared = set(re.findall(r"\b(attest_[a-z_]+)\(", re.sub(r"/\*.*?\*/", "", text, flags=re.S))) - {"attest_done"}
-    manual = set(re.findall(r"\.(?:It )?Fn (attest_\w+)|Fn (attest_\w+)", (ROOT / "doc/man/attest.3").read_text()))
+    manual = set(re.findall(r"\.(?:It )?Fn (attest_\w+)|Fn (attest_\w+)", "".join((ROOT / "doc/man" / m).read_text() for m in ("attest.3", "attest_services.3"))))
     manual = {a or b for a, b in manual}
     exported = {line.split()[-1].split("@")[0] for line in run("nm", "-D", "--defined-only", BUILD / "src/asp/libattest.so").stdout.splitlines()}
     assert len(declared) > 15

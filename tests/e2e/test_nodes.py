@@ -225,7 +225,7 @@ def test_rolling_upgrade(lab, nodes, monkeypatch):
             wait_answers(clients, 30)
             n.stop()
             n.start(build=later)
-            until(n.up, "the node with the later version")
+            until(n.up, "the node with the later version", 120)
             until(lambda: status(lab)[0][n.name]["schema"] == before[n.name] + 1, "its version")
             if n is nodes[0]:
                 nodes[1].stop()

@@ -259,7 +259,8 @@ def test_slow_clients_hold_up_nothing(big):
             select.select([s], [], [], PATIENCE)  # it has begun
         list(big.changes(meter, 200))
         assert (big.folder / "zone/data.mdb").stat().st_size - grown <= max(grown - size, 1 << 20)
-        until(lambda: 'attestry_snapshots_held{role="zone"} 1\n' in (big.folder / "run/metrics.prom").read_text(), 10)
+        figures = big.folder / "run/metrics.prom"  # not there before the first heartbeat
+        until(lambda: figures.exists() and 'attestry_snapshots_held{role="zone"} 1\n' in figures.read_text(), PATIENCE)
         wires, first, last, names = read_transfer(slow[0])
         assert first == last == before != serial(big)
         assert len(names) >= SLOW_ZONE
